@@ -1,0 +1,50 @@
+"""Named entries of one kind, filled by decorators where the entries are defined."""
+
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownName(ValueError):
+    """A name that the registry does not hold; the message lists the names it does."""
+
+
+class Registry(Generic[T]):
+    """A table from name to entry; `kind` and `plural` are the words its messages use."""
+
+    def __init__(self, kind: str, plural: str | None = None) -> None:
+        self.kind = kind
+        self.plural = plural or f"{kind}s"
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that stores its argument under `name`; a name taken raises ValueError."""
+
+        def store(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is already registered")
+            self._entries[name] = entry
+            return entry
+
+        return store
+
+    def get(self, name: str) -> T:
+        """The entry of that name; raises UnknownName with the nearest name and all known ones."""
+        if name in self._entries:
+            return self._entries[name]
+        near = get_close_matches(name, self._entries, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(self.names()) or "none"
+        raise UnknownName(f"unknown {self.kind} {name!r}; {hint}known: {known}")
+
+    def names(self) -> list[str]:
+        """The names in the order of registration."""
+        return list(self._entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
