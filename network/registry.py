@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class UnknownName(ValueError):
+class UnknownName(ValueError):  # noqa: N818  (the word that the message is about)
     """A name that the registry does not hold; the message lists the names it does."""
 
 

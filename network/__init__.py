@@ -1,0 +1,1 @@
+"""What every arm shares, so that the comparison is fair by construction."""

@@ -1,0 +1,40 @@
+"""Small networks for MNIST-like images, and fully connected ones."""
+
+from network.architectures.blueprint import Blueprint, Convolution, Dense, Pooling
+from network.architectures.catalogue import ARCHITECTURES, perceptron
+
+# Table 4 is silent on padding and bias; the authors' released code pads by 2 and has no biases.
+ARCHITECTURES.register("lenet")(
+    Blueprint(
+        summary="two 5×5 convolutions (20, 50) with average pooling, 200 units",
+        source="Lee 2020, table 4, '4 layer network'",
+        layers=(
+            Convolution(20, kernel=5),
+            Pooling(),
+            Convolution(50, kernel=5),
+            Pooling(),
+            Dense(200),
+        ),
+        bias=False,
+    )
+)
+
+# The paper is silent on padding; padding that keeps the size is our choice.
+ARCHITECTURES.register("mnist-cnn")(
+    Blueprint(
+        summary="two 5×5 convolutions (32, 64) with average pooling, 1024 units",
+        source="Ledinauskas 2020, section 3.2 (there without batch norm, dropout 0.5)",
+        layers=(
+            Convolution(32, kernel=5),
+            Pooling(),
+            Convolution(64, kernel=5),
+            Pooling(),
+            Dense(1024),
+        ),
+    )
+)
+
+# The three networks of Lee 2016 on permutation-invariant MNIST; other widths need no entry.
+ARCHITECTURES.register("mlp-300-300")(perceptron(300, 300))
+ARCHITECTURES.register("mlp-500-500")(perceptron(500, 500))
+ARCHITECTURES.register("mlp-800")(perceptron(800))

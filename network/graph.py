@@ -1,0 +1,293 @@
+"""Networks as graphs: tracing with torch.fx, and the one place where activations are swapped.
+
+A traced network is a `torch.fx.GraphModule` in a normal form: every activation, pooling, dropout
+and identity is a module of its own, one per call (a ReLU used twice becomes two), named after its
+node. Weights stay where they were, so state dictionaries carry over.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import fx, nn
+
+from network.neurons import Neuron
+
+
+class Kind(Enum):
+    """What a node of a traced network is to a spiking network."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    SYNAPSE = "synapse"  # convolution or linear layer
+    NORM = "norm"  # batch norm
+    ACTIVATION = "activation"  # can become a neuron
+    NEURON = "neuron"
+    AVERAGE_POOL = "average pool"
+    MAX_POOL = "max pool"
+    SUM = "sum"
+    JOIN = "join"  # concatenation
+    SHAPE = "shape"  # moves or counts numbers, computes none
+    DROPOUT = "dropout"
+    CONSTANT = "constant"  # a parameter or buffer used directly
+    OTHER = "other"  # anything else: stays as it is, and a conversion refuses it
+
+
+class UnsupportedNetwork(ValueError):
+    """The network cannot be traced or cannot become spiking; the message names the layer."""
+
+
+SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
+SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
+
+
+class ClippedReLU(nn.Module):
+    """min(max(x, 0), bound): what ReLU6, hardtanh(0, b) and clamp(0, b) are."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(0.0, self.bound)
+
+    def extra_repr(self) -> str:
+        return f"bound={self.bound}"
+
+
+class Quantised(nn.Module):
+    """Base of activations that carry their own threshold (conversion.qcfs); kept by tracing."""
+
+
+ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
+
+_SUM_FUNCTIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+_JOIN_FUNCTIONS = {torch.cat, torch.concat, torch.concatenate}
+_SHAPE_FUNCTIONS = {
+    torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.permute, torch.transpose,
+    operator.getitem, getattr, "flatten", "view", "reshape", "size", "contiguous", "squeeze",
+    "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
+    operator.floordiv, operator.mul,
+}  # fmt: skip
+_INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
+
+
+class _Tracer(fx.Tracer):
+    """Keeps ordinary layers, activations and neurons whole; looks into everything else."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        kept = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
+        return isinstance(m, kept) or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """The network as a graph in normal form. The layers themselves are shared, not copied.
+
+    Raises UnsupportedNetwork where torch.fx cannot follow the forward pass.
+    """
+    if isinstance(model, fx.GraphModule) and not list(model.graph.nodes):
+        raise UnsupportedNetwork("the network is empty: nothing to trace")
+    try:
+        graph = _Tracer().trace(model)
+    except (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnsupportedNetwork(
+            f"{type(model).__name__} cannot be traced by torch.fx ({reason}); "
+            "write its forward pass without control flow that depends on the data"
+        ) from error
+    body = fx.GraphModule(model, graph)
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    if len(inputs) > 1:
+        for extra in inputs[1:]:
+            if extra.users:
+                raise UnsupportedNetwork(
+                    f"a network must take one input, got {[node.name for node in inputs]}"
+                )
+            graph.erase_node(extra)
+    for node in list(graph.nodes):
+        _normalise(body, node)
+    graph.eliminate_dead_code()
+    graph.lint()
+    body.recompile()
+    return body
+
+
+def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
+    """The kind of one node."""
+    if node.op in ("placeholder", "output", "get_attr"):
+        return {"placeholder": Kind.INPUT, "output": Kind.OUTPUT, "get_attr": Kind.CONSTANT}[
+            node.op
+        ]
+    if node.op == "call_module":
+        return _kind_of_module(body.get_submodule(str(node.target)))
+    if node.target in _SUM_FUNCTIONS:
+        return Kind.SUM
+    if node.target in _JOIN_FUNCTIONS:
+        return Kind.JOIN
+    if node.target in _INTEGER_FUNCTIONS and any(
+        isinstance(argument, fx.Node) and kind_of(body, argument) is not Kind.SHAPE
+        for argument in node.args
+    ):
+        return Kind.OTHER
+    return Kind.SHAPE if node.target in _SHAPE_FUNCTIONS else Kind.OTHER
+
+
+def _kind_of_module(module: nn.Module) -> Kind:
+    table: list[tuple[tuple[type[nn.Module], ...], Kind]] = [
+        ((Neuron,), Kind.NEURON),
+        (SYNAPSES, Kind.SYNAPSE),
+        (NORMS, Kind.NORM),
+        (ACTIVATIONS, Kind.ACTIVATION),
+        (AVERAGE_POOLS, Kind.AVERAGE_POOL),
+        (MAX_POOLS, Kind.MAX_POOL),
+        (DROPOUTS, Kind.DROPOUT),
+        (SHAPE_MODULES, Kind.SHAPE),
+    ]
+    return next((kind for types, kind in table if isinstance(module, types)), Kind.OTHER)
+
+
+def layers(body: fx.GraphModule, *kinds: Kind) -> Iterator[tuple[fx.Node, nn.Module]]:
+    """The nodes that call a module of one of these kinds, in order of execution."""
+    for node in body.graph.nodes:
+        if node.op == "call_module" and kind_of(body, node) in kinds:
+            yield node, body.get_submodule(str(node.target))
+
+
+def describe_node(body: fx.GraphModule, node: fx.Node) -> str:
+    """The node as a user would name it: module path and type, or function name."""
+    if node.op == "call_module":
+        module = body.get_submodule(str(node.target))
+        original = node.meta.get("path", node.target)
+        return f"{original} ({type(module).__name__})"
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+    return f"{node.name} ({name})"
+
+
+def replace_module(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
+    """Let this node, and no other, call `module`; it is stored as calls.<node name>."""
+    node.meta.setdefault("path", str(node.target) if node.op == "call_module" else node.name)
+    target = f"calls.{node.name}"
+    body.add_submodule(target, module)
+    if node.op != "call_module":
+        node.op, node.args, node.kwargs = "call_module", (node.args[0],), {}
+    node.target = target
+
+
+def swap_activations(
+    body: fx.GraphModule, make: Callable[[str, nn.Module], nn.Module]
+) -> list[str]:
+    """Replace every activation by make(name, activation); the names, in order of execution."""
+    found = list(layers(body, Kind.ACTIVATION))
+    for node, activation in found:
+        replace_module(body, node, make(node.name, activation))
+    body.delete_all_unused_submodules()
+    body.recompile()
+    return [node.name for node, _ in found]
+
+
+# Functional calls in their module form: target -> (arguments) -> module, or None to leave it.
+
+_Build = Callable[..., nn.Module | None]
+
+
+def _relu(inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.ReLU()
+
+
+def _clamp(min: Any = None, max: Any = None) -> nn.Module | None:
+    if min == 0 and max is None:
+        return nn.ReLU()
+    return ClippedReLU(float(max)) if min == 0 and isinstance(max, int | float) else None
+
+
+def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    del inplace
+    return _clamp(min_val, max_val)
+
+
+def _relu6(inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.ReLU6()
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.Dropout(p) if training else nn.Identity()
+
+
+def _avg_pool2d(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> nn.Module:  # fmt: skip
+    return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _max_pool2d(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> nn.Module | None:  # fmt: skip
+    if return_indices:
+        return None
+    return nn.MaxPool2d(kernel_size, stride, padding, dilation, False, ceil_mode)
+
+
+def _adaptive_avg_pool2d(output_size: Any) -> nn.Module:
+    return nn.AdaptiveAvgPool2d(output_size)
+
+
+def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
+    """mean over the two spatial axes is global average pooling."""
+    if tuple(sorted(dim)) not in ((2, 3), (-2, -1)) if isinstance(dim, tuple | list) else True:
+        return None
+    pool = nn.AdaptiveAvgPool2d(1)
+    return pool if keepdim else GlobalAverage()
+
+
+class GlobalAverage(nn.AdaptiveAvgPool2d):
+    """x.mean((2, 3)): global average pooling without the spatial axes."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input).flatten(1)
+
+
+_FUNCTIONS: dict[Any, _Build] = {
+    F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
+    F.relu6: _relu6, F.hardtanh: _hardtanh,
+    torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
+    F.dropout: _dropout, F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
+    F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
+}  # fmt: skip
+
+
+def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
+    """Give every function that has a module form, and every module used twice, its own module."""
+    if node.op == "call_module":
+        module = body.get_submodule(str(node.target))
+        if isinstance(module, nn.Hardtanh) and not isinstance(module, nn.ReLU6):
+            clipped = _hardtanh(module.min_val, module.max_val)
+            if clipped is not None:
+                replace_module(body, node, clipped)
+        return
+    build = _FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
+    if build is None or not node.args:
+        return
+    try:
+        module = build(*node.args[1:], **{k: v for k, v in node.kwargs.items() if k != "input"})
+    except TypeError:
+        return  # arguments without a module form: the node stays OTHER and is refused by name
+    if module is not None and not any(isinstance(a, fx.Node) for a in node.args[1:]):
+        module.train(body.training)
+        replace_module(body, node, module)

@@ -1,0 +1,295 @@
+"""Spiking neurons: a pure step, a state that is passed in and handed back, and a layer of them.
+
+One step of every neuron here (METHODS.md section 1)::
+
+    v⁻ = β·v + z                    charge; β = 1 integrates, β < 1 leaks
+    s  = 1 where v⁻ ≥ θ, else 0     fire
+    v  = v⁻ − θ·s   (soft reset)    or   v = v⁻·(1 − s)   (hard reset)
+
+The spike in the reset carries no gradient. The membrane potential is float32 whatever the
+precision of the current.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from network.registry import Registry
+
+Reset = Literal["soft", "hard"]
+Height = Literal["unit", "threshold"]
+Slope = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """Leak β per step (1 = none) and the kind of reset."""
+
+    decay: float = 1.0
+    reset: Reset = "soft"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.decay <= 1.0:
+            raise ValueError(f"decay must lie in [0, 1], got {self.decay}")
+        if self.reset not in ("soft", "hard"):
+            raise ValueError(f"reset must be 'soft' or 'hard', got {self.reset!r}")
+
+
+NEURONS: Registry[Callable[..., Dynamics]] = Registry("neuron")
+
+
+@NEURONS.register("if")
+def integrate_and_fire(*, reset: Reset = "soft") -> Dynamics:
+    """Integrate and fire: v⁻ = v + z."""
+    return Dynamics(1.0, reset)
+
+
+@NEURONS.register("lif")
+def leaky_integrate_and_fire(*, tau: float = 100.0, reset: Reset = "hard") -> Dynamics:
+    """Leaky integrate and fire: v⁻ = βv + z, β = exp(−1/τ), τ in steps (Lee 2020: τ = 100)."""
+    if not tau > 0:
+        raise ValueError(f"tau must be positive (steps), got {tau}")
+    return Dynamics(math.exp(-1.0 / tau), reset)
+
+
+@NEURONS.register("lif-iterative")
+def iterative_leaky_integrate_and_fire(
+    *, tau_decay: float = 0.25, reset: Reset = "hard"
+) -> Dynamics:
+    """Iterative LIF (Zheng 2021, eqs. 3–5): v⁻ = τ_decay·v + z, hard reset to 0."""
+    return Dynamics(tau_decay, reset)
+
+
+class NeuronState(NamedTuple):
+    """What a layer of neurons carries from one step to the next.
+
+    v: membrane potential, float32 [B, ...].
+    mask: neurons allowed to spike, [B, ...] of 0 and 1, or None for all of them.
+    """
+
+    v: Tensor
+    mask: Tensor | None = None
+
+
+class _Spike(torch.autograd.Function):
+    """Heaviside step with a surrogate slope: s = 1[x ≥ 0], ds/dx := slope(x)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, slope: Slope) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x)
+        ctx.slope = slope
+        return (x >= 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        (x,) = ctx.saved_tensors
+        return gradient * ctx.slope(x), None
+
+
+def spike(x: Tensor, slope: Slope | None) -> Tensor:
+    """s = 1 where x = v⁻ − θ ≥ 0; differentiable through `slope` where one is given."""
+    if slope is None:
+        return (x >= 0).to(x.dtype)
+    result: Tensor = _Spike.apply(x, slope)
+    return result
+
+
+def step(
+    current: Tensor,
+    v: Tensor,
+    theta: Tensor,
+    *,
+    decay: float | Tensor = 1.0,
+    reset: Reset = "soft",
+    slope: Slope | None = None,
+) -> tuple[Tensor, Tensor]:
+    """One step: current z and potential v, both [B, ...], to (spikes, new potential)."""
+    before = decay * v + current
+    spikes = spike(before - theta, slope)
+    fired = spikes.detach()
+    after = before - fired * theta if reset == "soft" else before * (1.0 - fired)
+    return spikes, after
+
+
+def advance_by_steps(
+    current: Tensor,
+    v: Tensor,
+    theta: Tensor,
+    *,
+    decay: float | Tensor = 1.0,
+    reset: Reset = "soft",
+    slope: Slope | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`step` for every t of current [T, B, ...]: the plain form that the fast ones must equal."""
+    spikes = []
+    for z in current:
+        s, v = step(z, v, theta, decay=decay, reset=reset, slope=slope)
+        spikes.append(s)
+    return torch.stack(spikes), v
+
+
+def advance(
+    current: Tensor, v: Tensor, theta: Tensor, *, decay: float, reset: Reset
+) -> tuple[Tensor, Tensor]:
+    """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
+    spikes = torch.empty_like(current)
+    v = v.clone()
+    for t in range(current.shape[0]):
+        if decay != 1.0:
+            v.mul_(decay)
+        v.add_(current[t])
+        fired = v >= theta
+        spikes[t] = fired
+        if reset == "soft":
+            v.sub_(fired * theta)
+        else:
+            v.masked_fill_(fired, 0.0)
+    return spikes, v
+
+
+class _AdvanceWithGradient(torch.autograd.Function):
+    """The whole loop over T as one node of the graph.
+
+    Forward keeps v⁻ only. Backward, from the last step to the first, with g the slope::
+
+        ∂L/∂v⁻(t) = ∂L/∂s(t)·g(v⁻(t) − θ) + ∂L/∂v(t)·r(t),   r = 1 (soft) or 1 − s(t) (hard)
+        ∂L/∂z(t)  = ∂L/∂v⁻(t),    ∂L/∂v(t−1) = β·∂L/∂v⁻(t)
+    """
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope
+    ):
+        before = torch.empty_like(current, dtype=torch.float32)
+        spikes = torch.empty_like(current)
+        for t in range(current.shape[0]):
+            potential = before[t]
+            torch.add(current[t], v, alpha=decay, out=potential)
+            fired = potential >= theta
+            spikes[t] = fired
+            v = potential - fired * theta if reset == "soft" else potential * ~fired
+        ctx.save_for_backward(before, theta)
+        ctx.decay, ctx.reset, ctx.slope = decay, reset, slope
+        ctx.mark_non_differentiable(v)
+        return spikes, v
+
+    @staticmethod
+    def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
+        before, theta = ctx.saved_tensors
+        current_gradient = torch.empty_like(spike_gradient)
+        carried = torch.zeros_like(before[0])
+        for t in range(before.shape[0] - 1, -1, -1):
+            x = before[t] - theta
+            if ctx.reset == "hard":
+                carried.mul_(x < 0)
+            carried.addcmul_(spike_gradient[t].float(), ctx.slope(x))
+            current_gradient[t] = carried
+            carried.mul_(ctx.decay)
+        return current_gradient, carried, None, None, None, None
+
+
+class Neuron(nn.Module):
+    """A layer of spiking neurons. Its state lives inside one unroll and nowhere else.
+
+    theta: threshold, scalar or one per channel [C]; a buffer, or a parameter once
+        `train_threshold` has been called.
+    start: potential v₀ before the first step, scalar or [C].
+    shift: constant added to the current at every step (a bias correction), scalar or [C].
+    height: 'unit' emits 1 (networks trained directly), 'threshold' emits θ (converted ones).
+    slope: surrogate ds/dv⁻ as a function of v⁻ − θ; None outside direct training.
+    role: 'hidden', or 'pooling' for spiking average pooling, counted apart.
+    """
+
+    theta: Tensor
+    start: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        dynamics: Dynamics | None = None,
+        *,
+        theta: Tensor | float = 1.0,
+        start: Tensor | float = 0.0,
+        shift: Tensor | float = 0.0,
+        height: Height = "unit",
+        slope: Slope | None = None,
+        role: Literal["hidden", "pooling"] = "hidden",
+    ) -> None:
+        super().__init__()
+        self.dynamics = dynamics or Dynamics()
+        self.height = height
+        self.slope = slope
+        self.role = role
+        threshold = torch.as_tensor(theta, dtype=torch.float32)
+        if not bool((torch.isfinite(threshold) & (threshold > 0)).all()):
+            raise ValueError(f"theta must be finite and positive, got {threshold.min().item()}")
+        self.register_buffer("theta", threshold)
+        self.register_buffer("start", torch.as_tensor(start, dtype=torch.float32))
+        self.register_buffer("shift", torch.as_tensor(shift, dtype=torch.float32))
+        self.leak: nn.Parameter | None = None
+
+    def train_threshold(self, *, leak: bool = False) -> None:
+        """Make θ, and with `leak` also λ in v⁻ = λv + z, trainable (DIET-SNN)."""
+        theta = self.theta.detach().clone()
+        del self.theta
+        self.theta = nn.Parameter(theta)
+        if leak:
+            self.leak = nn.Parameter(torch.tensor(self.dynamics.decay))
+
+    def initial_state(self, current: Tensor) -> NeuronState:
+        """State before the first step of current [T, B, ...]."""
+        v = torch.zeros_like(current[0], dtype=torch.float32)
+        return NeuronState(v + per_channel(self.start, current))
+
+    def advance(self, current: Tensor, state: NeuronState | None) -> tuple[Tensor, NeuronState]:
+        """Current [T, B, ...] and state to (spikes [T, B, ...] of the layer's height, state)."""
+        if state is None:
+            state = self.initial_state(current)
+        theta = per_channel(self.theta, current)
+        if self.shift.any():
+            current = current + per_channel(self.shift, current)
+        decay, reset = self.dynamics.decay, self.dynamics.reset
+        if self.theta.requires_grad or self.leak is not None:
+            spikes, v = advance_by_steps(
+                current,
+                state.v,
+                theta,
+                decay=decay if self.leak is None else self.leak,
+                reset=reset,
+                slope=self.slope,
+            )
+        elif self.slope is not None and torch.is_grad_enabled():
+            spikes, v = _AdvanceWithGradient.apply(
+                current, state.v, theta, decay, reset, self.slope
+            )
+        else:
+            spikes, v = advance(current, state.v, theta, decay=decay, reset=reset)
+        if state.mask is not None:
+            spikes = spikes * state.mask
+        if self.height == "threshold":
+            spikes = spikes * theta.to(spikes.dtype)
+        return spikes, NeuronState(v, state.mask)
+
+    def forward(self, current: Tensor) -> Tensor:
+        raise RuntimeError("a spiking layer runs only inside network.unroll.unroll")
+
+    def extra_repr(self) -> str:
+        theta = f"{self.theta.mean().item():.4g}"
+        shape = "" if self.theta.ndim == 0 else f" (mean of {self.theta.numel()})"
+        return (
+            f"theta={theta}{shape}, decay={self.dynamics.decay:.4g}, "
+            f"reset={self.dynamics.reset}, height={self.height}"
+        )
+
+
+def per_channel(value: Tensor, current: Tensor) -> Tensor:
+    """Scalar or [C] shaped to broadcast over current [T, B, C, ...]."""
+    if value.ndim == 0:
+        return value
+    return value.view(-1, *([1] * (current.ndim - 3)))

@@ -1,0 +1,264 @@
+"""The only loop over time.
+
+A `SpikingNetwork` is a traced network whose activations are neurons. `unroll` works through T in
+chunks: ordinary layers see [steps·B, ...], neurons [steps, B, ...] with the state carried from
+chunk to chunk in a local variable. What does not depend on the step (everything in front of the
+first neurons, for a constant input) is computed once.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, fx, nn
+
+from network.encodings import ENCODINGS
+from network.graph import Kind, kind_of, layers
+from network.neurons import Neuron, NeuronState
+from network.readouts import READOUTS
+
+INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
+
+
+class Tap(Protocol):
+    """Watches a run. `first` is the number of steps that came before the chunk."""
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        """Encoded input of a chunk, [steps, B, ...] (steps = 1, once, where it is static)."""
+
+    def neurons(
+        self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
+    ) -> None:
+        """One layer of neurons in one chunk: current and spikes [steps, B, ...]."""
+
+
+Prepare = Callable[[Neuron, Tensor], tuple[Tensor, NeuronState]]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Steps that a network spends before the counted ones, and what its neurons do in them.
+
+    prepare(neuron, current [steps, B, ...]) returns the spikes that the next layer sees meanwhile
+    and the state in which the neuron starts the run proper.
+    """
+
+    steps: int
+    prepare: Prepare
+
+
+class SpikingNetwork(nn.Module):
+    """A traced network with neurons, its input encoding and its readout.
+
+    encoding, readout: names in ENCODINGS and READOUTS.
+    """
+
+    def __init__(
+        self,
+        body: fx.GraphModule,
+        *,
+        encoding: str = "constant",
+        readout: str = "mean-current",
+        observation: Observation | None = None,
+    ) -> None:
+        super().__init__()
+        ENCODINGS.get(encoding)
+        READOUTS.get(readout)
+        self.body = body
+        self.encoding = encoding
+        self.readout = readout
+        self.observation = observation
+
+    def neurons(self) -> dict[str, Neuron]:
+        """Neuron layers by name, in order of execution."""
+        found = layers(self.body, Kind.NEURON)
+        return {node.name: module for node, module in found if isinstance(module, Neuron)}
+
+    def forward(self, images: Tensor, timesteps: int, keys: Tensor | None = None) -> Tensor:
+        """Class scores after every step, [T, B, K]."""
+        return self.read(unroll(self, images, timesteps, keys=keys))
+
+    def read(self, outputs: Tensor) -> Tensor:
+        """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""
+        return READOUTS.get(self.readout)(outputs)
+
+
+def unroll(
+    network: SpikingNetwork,
+    images: Tensor,
+    timesteps: int,
+    *,
+    keys: Tensor | None = None,
+    chunk: int | None = None,
+    taps: Iterable[Tap] = (),
+) -> Tensor:
+    """Run the network for `timesteps` steps on images [B, ...]; outputs of every step [T, B, K].
+
+    keys: int64 [B], one per image, for encodings that draw random numbers.
+    chunk: steps worked through at once (default 4 without a graph, all of them with one); it
+        never changes a result.
+    """
+    if timesteps < 1:
+        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    run = _Run(network, images, keys, tuple(taps))
+    observed = 0
+    if network.observation is not None:
+        observed = network.observation.steps
+        run.observe(network.observation)
+    size = chunk or (timesteps if torch.is_grad_enabled() else INFERENCE_CHUNK)
+    outputs = [
+        run.chunk(first, min(size, timesteps - first), offset=observed)
+        for first in range(0, timesteps, size)
+    ]
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+
+class _Run:
+    """One unroll: the state of every neuron, and what is computed once."""
+
+    def __init__(
+        self, network: SpikingNetwork, images: Tensor, keys: Tensor | None, taps: tuple[Tap, ...]
+    ) -> None:
+        self.body = network.body
+        self.encoding = ENCODINGS.get(network.encoding)
+        self.images, self.keys, self.taps = images, keys, taps
+        self.batch = images.shape[0]
+        self.modules = dict(self.body.named_modules())
+        self.kinds = {node: kind_of(self.body, node) for node in self.body.graph.nodes}
+        self.static = static_nodes(self.body) if self.encoding.static else set()
+        self.states: dict[str, NeuronState] = {}
+        self.masks: dict[str, Tensor] = {}
+        self.once: dict[fx.Node, Any] = {}
+        self.prepare: Prepare | None = None
+
+    def observe(self, observation: Observation) -> None:
+        taps, self.taps, self.prepare = self.taps, (), observation.prepare
+        self.chunk(0, observation.steps, offset=0)
+        self.taps, self.prepare = taps, None
+
+    def chunk(self, first: int, steps: int, *, offset: int) -> Tensor:
+        """Outputs [steps, B, K] of the steps first … first+steps−1."""
+        inputs = self._inputs(first, steps, offset)
+        values: dict[fx.Node, Any] = {}
+        for node in self.body.graph.nodes:
+            if node in self.static:
+                if node not in self.once:
+                    self.once[node] = self._call(node, self._arguments(node, self.once), inputs)
+                continue
+            if node.op == "output":
+                result = self._fetch(node.args[0], values, steps)
+                if not isinstance(result, Tensor):
+                    raise ValueError(
+                        f"a network must return one tensor, got {type(result).__name__}"
+                    )
+                return result.unflatten(0, (steps, self.batch))
+            kind = self.kinds[node]
+            if kind is Kind.NEURON:
+                values[node] = self._neurons(node, values, first, steps)
+            elif kind is Kind.DROPOUT:
+                values[node] = self._dropout(node, self._fetch(node.args[0], values, steps), steps)
+            else:
+                fetched = fx.map_arg(
+                    (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
+                )
+                values[node] = self._call(node, fetched, inputs)
+            for argument in node.all_input_nodes:  # free what no later node reads
+                if argument in values and next(reversed(argument.users)) is node:
+                    del values[argument]
+        raise AssertionError("a graph ends with its output")
+
+    def _inputs(self, first: int, steps: int, offset: int) -> Tensor:
+        inputs = self.encoding.encode(self.images, offset + first, steps, self.keys)
+        static = self.encoding.static
+        for tap in self.taps:
+            if not (static and first):
+                tap.inputs(first, inputs.unsqueeze(0) if static else self._split(inputs, steps))
+        if static and not self.static:
+            return inputs.repeat(steps, *([1] * (inputs.ndim - 1)))
+        return inputs
+
+    def _split(self, x: Tensor, steps: int) -> Tensor:
+        return x.unflatten(0, (steps, self.batch))
+
+    def _neurons(
+        self, node: fx.Node, values: dict[fx.Node, Any], first: int, steps: int
+    ) -> Tensor:
+        neuron = self.modules[str(node.target)]
+        assert isinstance(neuron, Neuron)
+        source = node.args[0]
+        if source in self.once:
+            current = self.once[source].unsqueeze(0).expand(steps, *self.once[source].shape)
+        else:
+            current = self._split(values[source], steps)  # type: ignore[index]
+        if self.prepare is not None:
+            spikes, state = self.prepare(neuron, current)
+        else:
+            spikes, state = neuron.advance(current, self.states.get(node.name))
+        self.states[node.name] = state
+        for tap in self.taps:
+            tap.neurons(node.name, first, current, spikes, state)
+        return spikes.flatten(0, 1)
+
+    def _dropout(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:
+        """One mask for all steps, so that a neuron is out for the whole image."""
+        module = self.modules[str(node.target)]
+        if not module.training:
+            return x
+        split = self._split(x, steps)
+        if node.name not in self.masks:
+            self.masks[node.name] = module(torch.ones_like(split[0]))
+        return (split * self.masks[node.name]).flatten(0, 1)
+
+    def _arguments(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        return fx.map_arg((node.args, node.kwargs), lambda n: values[n])
+
+    def _fetch(self, node: Any, values: dict[fx.Node, Any], steps: int) -> Any:
+        """The value of a node; what was computed once is repeated for every step."""
+        if node in values:
+            return values[node]
+        value = self.once[node]
+        if not isinstance(value, Tensor) or self.kinds[node] is Kind.CONSTANT:
+            return value
+        return value.repeat(steps, *([1] * (value.ndim - 1)))
+
+    def _call(self, node: fx.Node, arguments: Any, inputs: Tensor) -> Any:
+        args, kwargs = arguments
+        if node.op == "placeholder":
+            return inputs
+        if node.op == "get_attr":
+            return operator.attrgetter(str(node.target))(self.body)
+        if node.op == "call_module":
+            return self.modules[str(node.target)](*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
+    """Nodes with the same value at every step of a constant input: those before any neuron.
+
+    Empty where a size taken there is used behind a neuron, since the leading axis differs.
+    """
+    static: set[fx.Node] = set()
+    sizes: set[fx.Node] = set()
+    for node in body.graph.nodes:
+        if node.op == "output" or kind_of(body, node) is Kind.NEURON:
+            continue
+        if all(argument in static for argument in node.all_input_nodes):
+            static.add(node)
+            is_size = node.target in ("size", "dim", getattr)
+            if is_size or (sizes & set(node.all_input_nodes) and _is_number(node)):
+                sizes.add(node)
+    escapes = any(user not in static for node in sizes for user in node.users)
+    return set() if escapes else static
+
+
+def _is_number(node: fx.Node) -> bool:
+    return node.target in (operator.getitem, operator.floordiv, operator.mul, operator.add)
+
