@@ -1,0 +1,241 @@
+"""Records grouped into curves: one method on one network, all seeds, against T."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.frame import ARMS, Case, Study
+from reports.intervals import Interval, mean_t, wilson
+from reports.metrics import sustained_timesteps
+
+MEASURES = (
+    "accuracy",
+    "spikes_per_image",
+    "input_spikes_per_image",
+    "ac_per_image",
+    "mac_per_image",
+    "neuron_updates_per_image",
+    "energy_pj_per_image",
+)
+
+VARIANT_KEYS = ("batch_norm", "width", "readout")
+
+
+class CurveError(ValueError):
+    """A question to a curve that its records cannot answer."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One method on one network.
+
+    timesteps: [n], readout T; measures: name -> [seeds, n], missing values are NaN.
+    An ANN has the one timestep 0.
+    """
+
+    dataset: str
+    architecture: str
+    depth: int | None
+    arm: str
+    method: str
+    label: str
+    variant: int
+    train_timesteps: int | None
+    calibration_timesteps: int
+    images: int
+    seeds: tuple[int, ...]
+    cases: tuple[str, ...]
+    timesteps: np.ndarray
+    measures: dict[str, np.ndarray]
+
+    @property
+    def network(self) -> str:
+        """Architecture and data set, as one name."""
+        return f"{self.architecture} on {self.dataset}"
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Mean accuracy over seeds: [n]."""
+        return self.mean("accuracy")
+
+    @property
+    def latency(self) -> np.ndarray:
+        """Steps until each readout, calibration or observation steps included: [n]."""
+        return self.timesteps + self.calibration_timesteps
+
+    @property
+    def report_timestep(self) -> int:
+        """T at which the method is summarised: the T it was trained for, else the largest T."""
+        if self.arm == "direct" and self.train_timesteps in self.timesteps.tolist():
+            return int(self.train_timesteps or 0)
+        return int(self.timesteps[-1])
+
+    def mean(self, measure: str) -> np.ndarray:
+        """Mean of a measure over seeds: [n]; NaN where a seed has no value."""
+        return np.asarray(self.measures[measure].mean(axis=0))
+
+    def index(self, timestep: int) -> int:
+        """Place of a timestep; raises CurveError where the sweep has none."""
+        places = np.flatnonzero(self.timesteps == timestep)
+        if not places.size:
+            known = f"{self.timesteps[0]} to {self.timesteps[-1]}"
+            raise CurveError(f"{self.label}: T must be in the sweep ({known}); got {timestep}")
+        return int(places[0])
+
+    def accuracy_interval(self, timestep: int) -> Interval:
+        """Accuracy at T: t-interval over seeds, or Wilson's over images for one seed."""
+        values = self.measures["accuracy"][:, self.index(timestep)]
+        if len(values) > 1:
+            return mean_t(values.tolist())
+        return wilson(round(float(values[0]) * self.images), self.images)
+
+    def interval(self, measure: str, timestep: int) -> Interval | None:
+        """Mean of any measure at T over seeds; None where a value is missing.
+
+        One seed has no interval: its ends are the value itself and n is 1.
+        """
+        values = self.measures[measure][:, self.index(timestep)]
+        if np.isnan(values).any():
+            return None
+        if len(values) > 1:
+            return mean_t(values.tolist())
+        value = float(values[0])
+        return Interval(value, value, value, 1, "one seed")
+
+
+def curves(study: Study) -> tuple[Curve, ...]:
+    """All curves of a study: networks in the order of the records, ANN first in each."""
+    records = study.records.copy()
+    records["variant"] = records["case"].map(_variants(study)).fillna("")
+    keys = ["dataset", "architecture", "arm", "method", "encoding", "train_timesteps", "variant"]
+    order = {name: place for place, name in enumerate(records["architecture"].unique())}
+    groups = [
+        (dict(zip(keys, values, strict=True)), rows)
+        for values, rows in records.groupby(keys, dropna=False, sort=False)
+    ]
+    groups.sort(
+        key=lambda group: (
+            group[0]["dataset"],
+            order[group[0]["architecture"]],
+            ARMS.index(group[0]["arm"]),
+        )
+    )
+    result: list[Curve] = []
+    for facts, rows in groups:
+        siblings = [
+            other
+            for other, _ in groups
+            if all(other[k] == facts[k] for k in ("dataset", "architecture", "method"))
+        ]
+        result.append(_curve(facts, rows, siblings))
+    return tuple(result)
+
+
+def networks(items: Iterable[Curve]) -> dict[str, list[Curve]]:
+    """Curves by network, in order."""
+    result: dict[str, list[Curve]] = {}
+    for curve in items:
+        result.setdefault(curve.network, []).append(curve)
+    return result
+
+
+def reference(items: Iterable[Curve]) -> Curve | None:
+    """The ANN that the spiking networks of one network are held against: the plain one."""
+    anns = [curve for curve in items if curve.arm == "ann"]
+    plain = [curve for curve in anns if curve.method == "ann"]
+    return (plain or anns or [None])[0]  # type: ignore[list-item]
+
+
+def best_direct(items: Iterable[Curve]) -> Curve | None:
+    """The directly trained network with the highest mean accuracy at its report T."""
+    direct = [curve for curve in items if curve.arm == "direct"]
+    if not direct:
+        return None
+    return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
+
+
+def best_converted(items: Iterable[Curve], target: float) -> Curve | None:
+    """The converted network that stays at `target` from the fewest steps on, else most accurate."""
+    converted = [curve for curve in items if curve.arm == "converted"]
+    if not converted:
+        return None
+
+    def rank(curve: Curve) -> tuple[float, float]:
+        steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+        reached = steps + curve.calibration_timesteps if isinstance(steps, int) else np.inf
+        return (reached, -float(curve.accuracy.max()))
+
+    return min(converted, key=rank)
+
+
+def _curve(
+    facts: dict[str, object], rows: pd.DataFrame, siblings: list[dict[str, object]]
+) -> Curve:
+    tables = {m: rows.pivot(index="case", columns="timestep", values=m) for m in MEASURES}
+    shared = tables["accuracy"].dropna(axis=1)
+    if shared.empty:
+        raise CurveError(f"the seeds of {facts['method']} share no timestep")
+    cases = tuple(shared.index)
+    seeds = rows.drop_duplicates("case").set_index("case")["seed"]
+    first = rows.iloc[0]
+    train = facts["train_timesteps"]
+    return Curve(
+        dataset=str(facts["dataset"]),
+        architecture=str(facts["architecture"]),
+        depth=None if pd.isna(first["depth"]) else int(first["depth"]),
+        arm=str(facts["arm"]),
+        method=str(facts["method"]),
+        label=_label(facts, siblings),
+        variant=siblings.index(facts),
+        train_timesteps=None if pd.isna(train) else int(train),  # type: ignore[call-overload]
+        calibration_timesteps=int(rows["calibration_timesteps"].fillna(0).max()),
+        images=int(first["images"]),
+        seeds=tuple(int(seeds[case]) for case in cases),
+        cases=cases,
+        timesteps=shared.columns.to_numpy(),
+        measures={
+            m: table.reindex(columns=shared.columns).loc[list(cases)].to_numpy(dtype=np.float64)
+            for m, table in tables.items()
+        },
+    )
+
+
+def _label(facts: dict[str, object], siblings: list[dict[str, object]]) -> str:
+    """The method's name, with whatever tells it from the others of its name in the network."""
+    names = {"ann": "ANN", "qcfs-ann": "ANN (qcfs)"}
+    label = names.get(str(facts["method"]), str(facts["method"]))
+    notes = []
+    for key, prefix in (("train_timesteps", "T="), ("encoding", ""), ("variant", "")):
+        values = {str(other[key]) for other in siblings}
+        if len(values) > 1 and facts[key] is not None and str(facts[key]) not in ("", "<NA>"):
+            notes.append(f"{prefix}{facts[key]}")
+    return f"{label} ({', '.join(notes)})" if notes else label
+
+
+def _variants(study: Study) -> dict[str, str]:
+    """Per case, the options in which the cases of one method on one network differ."""
+    families: dict[tuple[str, ...], list[Case]] = {}
+    for case in study.cases.values():
+        facts = case.specification
+        key = tuple(str(facts.get(k)) for k in ("dataset", "architecture", "method", "encoding"))
+        families.setdefault(key, []).append(case)
+    result: dict[str, str] = {}
+    for members in families.values():
+        settings = {case.name: _settings(case) for case in members}
+        keys = sorted({key for values in settings.values() for key in values})
+        varying = [k for k in keys if len({values.get(k) for values in settings.values()}) > 1]
+        for name, values in settings.items():
+            result[name] = ", ".join(f"{k}={values[k]}" for k in varying if k in values)
+    return result
+
+
+def _settings(case: Case) -> dict[str, str]:
+    facts = case.specification
+    chosen = {key: facts[key] for key in VARIANT_KEYS if facts.get(key) is not None}
+    chosen.update(facts.get("options") or {})
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in chosen.items()}

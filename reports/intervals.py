@@ -1,0 +1,184 @@
+"""Intervals and tests: how far a number may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+LEVEL = 0.95
+
+
+class IntervalError(ValueError):
+    """Data from which the interval or test cannot be computed."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval. `kind` says how it was made, `n` from how many values."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    kind: str
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Test:
+    """A two-sided test. `statistic` is None for an exact test."""
+
+    __test__ = False
+
+    p: float
+    n: int
+    kind: str
+    statistic: float | None = None
+
+
+def mean_t(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """Mean with Student's t-interval: m ± t(n−1)·sd/√n, sd with n − 1 (Student 1908).
+
+    values: one per seed. Raises for fewer than two.
+    """
+    data = _finite(values)
+    if data.size < 2:
+        raise IntervalError(f"a t-interval needs at least 2 values, got {data.size}")
+    mean = float(data.mean())
+    deviation = float(data.std(ddof=1))
+    quantile = float(special.stdtrit(data.size - 1, 0.5 + level / 2))
+    half = quantile * deviation / np.sqrt(data.size)
+    return Interval(mean, mean - half, mean + half, int(data.size), "t over seeds", deviation)
+
+
+def wilson(correct: int, images: int, level: float = LEVEL) -> Interval:
+    """Share of successes with Wilson's score interval (Wilson 1927, eq. 4), in fractions of 1."""
+    if images <= 0 or not 0 <= correct <= images:
+        raise IntervalError(f"need 0 <= correct <= images and images > 0: {correct} of {images}")
+    z2 = float(special.ndtri(0.5 + level / 2)) ** 2
+    share = correct / images
+    centre = (share + z2 / (2 * images)) / (1 + z2 / images)
+    spread = share * (1 - share) / images + z2 / (4 * images**2)
+    half = np.sqrt(z2 * spread) / (1 + z2 / images)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(share, float(low), float(high), images, "Wilson over images")
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], level: float = LEVEL
+) -> Interval:
+    """Mean of first − second with the t-interval of the differences; pairs share their seed."""
+    if len(first) != len(second):
+        raise IntervalError(f"pairs needed: got {len(first)} and {len(second)} values")
+    interval = mean_t(_finite(first) - _finite(second), level)
+    return Interval(
+        interval.estimate,
+        interval.low,
+        interval.high,
+        interval.n,
+        "paired t over seeds",
+        interval.deviation,
+    )
+
+
+def paired_t(first: Sequence[float], second: Sequence[float]) -> Test:
+    """Two-sided t-test of a zero mean difference: t = d̄·√n/sd(d), n − 1 degrees of freedom."""
+    difference = paired_difference(first, second)
+    deviation = difference.deviation or 0.0
+    if deviation == 0.0:
+        p = 1.0 if difference.estimate == 0 else 0.0
+        return Test(p, difference.n, "paired t over seeds")
+    statistic = difference.estimate * np.sqrt(difference.n) / deviation
+    p = 2 * float(special.stdtr(difference.n - 1, -abs(statistic)))
+    return Test(p, difference.n, "paired t over seeds", float(statistic))
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray, *, exact: bool = True) -> Test:
+    """McNemar's test on the same images (McNemar 1947).
+
+    b = images only `first` has right, c = only `second`. Exact: two-sided binomial(b + c, ½).
+    Otherwise χ² = (|b − c| − 1)²/(b + c) with the continuity correction of Edwards (1948).
+    first, second: [images] bool.
+    """
+    if first.shape != second.shape or first.ndim != 1:
+        raise IntervalError(f"need two equal rows of images, got {first.shape}, {second.shape}")
+    only_first = int((first & ~second).sum())
+    only_second = int((~first & second).sum())
+    discordant = only_first + only_second
+    images = int(first.size)
+    if discordant == 0:
+        return Test(1.0, images, "McNemar exact" if exact else "McNemar χ²")
+    if exact:
+        tail = float(special.bdtr(min(only_first, only_second), discordant, 0.5))
+        return Test(min(1.0, 2 * tail), images, "McNemar exact")
+    statistic = max(0, abs(only_first - only_second) - 1) ** 2 / discordant
+    return Test(float(special.chdtrc(1, statistic)), images, "McNemar χ²", statistic)
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """p-values adjusted for their number: max over i ≤ k of (m − i + 1)·p(i) (Holm 1979)."""
+    p = _finite(p_values)
+    if ((p < 0) | (p > 1)).any():
+        raise IntervalError("p-values must lie in 0 to 1")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def bootstrap_accuracies(
+    correct: Sequence[Sequence[np.ndarray]],
+    generator: np.random.Generator,
+    resamples: int = 1000,
+) -> list[np.ndarray]:
+    """Seed-mean accuracies of several methods under one resampling of seeds and images.
+
+    Images are drawn with replacement, the same draw for every method and seed; seeds are drawn
+    with replacement, the same draw for methods with equally many seeds, so that differences
+    between methods stay paired (Efron & Tibshirani 1993, §8.3). One seed is kept as it is.
+
+    correct: per method, per seed, [timesteps, images] bool. Returns per method
+    [resamples, timesteps].
+    """
+    images = {rows.shape[1] for method in correct for rows in method}
+    if len(images) != 1:
+        raise IntervalError(f"all methods need the same test images, got {sorted(images)}")
+    n = images.pop()
+    weights = generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32) / n
+    seed_weights: dict[int, np.ndarray] = {}
+    results = []
+    for method in correct:
+        count = len(method)
+        if count not in seed_weights:
+            draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
+            seed_weights[count] = draws / count
+        per_seed = np.stack([weights @ rows.T.astype(np.float32) for rows in method])
+        results.append(np.einsum("rs,srt->rt", seed_weights[count], per_seed))
+    return results
+
+
+def percentile_interval(
+    statistic: Callable[[int], float], estimate: float, resamples: int, level: float = LEVEL
+) -> Interval:
+    """Percentile bootstrap interval of a statistic of one resample (Efron 1979).
+
+    statistic: resample number -> value; infinity stands for `not reached` and may be an end.
+    """
+    values = np.sort([statistic(i) for i in range(resamples)])
+    if np.isnan(values).any():
+        raise IntervalError("the statistic is undefined in some resamples")
+    tail = (1 - level) / 2
+    low = values[int(np.floor(tail * (resamples - 1)))]
+    high = values[int(np.ceil((1 - tail) * (resamples - 1)))]
+    return Interval(estimate, float(low), float(high), resamples, "bootstrap")
+
+
+def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim != 1 or not np.isfinite(data).all():
+        raise IntervalError("need a row of finite numbers")
+    return data
