@@ -1,6 +1,7 @@
 """Architectures as data: layers in order, without torch, so that they can be listed and counted."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import ClassVar
 
 LARGE_IMAGE = 64  # pixels; images with a longer side get the ImageNet form of a network
@@ -135,7 +136,7 @@ def check_fits(name: str, blueprint: Blueprint, geometry: Geometry) -> None:
     """Raises GeometryError where a pooling window meets a map smaller than itself."""
     layers = blueprint.layers_for(geometry)
     if not _fits(layers, min(geometry.height, geometry.width)):
-        smallest = next(side for side in range(1, LARGE_IMAGE + 1) if _fits(layers, side))
+        smallest = next(side for side in count(1) if _fits(layers, side))
         raise GeometryError(
             f"architecture '{name}' needs images of at least {smallest}×{smallest} pixels; "
             f"got {geometry.height}×{geometry.width}"
