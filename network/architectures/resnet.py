@@ -24,7 +24,9 @@ LEE = {
     "resnet11": ("table 5", ((128, 1), (256, 2), (512, 1), (512, 2))),
 }
 
-# Zheng 2021, table 4, for 32×32 images: first channels, then (channels, stride, repeats).
+# Zheng 2021, table 4, at every image size: first channels, then (channels, stride, repeats).
+# 'average pool/2' in front of the 256 units is a 2×2 pooling. Identity shortcuts have no batch
+# norm (fig. 5b draws one on every shortcut): there is no convolution to fold it into.
 ZHENG_SMALL = {
     "resnet17": (64, ((64, 2, 3), (128, 2, 4))),
     "resnet19": (128, ((128, 1, 3), (256, 2, 3), (512, 2, 2))),

@@ -1,6 +1,7 @@
 """VGG networks: 3×3 convolutions, average pooling, fully connected layers, no biases.
 
-vgg7 and vgg9 are Lee 2020, tables 4 and 5. vgg6, vgg11 and vgg16 follow the line that Rathi 2020
+vgg7 and vgg9 are Lee 2020, tables 4 and 5 (the lone poolings between the rows of table 4 belong
+to VGG7, as those of table 5 belong to VGG9). vgg6, vgg11 and vgg16 follow the line that Rathi 2020
 trains and converts (no pooling after the last stage on small images, two layers of 4096 units;
 their code calls our vgg6 VGG5, ours counts its six layers). vgg5 has the same convolutions as
 vgg6 and Lee's single layer of 1024 units. On images above 64 pixels vgg11 and vgg16 pool once

@@ -1,0 +1,347 @@
+"""One contract over every registered architecture, and the papers' tables by hand."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import fx, nn
+
+from network.architectures import (
+    ARCHITECTURES,
+    Geometry,
+    GeometryError,
+    blueprint_of,
+    build,
+    depth_of,
+    describe,
+)
+from network.architectures.blueprint import Bottleneck, Convolution, Residual
+from network.registry import UnknownName
+
+MNIST = Geometry(1, 28, 28, 10)
+EVENTS = Geometry(2, 34, 34, 10)
+CIFAR = Geometry(3, 32, 32, 10)
+TINY_IMAGENET = Geometry(3, 64, 64, 200)
+IMAGENET = Geometry(3, 224, 224, 1000)
+
+NAMES = [*ARCHITECTURES.names(), "mlp-30-20-10"]
+
+REQUIRED = """lenet vgg5 vgg6 vgg7 vgg9 vgg11 vgg16 resnet7 resnet9 resnet11 plain3 plain4 plain5
+plain9 plain13 plain20 mnist-cnn resnet17 resnet18 resnet19 resnet34 resnet50 mlp-300-300"""
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def images(geometry: Geometry, batch: int = 2) -> torch.Tensor:
+    shape = (batch, geometry.channels, geometry.height, geometry.width)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_contract_of_every_architecture(name: str, batch_norm: bool) -> None:
+    geometry = MNIST
+    module = build(name, geometry, width=0.125, batch_norm=batch_norm, dropout=0.2, seed=1)
+    scores = module(images(geometry, batch=4))
+    assert scores.shape == (4, 10)
+    assert scores.isfinite().all()
+
+    scores.square().sum().backward()
+    for label, parameter in module.named_parameters():
+        assert parameter.grad is not None, label
+        assert parameter.grad.isfinite().all(), label
+        assert parameter.grad.any() or not batch_norm, label
+    assert depth_of(module) == describe(name).depth
+
+    traced = fx.symbolic_trace(module)
+    assert torch.equal(traced.eval()(images(geometry)), module.eval()(images(geometry)))
+    calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    assert len(calls) == len(set(calls)), "a module is used twice"
+    leaves = {label for label, leaf in module.named_modules() if not list(leaf.children())}
+    assert set(calls) == leaves, "a module is never used"
+    _assert_layers(module, traced, batch_norm)
+
+
+def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) -> None:
+    """Activations are ReLU modules; batch norm follows all weights but the output's, or none."""
+    allowed = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.ReLU, nn.AvgPool2d)
+    for node in traced.graph.nodes:
+        if node.op in {"placeholder", "output"}:
+            continue
+        if node.op == "call_function":
+            assert node.target.__name__ == "add"
+            (user,) = node.users
+            assert isinstance(module.get_submodule(str(user.target)), nn.ReLU)
+            continue
+        layer = module.get_submodule(str(node.target))
+        assert isinstance(layer, (*allowed, nn.Flatten, nn.Dropout, nn.Identity)), node.target
+        if not isinstance(layer, nn.Conv2d | nn.Linear) or node.target == "output":
+            continue
+        (user,) = node.users
+        follows = module.get_submodule(str(user.target)) if user.op == "call_module" else None
+        assert isinstance(follows, nn.BatchNorm1d | nn.BatchNorm2d) == batch_norm, node.target
+        if batch_norm:
+            assert layer.bias is None, node.target
+
+
+def test_every_required_name_is_registered() -> None:
+    assert set(REQUIRED.split()) <= set(ARCHITECTURES.names())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES.names())
+def test_number_in_the_name_is_the_depth(name: str) -> None:
+    described = describe(name)
+    assert described.summary
+    assert described.source
+    if name.startswith("mlp"):
+        expected = name.count("-") + 1  # one hidden layer for each width, and the output
+    elif name in {"lenet", "mnist-cnn"}:
+        expected = 4
+    else:
+        expected = int("".join(filter(str.isdigit, name)))
+    assert described.depth == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("geometry", [EVENTS, CIFAR, TINY_IMAGENET, IMAGENET])
+def test_shapes_of_scores(name: str, geometry: Geometry) -> None:
+    # Shapes do not need values: parameters and images live on the meta device.
+    module = build(name, geometry, width=1 / 64, seed=0).eval().to("meta")
+    assert module(images(geometry).to("meta")).shape == (2, geometry.classes)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "vgg11", "vgg16"])
+def test_both_forms_of_a_network_have_the_same_depth(name: str) -> None:
+    module = build(name, IMAGENET, width=1 / 64, seed=0)
+    assert depth_of(module) == describe(name).depth
+
+
+def test_lenet_parameters_of_table_4() -> None:
+    # 28×28 → conv 28×28 → pool 14×14 → conv 14×14 → pool 7×7
+    weights = 1 * 20 * 25 + 20 * 50 * 25 + 50 * 7 * 7 * 200 + 200 * 10
+    assert weights == 500 + 25_000 + 490_000 + 2_000
+    assert parameters(build("lenet", MNIST, batch_norm=False, seed=0)) == weights
+    # batch norm: scale and shift for 20 and 50 channels and 200 units
+    assert parameters(build("lenet", MNIST, seed=0)) == weights + 2 * (20 + 50 + 200)
+
+
+def test_vgg9_parameters_of_table_5() -> None:
+    pairs = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
+    convolutions = 9 * sum(inputs * outputs for inputs, outputs in pairs)
+    # 9 · (192 + 4096 + 8192 + 16384 + 32768 + 65536 + 65536) = 9 · 192704
+    assert convolutions == 1_734_336
+    # three poolings: 32 → 4, so 256 · 4 · 4 = 4096 inputs of the first linear layer
+    weights = convolutions + 4096 * 1024 + 1024 * 10
+    assert parameters(build("vgg9", CIFAR, batch_norm=False, seed=0)) == weights
+    # 64 + 64 + 128 + 128 + 256 + 256 + 256 channels, 1024 units
+    assert parameters(build("vgg9", CIFAR, seed=0)) == weights + 2 * (1152 + 1024)
+
+
+def test_resnet9_parameters_of_table_5() -> None:
+    main = 9 * (3 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512)
+    skips = 64 * 128 + 128 * 256 + 256 * 512
+    # 32 → pool 16 → 16 → 8 → 4, so 512 · 4 · 4 = 8192 inputs
+    dense = 8192 * 1024 + 1024 * 10
+    assert parameters(build("resnet9", CIFAR, batch_norm=False, seed=0)) == main + skips + dense
+
+
+def test_resnet18_on_cifar_has_its_well_known_size() -> None:
+    # 11,173,962 parameters: the CIFAR form of He's ResNet-18, with batch norm and 10 classes
+    assert parameters(build("resnet18", CIFAR, seed=0)) == 11_173_962
+
+
+def sides_after_blocks(module: nn.Module, geometry: Geometry) -> dict[str, int]:
+    """Side of the map that leaves each residual block."""
+    sides: dict[str, int] = {}
+    x = images(geometry).to("meta")
+    for label, layer in module.eval().to("meta").named_children():
+        x = layer(x)
+        if label.startswith("block"):
+            sides[label] = x.shape[-1]
+    return sides
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+@pytest.mark.parametrize(
+    ("geometry", "expected"),
+    [
+        (CIFAR, [32, 16, 8, 4]),  # stem 32; the first stage keeps the size
+        (TINY_IMAGENET, [64, 32, 16, 8]),
+        (IMAGENET, [56, 28, 14, 7]),  # stem 112; every stage halves
+    ],
+)
+def test_zheng_stem_follows_the_image_size(
+    name: str, geometry: Geometry, expected: list[int]
+) -> None:
+    module = build(name, geometry, width=1 / 64, seed=0)
+    stem = module.get_submodule("conv1")
+    assert isinstance(stem, nn.Conv2d)
+    form = ((7, 7), (2, 2)) if geometry is IMAGENET else ((3, 3), (1, 1))
+    assert (stem.kernel_size, stem.stride) == form
+    sides = sides_after_blocks(module, geometry)
+    # stages of 3, 4, 6 and 3 blocks end with blocks 3, 7, 13 and 16
+    assert [sides[f"block{last}"] for last in (3, 7, 13, 16)] == expected
+
+
+def test_shortcut_is_the_identity_exactly_where_shapes_agree() -> None:
+    module = build("resnet19", CIFAR, width=0.125, seed=0)
+    kinds = [
+        type(child.get_submodule("shortcut")).__name__
+        for label, child in module.named_children()
+        if label.startswith("block")
+    ]
+    # 128 ×3 without stride, 256 ×3, 512 ×2: the first block of the later stages projects
+    assert kinds == ["Identity"] * 3 + ["Sequential", "Identity", "Identity"] + [
+        "Sequential",
+        "Identity",
+    ]
+
+
+def test_lee_blocks_stride_in_the_last_convolution_and_the_shortcut() -> None:
+    block = build("resnet11", CIFAR, width=0.125, seed=0).get_submodule("block4")
+    strides = {
+        label: layer.stride
+        for label, layer in block.named_modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+    assert strides == {"main.conv1": (1, 1), "main.conv2": (2, 2), "shortcut.conv": (2, 2)}
+
+
+def test_residual_block_adds_before_its_relu() -> None:
+    block = build("resnet18", CIFAR, width=0.125, batch_norm=False, seed=0).get_submodule("block1")
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    x = torch.tensor([-1.0, 2.0]).view(1, 1, 1, 2).expand(1, 8, 1, 2)
+    # the main path is 0 and the shortcut the identity: relu(0 + x)
+    assert block(x)[0, 0, 0].tolist() == [0.0, 2.0]
+
+
+def test_seed_decides_the_weights_and_nothing_global_is_drawn() -> None:
+    before = torch.random.get_rng_state()
+    first, again, other, fresh, fresher = (
+        build("resnet7", CIFAR, width=0.25, seed=seed).state_dict()
+        for seed in (3, 3, 4, None, None)
+    )
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    for one, two in ((first, other), (fresh, fresher)):
+        assert not torch.equal(one["conv1.weight"], two["conv1.weight"])
+
+
+@pytest.mark.parametrize(("name", "kappa"), [("vgg9", 2.0), ("resnet9", 1.0)])
+def test_weights_start_with_variance_kappa_over_fan_in(name: str, kappa: float) -> None:
+    module = build(name, CIFAR, width=0.5, batch_norm=False, seed=0)
+    checked = 0
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.numel() > 50_000:
+            fan_in = layer.weight[0].numel()
+            # the variance of n normal numbers has relative deviation √(2/n) < 0.0064 here
+            assert layer.weight.var().item() == pytest.approx(kappa / fan_in, rel=0.03)
+            checked += 1
+    assert checked >= 3
+
+
+def test_width_scales_hidden_layers_only() -> None:
+    module = build("lenet", MNIST, width=0.5, seed=0)
+    shapes = [
+        tuple(layer.weight.shape)
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    # 10 and 25 channels, 25 · 7 · 7 = 1225 inputs, 100 units
+    assert shapes == [(10, 1, 5, 5), (25, 10, 5, 5), (100, 1225), (10, 100)]
+    narrowest = build("lenet", MNIST, width=1e-6, seed=0)
+    assert narrowest(images(MNIST)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("lenet", ["dense1_dropout"]), ("plain3", ["dropout"])]
+)
+def test_dropout_stands_before_the_output(name: str, expected: list[str]) -> None:
+    with_dropout = build(name, CIFAR, width=0.1, dropout=0.5, seed=0)
+    found = [label for label, m in with_dropout.named_modules() if isinstance(m, nn.Dropout)]
+    assert found == expected
+    without = build(name, CIFAR, width=0.1, seed=0)
+    assert not any(isinstance(m, nn.Dropout) for m in without.modules())
+
+
+def test_bias_follows_the_paper_where_there_is_no_batch_norm() -> None:
+    lee = build("lenet", MNIST, batch_norm=False, seed=0)
+    ledinauskas = build("plain3", CIFAR, batch_norm=False, seed=0)
+    assert not [name for name, _ in lee.named_parameters() if name.endswith("bias")]
+    biases = {n: p for n, p in ledinauskas.named_parameters() if n.endswith("bias")}
+    assert set(biases) == {"conv1.bias", "conv2.bias", "output.bias"}
+    assert all(bias.eq(0).all() for bias in biases.values())
+
+
+def test_depth_does_not_count_projections_of_foreign_networks() -> None:
+    block = nn.Module()
+    block.conv = nn.Conv2d(1, 2, 3)
+    block.downsample = nn.Sequential(nn.Conv2d(1, 2, 1))
+    assert depth_of(block) == 1
+
+
+def test_tables_follow_the_text_of_ledinauskas() -> None:
+    layers = blueprint_of("plain13").layers
+    assert layers[:4] == (
+        Convolution(32, stride=2),
+        Convolution(32),
+        Convolution(32),
+        Convolution(64, stride=2),
+    )
+    assert layers[-1] == Convolution(256)
+
+
+def test_tables_follow_table_4_of_zheng() -> None:
+    resnet17 = [layer for layer in blueprint_of("resnet17").layers if isinstance(layer, Residual)]
+    first, *rest = [Residual(64, 2), *[Residual(64)] * 2, Residual(128, 2), *[Residual(128)] * 3]
+    assert resnet17 == [first, *rest]
+    large = blueprint_of("resnet50").layers_for(IMAGENET)
+    assert large[:2] == (Convolution(64, kernel=7, stride=2), Bottleneck(64, 2))
+
+
+def test_images_too_small_for_the_pooling() -> None:
+    assert build("lenet", Geometry(1, 4, 4, 10), seed=0)(torch.zeros(2, 1, 4, 4)).shape == (2, 10)
+    with pytest.raises(GeometryError) as error:
+        build("lenet", Geometry(1, 3, 28, 10))
+    assert str(error.value) == (
+        "architecture 'lenet' needs images of at least 4×4 pixels; got 3×28"
+    )
+    # four poolings: 16 → 1
+    with pytest.raises(GeometryError, match="at least 16×16 pixels; got 15×32"):
+        build("vgg16", Geometry(3, 15, 32, 10))
+
+
+@pytest.mark.parametrize("bad", [(0, 28, 28, 10), (1, 0, 28, 10), (1, 28, -1, 10), (1, 28, 28, 0)])
+def test_geometry_must_be_positive(bad: tuple[int, int, int, int]) -> None:
+    with pytest.raises(GeometryError, match="must be at least 1; got"):
+        Geometry(*bad)
+
+
+@pytest.mark.parametrize("width", [0.0, -1.0, float("inf"), float("nan")])
+def test_width_out_of_range(width: float) -> None:
+    with pytest.raises(ValueError, match="width must be a finite number above 0; got"):
+        build("lenet", MNIST, width=width)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+def test_dropout_out_of_range(dropout: float) -> None:
+    with pytest.raises(ValueError, match="dropout must be at least 0 and below 1; got"):
+        build("lenet", MNIST, dropout=dropout)
+
+
+@pytest.mark.parametrize("name", ["lennet", "mlp", "mlp-", "mlp-0", "mlp-10-", "mlp-1.5"])
+def test_unknown_names(name: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown architecture '{name}'"):
+        build(name, MNIST)
+
+
+def test_listing_loads_no_torch() -> None:
+    code = (
+        "import sys; from network.architectures import ARCHITECTURES, describe; "
+        "[describe(name) for name in ARCHITECTURES]; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
