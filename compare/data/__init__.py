@@ -1,0 +1,47 @@
+"""Data sets: found, read, checked and split. The names alone load no torch."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from compare.data import cifar, idx, mnist_5k
+from compare.data.errors import DataError, DataWarning
+from compare.data.places import Where, locate
+from compare.data.sources import DATASETS, Source
+
+if TYPE_CHECKING:
+    from compare.data.arrays import ArrayImages, Arrays, Dataset, FolderImages, normalise, pixels
+    from compare.data.loading import load
+
+# Importing a reader registers its data sets.
+READERS = (mnist_5k, idx, cifar)
+# These need torch, so they are imported when they are first asked for (PEP 562).
+LATER = {
+    "ArrayImages": "arrays",
+    "Arrays": "arrays",
+    "Dataset": "arrays",
+    "FolderImages": "arrays",
+    "normalise": "arrays",
+    "pixels": "arrays",
+    "load": "loading",
+}
+__all__ = [
+    "DATASETS",
+    "ArrayImages",
+    "Arrays",
+    "DataError",
+    "DataWarning",
+    "Dataset",
+    "FolderImages",
+    "Source",
+    "Where",
+    "load",
+    "locate",
+    "normalise",
+    "pixels",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{LATER[name]}"), name)

@@ -1,0 +1,98 @@
+"""From a name to a data set: locate, download where allowed, read, split, measure."""
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from compare.data.arrays import ArrayImages, Arrays, Dataset, FolderImages, histogram, statistics
+from compare.data.errors import DataError, DataWarning
+from compare.data.places import absent, data_directory, locate, source_of
+from compare.data.sources import Contents, PictureFiles, Pictures, Source, Split
+from compare.data.splits import Indices, default_validation, hold_out
+
+
+def load(
+    name: str,
+    directory: Path | None = None,
+    *,
+    download: bool = False,
+    validation: int | None = None,
+) -> Dataset:
+    """The data set of that name, from `directory`, else $ISOSPIKE_DATA, else ~/.cache/isospike.
+
+    `validation`: training images to hold out (None: the data set's default). Raises UnknownName, or
+    DataError where files are missing or damaged. Files that are not the official ones are used,
+    with a DataWarning.
+    """
+    source = source_of(name)
+    if source.kind != "images":
+        raise DataError(f"{name} holds recordings, not images: it needs a number of timesteps")
+    contents = source.read(find(name, source, directory, download))
+    if contents.note:
+        warnings.warn(contents.note, DataWarning, stacklevel=2)
+    kept, held = held_out(contents, source, validation)
+    train = arrays(contents.train, kept)
+    mean, std = source.statistics or measured(train)
+    return Dataset(
+        name=name,
+        classes=contents.classes,
+        train=train,
+        validation=arrays(contents.train, held),
+        test=arrays(contents.test, None),
+        official=contents.official,
+        note=contents.note,
+        mean=mean,
+        std=std,
+        augmentation=source.augmentation,
+    )
+
+
+def find(name: str, source: Source, directory: Path | None, download: bool) -> Path:
+    """Where the data set lies; downloads it there first where that is allowed and needed."""
+    where = locate(name, directory)
+    if where.found:
+        return where.path
+    if not download or source.download is None:
+        raise absent(where)
+    target = data_directory(directory)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        source.download(target)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{name}: download to {target} failed ({reason})") from error
+    where = locate(name, directory)
+    if not where.found:
+        raise absent(where)
+    return where.path
+
+
+def held_out(contents: Contents, source: Source, validation: int | None) -> tuple[Indices, Indices]:
+    """Indices of the training images for training and for validation."""
+    labels = contents.train.labels
+    if validation is None:
+        validation = source.validation or default_validation(len(labels))
+    return hold_out(labels, validation)
+
+
+def arrays(split: Split, indices: Indices | None) -> Arrays:
+    """A part of a split (None: all of it) as tensors, or as files to be decoded later."""
+    labels = split.labels if indices is None else split.labels[indices]
+    if isinstance(split, Pictures):
+        images = split.images if indices is None else split.images[indices]
+        return ArrayImages(torch.from_numpy(images), torch.from_numpy(labels))
+    if isinstance(split, PictureFiles):
+        paths = split.paths if indices is None else tuple(split.paths[i] for i in indices)
+        return FolderImages(split.root, paths, torch.from_numpy(labels), split.size)
+    raise TypeError(f"no images in {type(split).__name__}")
+
+
+def measured(train: Arrays) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation per channel; raises DataError where all pixels are equal."""
+    if not isinstance(train, ArrayImages):
+        raise TypeError(f"{type(train).__name__} needs statistics in its source")
+    counts = histogram(train.images)
+    if bool(((counts > 0).sum(axis=1) == 1).all()):
+        raise DataError("all training images are one constant: there is nothing to learn")
+    return statistics(counts)

@@ -1,0 +1,80 @@
+"""Where each data set is looked for, and whether it is there. Loads no torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare.data.errors import DataError
+from compare.data.sources import DATASETS, Source
+
+OWN = ("folder", "npz")  # data of the user's own: folder:PATH, npz:PATH
+
+
+@dataclass(frozen=True)
+class Where:
+    """`path`: where the data set lies, or the directory that was searched. `how`: to get it."""
+
+    name: str
+    found: bool
+    path: Path
+    missing: tuple[str, ...]
+    how: str
+
+
+def data_directory(directory: Path | None) -> Path:
+    """The one directory that is searched: the given one, else $ISOSPIKE_DATA, else the cache."""
+    if directory is not None:
+        return directory.expanduser()
+    from_environment = os.environ.get("ISOSPIKE_DATA")
+    return Path(from_environment or "~/.cache/isospike").expanduser()
+
+
+def source_of(name: str) -> Source:
+    """The source of that name; `folder:PATH` and `npz:PATH` are known by their first word."""
+    word, colon, path = name.partition(":")
+    if colon and word in OWN:
+        if not path:
+            raise DataError(f"{name!r} names no path; write {word}:PATH")
+        return DATASETS.get(f"{word}:PATH")
+    return DATASETS.get(name)
+
+
+def locate(name: str, directory: Path | None = None) -> Where:
+    """Look for a data set; raises UnknownName for a name that is none."""
+    source = source_of(name)
+    if source.embedded is not None:
+        file = source.embedded()
+        missing = () if file else (source.obtain.split()[-1],)
+        return Where(name, file is not None, file or Path(), missing, source.obtain)
+    own = name.partition(":")[2]
+    searched = Path(own).expanduser() if own and not source.places else data_directory(directory)
+    best: tuple[str, ...] = source.files
+    for place in source.places or ("",):
+        missing = missing_files(searched / place, source.files)
+        if not missing and (searched / place).exists():
+            return Where(name, True, searched / place, (), "")
+        if len(missing) < len(best):
+            best = missing
+    return Where(name, False, searched, best, how(source))
+
+
+def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the files that are in the folder neither as they are nor packed as .gz."""
+    return tuple(
+        name
+        for name in files
+        if not (folder / name).exists() and not (folder / f"{name}.gz").exists()
+    )
+
+
+def how(source: Source) -> str:
+    """How to get it, in words for the end of a line."""
+    if source.download is None:
+        return source.obtain
+    return f"--download fetches it, or put {source.obtain}"
+
+
+def absent(where: Where) -> DataError:
+    """The one line for a data set that is not there."""
+    missing = f"; missing: {', '.join(where.missing)}" if where.missing else ""
+    return DataError(f"{where.name} is not in {where.path}{missing}; to get it: {where.how}")

@@ -1,0 +1,99 @@
+"""The data sets by name: what each is, where its files lie, how they are read. Loads no torch."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from network.registry import Registry
+
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images in memory, uint8 of shape [N, C, H, W], with labels of shape [N]."""
+
+    images: npt.NDArray[np.uint8]
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class PictureFiles:
+    """Images that stay on disk: paths below `root`, decoded to size × size pixels on demand."""
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: Labels
+    size: int
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Event recordings below `root`; `read` gives arrays x, y, polarity, time of one of them.
+
+    A recording may be a stretch of a file: `spans` holds its start and end in the file's own clock,
+    or None for the whole file.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    spans: tuple[tuple[int, int] | None, ...]
+    labels: Labels
+
+
+Split = Pictures | PictureFiles | Recordings
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a reader found. `official`: the md5 are the published ones (None: none published)."""
+
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+    official: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set.
+
+    `places` are the folders below the data directory where it may lie, best first; `files` must all
+    lie in one of them (a file `x` may also be there as `x.gz`). `embedded` finds a data set that
+    comes with an installed package instead. `validation` is the number of training images held out
+    by default (None: a tenth, at most 5,000).
+    """
+
+    name: str
+    description: str
+    read: Callable[[Path], Contents]
+    obtain: str
+    places: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    embedded: Callable[[], Path | None] | None = None
+    download: Callable[[Path], None] | None = None
+    validation: int | None = None
+    augmentation: str = "none"
+    kind: Literal["images", "events"] = "images"
+    # Mean and standard deviation per channel where they are fixed by convention, not by the images.
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    sensor: tuple[int, int] = field(default=(0, 0))  # height, width of an event camera
+
+
+DATASETS: Registry[Source] = Registry("data set")
+
+
+def differing(digests: Mapping[str, str], official: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the files whose md5 is not the published one, in the published order."""
+    return tuple(name for name, md5 in official.items() if digests.get(name) != md5)
+
+
+def md5_of(raw: bytes) -> str:
+    """Hexadecimal md5, the checksum that the data sets' authors publish (not a safeguard)."""
+    return hashlib.md5(raw, usedforsecurity=False).hexdigest()
