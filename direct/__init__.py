@@ -1,0 +1,8 @@
+"""Training a spiking network directly: rules, surrogates, losses, normalisation."""
+
+from direct import bptt  # noqa: F401  (importing a rule registers it)
+from direct.losses import LOSSES
+from direct.rules import RULES, OptionError, Rule, Trainable, prepare
+from direct.surrogates import SURROGATES
+
+__all__ = ["LOSSES", "RULES", "SURROGATES", "OptionError", "Rule", "Trainable", "prepare"]

@@ -1,0 +1,137 @@
+"""Rule `bptt`: backpropagation through time with a surrogate slope (Ledinauskas 2020).
+
+Batch norm between a linear layer and its neuron is batch norm of input currents, over images and
+steps (section 2.6). It is the architecture's own: ordinary layers see [T·B, ...]. A network
+without batch norm starts from thresholds balanced on the data instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from direct.losses import LOSSES
+from direct.rules import RULES, OptionError, Rule, Task, Trainable
+from direct.surrogates import SURROGATES, Surrogate, surrogate
+from network.fit import Outcome, Recipe
+from network.graph import Kind, layers, swap_activations
+from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
+from network.unroll import Observation, SpikingNetwork, unroll
+
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {
+        "neuron": "if",
+        "reset": "soft",
+        "tau": 2.0,  # steps, of lif; tau_decay of lif-iterative is 0.25
+        "surrogate": "fast-sigmoid",
+        "gamma": 2.0,  # steepness: the width of the slope is 2/gamma, whatever its shape
+        "loss": "cross-entropy",
+        "balance": True,  # thresholds from the data where there is no batch norm
+    }
+)
+RECIPE = Recipe(epochs=5, batch_size=100, learning_rate=4e-3)
+
+
+def dynamics_of(neuron: str, reset: str, tau: float) -> Dynamics:
+    """Dynamics by name; raises OptionError for a reset that does not exist."""
+    if reset not in ("soft", "hard"):
+        raise OptionError(f"option reset must be 'soft' or 'hard', got {reset!r}")
+    kind: Reset = "soft" if reset == "soft" else "hard"
+    if neuron == "lif":
+        return NEURONS.get(neuron)(tau=tau, reset=kind)
+    return NEURONS.get(neuron)(reset=kind)
+
+
+def slope_of(name: str, gamma: float) -> Surrogate:
+    """The surrogate of this name with the width 2/γ of a fast sigmoid."""
+    SURROGATES.get(name)
+    return surrogate(name, 2.0 / gamma)
+
+
+def spiking(
+    task: Task, dynamics: Dynamics, slope: Callable[[Tensor], Tensor] | None
+) -> SpikingNetwork:
+    """The task's network with every ReLU replaced by neurons of threshold 1."""
+    swap_activations(task.body, lambda name, activation: Neuron(dynamics, slope=slope))
+    return SpikingNetwork(task.body, encoding=task.encoding, readout=task.readout)
+
+
+def has_norm(network: SpikingNetwork) -> bool:
+    """Whether any layer is a batch norm."""
+    return next(layers(network.body, Kind.NORM), None) is not None
+
+
+@torch.no_grad()
+def balance_thresholds(network: SpikingNetwork, task: Task) -> None:
+    """θ_l = the largest input current of layer l over the images and all steps (§2.6).
+
+    One run in the order of the layers: each spikes with the threshold it has just been given. A
+    layer that receives no positive current keeps its threshold.
+    """
+
+    def set_threshold(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
+        largest = current.max()
+        if largest > 0:
+            neuron.theta.copy_(largest)
+        return neuron.advance(current, None)
+
+    keys = torch.arange(len(task.images)) + task.seed
+    network.eval()
+    network.observation = Observation(task.timesteps, set_threshold)
+    unroll(network, task.images, 1, keys=keys)
+    network.observation = None
+
+
+def objective_of(
+    network: SpikingNetwork, timesteps: int, loss: str
+) -> Callable[[Tensor, Tensor, Tensor], Outcome]:
+    """Run, read, compare: what one batch of `bptt` differentiates."""
+    compare = LOSSES.get(loss)
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        outputs = unroll(network, images, timesteps, keys=keys)
+        scores = network.read(outputs)[-1]
+        return Outcome(compare(outputs, scores, labels), scores)
+
+    return objective
+
+
+def finished(network: SpikingNetwork) -> Callable[[], SpikingNetwork]:
+    """The network itself in eval mode, its neurons without their slopes."""
+
+    def finish() -> SpikingNetwork:
+        network.eval()
+        for neuron in network.neurons().values():
+            neuron.slope = None
+        return network
+
+    return finish
+
+
+def bptt(task: Task) -> Trainable:
+    """Surrogate-gradient training of the whole unrolled network."""
+    options = task.options
+    dynamics = dynamics_of(options["neuron"], options["reset"], options["tau"])
+    network = spiking(task, dynamics, slope_of(options["surrogate"], options["gamma"]))
+    if options["balance"] and not has_norm(network):
+        balance_thresholds(network, task)
+    objective = objective_of(network, task.timesteps, options["loss"])
+    return Trainable(network, objective, task.recipe, finished(network))
+
+
+RULES.register("bptt")(
+    Rule(
+        name="bptt",
+        summary="backpropagation through time with a surrogate slope",
+        source="Ledinauskas 2020",
+        function=bptt,
+        recipe=RECIPE,
+        options=OPTIONS,
+    )
+)
+
+

@@ -1,0 +1,46 @@
+"""Losses of direct training (METHODS.md section 3): a registry of functions of one signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from network.registry import Registry
+
+# loss(outputs of every step [T, B, K], scores of the readout after T [B, K], labels [B]) -> scalar
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+LOSSES: Registry[Loss] = Registry("loss", "losses")
+
+TET_WEIGHT = 0.05  # λ
+TET_TARGET = 1.0  # the threshold θ = 1, where the step's outputs are pulled to
+
+
+@LOSSES.register("cross-entropy")
+def cross_entropy(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the readout after the last step."""
+    del outputs
+    return F.cross_entropy(scores, labels)
+
+
+@LOSSES.register("mse")
+def mse(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """½ Σ_k (score_k − onehot_k)², mean over the batch (Lee 2020, eq. 8; Lee 2016)."""
+    del outputs
+    error = scores - F.one_hot(labels, scores.shape[-1]).to(scores.dtype)
+    return 0.5 * error.square().sum(dim=-1).mean()
+
+
+@LOSSES.register("tet")
+def tet(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+    """Temporal efficient training (Deng 2022): each step answers for itself.
+
+    (1 − λ)·mean_t CE(o(t), y) + λ·mean_t MSE(o(t), θ), with o(t) the output of step t alone.
+    """
+    del scores
+    steps, batch, classes = outputs.shape
+    each = F.cross_entropy(outputs.reshape(steps * batch, classes), labels.repeat(steps))
+    spread = (outputs - TET_TARGET).square().mean()
+    return (1.0 - TET_WEIGHT) * each + TET_WEIGHT * spread

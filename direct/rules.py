@@ -1,0 +1,161 @@
+"""What a training rule is: a function from a traced network to something that `fit` can train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from network.encodings import ENCODINGS
+from network.fit import Objective, Recipe
+from network.graph import Kind, UnsupportedNetwork, layers, trace
+from network.readouts import READOUTS
+from network.registry import Registry
+from network.unroll import SpikingNetwork
+
+Option = bool | int | float | str
+
+
+class OptionError(ValueError):
+    """An option that a rule does not have, or a value that it does not take."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a rule starts from.
+
+    body: the traced network with its ReLUs; None for rules that start from `start`.
+    options: every option of the rule, defaults filled in.
+    images, labels: a sample of the training set [N, C, H, W] and [N], as the network sees it.
+    start: the converted network that `hybrid` and `diet` train on from.
+    """
+
+    body: fx.GraphModule
+    timesteps: int
+    options: Mapping[str, Any]
+    recipe: Recipe
+    encoding: str
+    readout: str
+    images: Tensor
+    labels: Tensor
+    seed: int
+    start: SpikingNetwork | None = None
+
+
+@dataclass
+class Trainable:
+    """A network with all that `network.fit.fit` needs to train it.
+
+    records: rows by table name, e.g. 'gradients' with value, index, layer, gradient.
+    finish: returns the trained network as it is swept: eval mode, norm folded where the rule says.
+    """
+
+    network: SpikingNetwork
+    objective: Objective
+    recipe: Recipe
+    finish: Callable[[], SpikingNetwork]
+    records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way of training a spiking network directly.
+
+    options: names and defaults; a value must be of its default's type.
+    needs_conversion: it trains on from a converted network, given as `start`.
+    """
+
+    name: str
+    summary: str
+    source: str
+    function: Callable[[Task], Trainable]
+    recipe: Recipe
+    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    encoding: str = "constant"
+    readout: str = "mean-current"
+    needs_conversion: bool = False
+
+
+RULES: Registry[Rule] = Registry("rule")
+
+
+def prepare(
+    model: nn.Module | None,
+    *,
+    rule: str,
+    timesteps: int,
+    options: Mapping[str, object] | None = None,
+    images: Tensor,
+    labels: Tensor,
+    seed: int = 0,
+    recipe: Recipe | None = None,
+    encoding: str | None = None,
+    readout: str | None = None,
+    start: SpikingNetwork | None = None,
+) -> Trainable:
+    """The network of `model` made spiking, ready to be trained for `timesteps` steps.
+
+    The layers, and so the weights, are shared with `model`, not copied. Rules with
+    `needs_conversion` take `start` instead of a model. recipe, encoding and readout replace the
+    rule's own. Raises UnknownName, OptionError, UnsupportedNetwork, or ValueError in one line.
+    """
+    entry = RULES.get(rule)
+    if timesteps < 1:
+        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    chosen = (encoding or entry.encoding, readout or entry.readout)
+    ENCODINGS.get(chosen[0]), READOUTS.get(chosen[1])
+    task = Task(
+        body=_body(entry, model, start),
+        timesteps=timesteps,
+        options=resolve_options(entry.name, entry.options, options or {}),
+        recipe=recipe or entry.recipe,
+        encoding=chosen[0],
+        readout=chosen[1],
+        images=images,
+        labels=labels,
+        seed=seed,
+        start=start,
+    )
+    return entry.function(task)
+
+
+def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> fx.GraphModule:
+    if rule.needs_conversion:
+        if start is None:
+            raise ValueError(f"rule {rule.name} trains on from a converted network: give start")
+        return start.body
+    if model is None or start is not None:
+        raise ValueError(f"rule {rule.name} starts from a model, not from a converted network")
+    body = trace(model)
+    if next(layers(body, Kind.ACTIVATION), None) is None:
+        raise UnsupportedNetwork(f"{type(model).__name__} has no ReLU that could become spiking")
+    return body
+
+
+def resolve_options(
+    owner: str, defaults: Mapping[str, Option], given: Mapping[str, object]
+) -> Mapping[str, Any]:
+    """Defaults with the given values in their place; raises OptionError for any that do not fit."""
+    resolved: dict[str, Any] = dict(defaults)
+    for name, value in given.items():
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise OptionError(f"rule {owner} has no option {name!r}; known: {known}")
+        expected = type(defaults[name])
+        if expected is float and type(value) is int:
+            value = float(value)
+        if type(value) is not expected:
+            raise OptionError(
+                f"option {name} of rule {owner} must be of type {expected.__name__}, got {value!r}"
+            )
+        resolved[name] = value
+    return MappingProxyType(resolved)
+
+
+def generator_of(task: Task) -> torch.Generator:
+    """A generator of the task's seed for what a rule draws before training."""
+    return torch.Generator().manual_seed(task.seed)
