@@ -136,14 +136,6 @@ def curves(study: Study) -> tuple[Curve, ...]:
     return tuple(result)
 
 
-def networks(items: Iterable[Curve]) -> dict[str, list[Curve]]:
-    """Curves by network, in order."""
-    result: dict[str, list[Curve]] = {}
-    for curve in items:
-        result.setdefault(curve.network, []).append(curve)
-    return result
-
-
 def reference(items: Iterable[Curve]) -> Curve | None:
     """The ANN that the spiking networks of one network are held against: the plain one."""
     anns = [curve for curve in items if curve.arm == "ann"]

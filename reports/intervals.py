@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +118,24 @@ def mcnemar(first: np.ndarray, second: np.ndarray, *, exact: bool = True) -> Tes
     return Test(float(special.chdtrc(1, statistic)), images, "McNemar χ²", statistic)
 
 
+def paired_images(first: np.ndarray, second: np.ndarray, level: float = LEVEL) -> Interval:
+    """Difference of two shares on the same images, with the interval of Agresti & Min 2005.
+
+    With half an image added to each of the four cells: d = (b − c)/(n + 2) and
+    d ± z·√(b + c + 1 − (b − c)²/(n + 2))/(n + 2); the estimate itself is (b − c)/n.
+    first, second: [images] bool.
+    """
+    if first.shape != second.shape or first.ndim != 1 or not first.size:
+        raise IntervalError(f"need two equal rows of images, got {first.shape}, {second.shape}")
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    images, difference = int(first.size), only_first - only_second
+    spread = only_first + only_second + 1 - difference**2 / (images + 2)
+    half = float(special.ndtri(0.5 + level / 2)) * np.sqrt(spread) / (images + 2)
+    centre = difference / (images + 2)
+    kind = "paired over images"
+    return Interval(difference / images, float(centre - half), float(centre + half), images, kind)
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """p-values adjusted for their number: max over i ≤ k of (m − i + 1)·p(i) (Holm 1979)."""
     p = _finite(p_values)
@@ -161,20 +179,18 @@ def bootstrap_accuracies(
     return results
 
 
-def percentile_interval(
-    statistic: Callable[[int], float], estimate: float, resamples: int, level: float = LEVEL
-) -> Interval:
-    """Percentile bootstrap interval of a statistic of one resample (Efron 1979).
+def percentile_interval(draws: np.ndarray, estimate: float, level: float = LEVEL) -> Interval:
+    """Percentile bootstrap interval (Efron 1979). Ends are draws themselves, never between two.
 
-    statistic: resample number -> value; infinity stands for `not reached` and may be an end.
+    draws: [resamples], the statistic of each; infinity stands for `not reached`.
     """
-    values = np.sort([statistic(i) for i in range(resamples)])
-    if np.isnan(values).any():
+    values = np.sort(np.asarray(draws, dtype=np.float64))
+    if not values.size or np.isnan(values).any():
         raise IntervalError("the statistic is undefined in some resamples")
     tail = (1 - level) / 2
-    low = values[int(np.floor(tail * (resamples - 1)))]
-    high = values[int(np.ceil((1 - tail) * (resamples - 1)))]
-    return Interval(estimate, float(low), float(high), resamples, "bootstrap")
+    low = values[int(np.floor(tail * (values.size - 1)))]
+    high = values[int(np.ceil((1 - tail) * (values.size - 1)))]
+    return Interval(estimate, float(low), float(high), int(values.size), "bootstrap")
 
 
 def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -1,0 +1,50 @@
+"""A study with everything computed from it, each part once, when first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from reports.curves import Curve, curves
+from reports.frame import Study
+from reports.iso import Pace, paces
+from reports.significance import Comparison, comparisons
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """The study and its findings, by network (`architecture on dataset`)."""
+
+    study: Study
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """Every method on every network, ANN first in each network."""
+        return curves(self.study)
+
+    @cached_property
+    def networks(self) -> dict[str, list[Curve]]:
+        """The curves by network."""
+        result: dict[str, list[Curve]] = {}
+        for curve in self.curves:
+            result.setdefault(curve.network, []).append(curve)
+        return result
+
+    @cached_property
+    def paces(self) -> dict[str, tuple[Pace, ...]]:
+        """Steps at equal accuracy of every spiking method, by network."""
+        return {name: paces(self.study, items) for name, items in self.networks.items()}
+
+    @cached_property
+    def comparisons(self) -> dict[str, tuple[Comparison, ...]]:
+        """Paired tests, by network."""
+        return {name: comparisons(self.study, items) for name, items in self.networks.items()}
+
+    def curve_of(self, case: str) -> Curve | None:
+        """The curve that a case belongs to."""
+        return next((curve for curve in self.curves if case in curve.cases), None)
+
+
+def analyse(study: Study | Analysis) -> Analysis:
+    """The analysis of a study; one that is already made is handed back."""
+    return study if isinstance(study, Analysis) else Analysis(study)

@@ -1,0 +1,33 @@
+"""Tables of a study, one per file: `summary(study)` and its siblings give a `Table`."""
+
+from __future__ import annotations
+
+from reports.analysis import Analysis, analyse
+from reports.frame import Study
+from reports.tables.accuracy_table import accuracy_at
+from reports.tables.cells import Cell, Column, Table
+from reports.tables.difference_table import differences
+from reports.tables.energy_table import energies
+from reports.tables.iso_table import iso
+from reports.tables.paper_table import paper
+from reports.tables.summary_table import summary
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Table",
+    "accuracy_at",
+    "all_tables",
+    "differences",
+    "energies",
+    "iso",
+    "paper",
+    "summary",
+]
+
+
+def all_tables(study: Study | Analysis) -> tuple[Table, ...]:
+    """Every table of a study that has rows."""
+    analysis = analyse(study)
+    makers = (summary, iso, accuracy_at, differences, energies, paper)
+    return tuple(table for make in makers if (table := make(analysis)) is not None and table.rows)

@@ -1,0 +1,26 @@
+"""Accuracy along the sweep."""
+
+from __future__ import annotations
+
+from reports.analysis import Analysis, analyse
+from reports.frame import Study
+from reports.tables.cells import INTERVAL_NOTE, MISSING, Column, Table, accuracy_cell, name_cell
+
+
+def accuracy_at(study: Study | Analysis) -> Table:
+    """Accuracy of every method at powers of two of T, and at the largest T."""
+    items = [curve for curve in analyse(study).curves if curve.arm != "ann"]
+    largest = max((int(c.timesteps[-1]) for c in items), default=0)
+    known = {int(t) for curve in items for t in curve.timesteps}
+    grid = [2**k for k in range(largest.bit_length()) if 2**k in known]
+    grid += [largest] if largest not in grid else []
+    rows = tuple(
+        (
+            name_cell(curve.network),
+            name_cell(curve.label),
+            *(accuracy_cell(curve, t) if t in curve.timesteps else MISSING for t in grid),
+        )
+        for curve in items
+    )
+    columns = (Column("Network"), Column("Method"), *(Column(f"T = {t}", "%", True) for t in grid))
+    return Table("accuracy-at-T", "Accuracy at T", columns, rows, (INTERVAL_NOTE,))

@@ -1,0 +1,161 @@
+"""Typed cells: value, interval and n of everything that a table shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from reports import numbers
+from reports.curves import Curve
+from reports.intervals import Interval
+from reports.iso import Estimate, Value
+from reports.metrics import NotReached
+from reports.significance import Comparison
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number or name: how it reads, and what a program needs of it.
+
+    value: for sorting and CSV, None for a name or a missing value; low, high: 95 % interval;
+    n: what the interval rests on, in words; strong: highest in its group by a test.
+    """
+
+    text: str
+    value: float | str | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str = ""
+    n: str = ""
+    strong: bool = False
+
+    @property
+    def full(self) -> str:
+        """Text, interval and n in one line."""
+        parts = [self.text, self.interval, f"({self.n})" if self.n else ""]
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Heading, unit, and whether a higher number is better (None: neither)."""
+
+    name: str
+    unit: str = ""
+    higher_is_better: bool | None = None
+
+    @property
+    def heading(self) -> str:
+        """Name, unit and an arrow towards the better."""
+        arrow = {True: " ↑", False: " ↓", None: ""}[self.higher_is_better]
+        return f"{self.name}{f' ({self.unit})' if self.unit else ''}{arrow}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: rows of cells as long as its columns. `notes` say how to read it."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+MISSING = Cell("–")
+
+INTERVAL_NOTE = (
+    "In brackets: 95 % interval; t over seeds where there are several, Wilson over the test "
+    "images for the accuracy of one seed, bootstrap over seeds and images for steps and ratios. "
+    "Numbers of one seed that are no accuracy have no interval; ∞: not reached."
+)
+
+
+def name_cell(text: str) -> Cell:
+    """A cell that holds a name."""
+    return Cell(text, text)
+
+
+def number(value: float, form: Callable[[float], str]) -> Cell:
+    """A cell that holds a number that is exact."""
+    return Cell(form(value), float(value))
+
+
+def accuracy_cell(curve: Curve, timestep: int, strong: bool = False) -> Cell:
+    """Accuracy at T in percent."""
+    interval = curve.accuracy_interval(timestep)
+    low, high = max(0.0, interval.low), min(1.0, interval.high)
+    ends = f"[{numbers.percent(low)}, {numbers.percent(high)}]"
+    several = len(curve.seeds) > 1
+    n = seeds_of(curve) if several else f"1 seed, {numbers.count(curve.images)} images"
+    text = numbers.percent(interval.estimate)
+    return Cell(text, 100 * interval.estimate, 100 * low, 100 * high, ends, n, strong)
+
+
+def measure_cell(curve: Curve, measure: str, timestep: int, form: Callable[[float], str]) -> Cell:
+    """Any measure at T, as the mean over seeds."""
+    interval = curve.interval(measure, timestep)
+    if interval is None:
+        return MISSING
+    return _interval_cell(interval, form, seeds_of(curve))
+
+
+def difference_cell(test: Comparison | None) -> Cell:
+    """A paired difference of accuracies in points."""
+    if test is None:
+        return MISSING
+    d = test.difference
+    ends = f"[{numbers.points(d.low)}, {numbers.points(d.high)}]"
+    n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {numbers.count(d.n)} images"
+    return Cell(numbers.points(d.estimate), 100 * d.estimate, 100 * d.low, 100 * d.high, ends, n)
+
+
+def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell:
+    """Steps or a ratio, with its bootstrap interval; `not reached` sorts last."""
+    if estimate is None:
+        return MISSING
+    ends = ""
+    never = isinstance(estimate.low, NotReached)
+    if not never and estimate.low is not None and estimate.high is not None:
+        ends = f"[{_end(estimate.low, form)}, {_end(estimate.high, form)}]"
+    return Cell(
+        form(estimate.value),
+        _plain(estimate.value),
+        _plain(estimate.low),
+        _plain(estimate.high),
+        interval=ends,
+        n=plural(estimate.seeds),
+    )
+
+
+def value_cell(value: Value | None, curve: Curve) -> Cell:
+    """A ratio without an interval."""
+    return (
+        MISSING if value is None else Cell(numbers.times(value), _plain(value), n=seeds_of(curve))
+    )
+
+
+def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> Cell:
+    if interval.n < 2:
+        return Cell(form(interval.estimate), interval.estimate, n=n)
+    ends = f"[{form(max(0.0, interval.low))}, {form(interval.high)}]"
+    return Cell(form(interval.estimate), interval.estimate, interval.low, interval.high, ends, n)
+
+
+def _end(value: Value, form: Callable[[Any], str]) -> str:
+    return "∞" if isinstance(value, NotReached) else form(value)
+
+
+def _plain(value: Value | None) -> float | None:
+    if value is None:
+        return None
+    return float("inf") if isinstance(value, NotReached) else float(value)
+
+
+def seeds_of(curve: Curve) -> str:
+    return plural(len(curve.seeds))
+
+
+def plural(seeds: int) -> str:
+    return f"{seeds} seed{'s' if seeds != 1 else ''}"

@@ -1,0 +1,45 @@
+"""Paired differences and their tests."""
+
+from __future__ import annotations
+
+from reports import numbers
+from reports.analysis import Analysis, analyse
+from reports.curves import Curve
+from reports.frame import Study
+from reports.tables.cells import Column, Table, difference_cell, name_cell, number
+
+
+def differences(study: Study | Analysis) -> Table:
+    """Paired differences and their tests."""
+    rows = tuple(
+        (
+            name_cell(test.first.network),
+            name_cell(_at(test.first)),
+            name_cell(_at(test.second)),
+            difference_cell(test),
+            number(test.test.p, numbers.p_value),
+            number(test.adjusted, numbers.p_value),
+            name_cell(test.test.kind),
+        )
+        for found in analyse(study).comparisons.values()
+        for test in found
+    )
+    columns = (
+        Column("Network"),
+        Column("First"),
+        Column("Second"),
+        Column("Difference", "points"),
+        Column("p"),
+        Column("p, Holm"),
+        Column("Test"),
+    )
+    notes = (
+        "Every spiking method against the ANN, and the most accurate one against every other. "
+        "Several seeds: paired t; one seed: McNemar on the test images. Holm's method adjusts "
+        "for the number of tests in each network.",
+    )
+    return Table("tests", "Differences and tests", columns, rows, notes)
+
+
+def _at(curve: Curve) -> str:
+    return curve.label if curve.arm == "ann" else f"{curve.label} at T = {curve.report_timestep}"

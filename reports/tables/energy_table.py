@@ -1,0 +1,81 @@
+"""Energy by the simple models, and where a network stands against each break-even."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports import numbers
+from reports.analysis import Analysis, analyse
+from reports.curves import Curve, reference
+from reports.energy import energy_pj_per_image, matched_qnn, standing
+from reports.frame import Study
+from reports.metrics import spikes_per_synapse
+from reports.tables.cells import (
+    MISSING,
+    Cell,
+    Column,
+    Table,
+    measure_cell,
+    name_cell,
+    number,
+    seeds_of,
+)
+
+
+def energies(study: Study | Analysis) -> Table:
+    """Energy by the simple model, against the ANN and against one with matched bits."""
+    rows: list[tuple[Cell, ...]] = []
+    for items in analyse(study).networks.values():
+        ann = reference(items)
+        if ann is None:
+            continue
+        dense = float(ann.mean("mac_per_image")[0])
+        base = float(ann.mean("energy_pj_per_image")[0])
+        for curve in items:
+            if curve.arm != "ann" and dense > 0:
+                rows.append(_energy_row(curve, dense, base))
+    columns = (
+        Column("Network"),
+        Column("Method"),
+        Column("T", "steps"),
+        Column("Energy per image", "fp32 model", False),
+        Column("ANN over SNN", "", True),
+        Column("Energy per image", "int32 model", False),
+        Column("ANN with matched bits", "int32 model", False),
+        Column("Spikes per synapse", "", False),
+        Column("Break-even: horowitz-fp32"),
+        Column("with memory, favourable"),
+        Column("with memory, unfavourable"),
+        Column("matched-bit ANN"),
+    )
+    notes = (
+        "A model, never a measurement (constants: Horowitz 2014, 45 nm).",
+        "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "
+        "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
+        "ANN with activations of matched bits (Yan 2024); `below` favours spikes.",
+    )
+    return Table("energy", "Energy by model", columns, tuple(rows), notes)
+
+
+def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
+    timestep = curve.report_timestep
+    spent = float(curve.mean("energy_pj_per_image")[curve.index(timestep)])
+    additions = float(curve.mean("ac_per_image")[curve.index(timestep)])
+    if np.isnan(additions):
+        return (name_cell(curve.network), name_cell(curve.label), *(MISSING,) * 10)
+    macs = float(curve.mean("mac_per_image")[curve.index(timestep)])
+    whole = energy_pj_per_image("horowitz-int32", additions, macs)
+    load = spikes_per_synapse(additions, dense)
+    return (
+        name_cell(curve.network),
+        name_cell(curve.label),
+        number(timestep, numbers.steps),
+        measure_cell(curve, "energy_pj_per_image", timestep, numbers.energy),
+        Cell(numbers.times(base / spent), base / spent, n=seeds_of(curve))
+        if spent > 0
+        else MISSING,
+        Cell(numbers.energy(whole), whole, n=seeds_of(curve)),
+        number(matched_qnn(dense, timestep), numbers.energy),
+        Cell(f"{load:.3g}", load, n=seeds_of(curve)),
+        *(name_cell("below" if below else "above") for below in standing(load).values()),
+    )

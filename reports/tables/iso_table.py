@@ -1,0 +1,57 @@
+"""Steps and spikes at equal accuracy."""
+
+from __future__ import annotations
+
+from reports import numbers
+from reports.analysis import Analysis, analyse
+from reports.frame import Study
+from reports.metrics import TOLERANCES
+from reports.tables.cells import (
+    INTERVAL_NOTE,
+    Cell,
+    Column,
+    Table,
+    estimate_cell,
+    name_cell,
+    value_cell,
+)
+
+
+def iso(study: Study | Analysis) -> Table:
+    """Steps and spikes at equal accuracy, in the two senses of Lee 2020 and against the ANN."""
+    rows: list[tuple[Cell, ...]] = []
+    for found in analyse(study).paces.values():
+        for pace in found:
+            within = pace.within or (None,) * len(TOLERANCES)
+            rows.append(
+                (
+                    name_cell(pace.curve.network),
+                    name_cell(pace.curve.label),
+                    *(estimate_cell(estimate, numbers.steps) for estimate in within),
+                    estimate_cell(pace.iso, numbers.steps),
+                    estimate_cell(pace.best, numbers.steps),
+                    estimate_cell(pace.iso_speedup, numbers.times),
+                    estimate_cell(pace.max_speedup, numbers.times),
+                    value_cell(pace.iso_spike_efficiency, pace.curve),
+                    value_cell(pace.max_spike_efficiency, pace.curve),
+                )
+            )
+    columns = (
+        Column("Network"),
+        Column("Method"),
+        *(Column(f"T*({delta:g})", "steps", False) for delta in TOLERANCES),
+        Column("T iso", "steps", False),
+        Column("T max", "steps", False),
+        Column("Speedup iso", "", True),
+        Column("Speedup max", "", True),
+        Column("Spike efficiency iso", "", True),
+        Column("Spike efficiency max", "", True),
+    )
+    notes = (
+        "T*(δ): within δ points of the ANN from there on. T iso: at the direct network's best "
+        "accuracy from there on. T max: at the method's own best accuracy.",
+        "Speedup and spike efficiency: of the direct network over this one (Lee 2020, tables 8 "
+        "and 9); spikes include those of the input. Ratios above 1 favour direct training.",
+        INTERVAL_NOTE,
+    )
+    return Table("iso-accuracy", "Steps at equal accuracy", columns, tuple(rows), notes)

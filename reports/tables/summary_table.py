@@ -1,0 +1,87 @@
+"""The summary: one row per network and method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import numbers
+from reports.analysis import Analysis, analyse
+from reports.curves import Curve
+from reports.frame import Study
+from reports.iso import Pace
+from reports.metrics import TOLERANCES
+from reports.significance import Comparison, winner
+from reports.tables.cells import (
+    INTERVAL_NOTE,
+    MISSING,
+    Cell,
+    Column,
+    Table,
+    accuracy_cell,
+    difference_cell,
+    estimate_cell,
+    measure_cell,
+    name_cell,
+    number,
+)
+
+
+def summary(study: Study | Analysis) -> Table:
+    """One row per network and method, at the T the method is reported at."""
+    analysis = analyse(study)
+    rows: list[tuple[Cell, ...]] = []
+    for name, items in analysis.networks.items():
+        pace_of = {pace.curve.label: pace for pace in analysis.paces[name]}
+        tests = analysis.comparisons[name]
+        best = winner(tests, items)
+        rows += [
+            _summary_row(curve, pace_of.get(curve.label), tests, curve is best) for curve in items
+        ]
+    columns = (
+        Column("Network"),
+        Column("Method"),
+        Column("T", "steps"),
+        Column("Accuracy", "%", True),
+        Column("SNN − ANN", "points", True),
+        Column("Best T", "steps", False),
+        Column("T*(1 point)", "steps", False),
+        Column("Direct's speedup, iso", "", True),
+        Column("Spikes per image", "", False),
+        Column("ACs per image", "", False),
+        Column("MACs per image", "", False),
+        Column("Energy per image", "model", False),
+    )
+    notes = (
+        "Direct training is shown at the T it was trained for, conversion at the largest T.",
+        "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
+        "every larger T. Best T: the first T at the highest accuracy. Steps include calibration.",
+        "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
+        "network, over the steps of the direct network (Lee 2020, table 9).",
+        "Bold: above every other spiking method of the network by a paired test, adjusted by "
+        "Holm's method, p < 0.05.",
+        INTERVAL_NOTE,
+    )
+    return Table("summary", "Summary", columns, tuple(rows), notes)
+
+
+def _summary_row(
+    curve: Curve, pace: Pace | None, tests: Sequence[Comparison], strong: bool
+) -> tuple[Cell, ...]:
+    timestep = curve.report_timestep
+    against = next((t for t in tests if t.first is curve and t.second.arm == "ann"), None)
+    within = pace.within[TOLERANCES.index(1.0)] if pace and pace.within else None
+    ann = curve.arm == "ann"
+    return (
+        name_cell(curve.network),
+        name_cell(curve.label),
+        MISSING if ann else number(timestep + curve.calibration_timesteps, numbers.steps),
+        accuracy_cell(curve, timestep, strong),
+        difference_cell(against),
+        estimate_cell(pace.best if pace else None, numbers.steps),
+        estimate_cell(within, numbers.steps),
+        estimate_cell(pace.iso_speedup if pace else None, numbers.times),
+        measure_cell(curve, "spikes_per_image", timestep, numbers.count),
+        measure_cell(curve, "ac_per_image", timestep, numbers.count),
+        measure_cell(curve, "mac_per_image", timestep, numbers.count),
+        measure_cell(curve, "energy_pj_per_image", timestep, numbers.energy),
+    )
