@@ -1,0 +1,70 @@
+"""Accuracy, latency and spikes in one figure (Lee 2020, fig. 10)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import (
+    Figure,
+    accuracy_axis,
+    ann_line,
+    each,
+    empty,
+    latency_label,
+    look_of,
+    marked,
+    sweep_rows,
+    timestep_axis,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LARGEST_AREA = 220.0
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Accuracy and spikes at every T; `share` is spikes over the most of any method there."""
+    rows = sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"])
+    if not (rows["spikes_per_image"] > 0).any():
+        return empty()
+    most = rows.groupby("panel")["spikes_per_image"].transform("max")
+    return rows.assign(share=rows["spikes_per_image"] / most)
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One network: the area of a bubble is its spikes per image."""
+    ann_line(ax, rows)
+    spiking = rows[rows["arm"] != "ann"]
+    for label, own in each(spiking):
+        arguments = look_of(own)
+        picked = own.iloc[marked(own["latency"].to_numpy())]
+        ax.plot(own["latency"], own["accuracy"] * 100, label=label, color=arguments["color"],
+                linestyle=arguments["linestyle"], linewidth=0.9)  # fmt: skip
+        ax.scatter(
+            picked["latency"],
+            picked["accuracy"] * 100,
+            s=LARGEST_AREA * picked["share"].fillna(0),
+            color=arguments["color"],
+            alpha=0.45,
+            linewidth=0.8,
+            edgecolor=arguments["color"],
+        )
+    most = float(np.nanmax(spiking["spikes_per_image"]))
+    ax.scatter([], [], s=LARGEST_AREA, color="#767676", alpha=0.45, label=f"{most:,.0f} spikes")
+    timestep_axis(ax, spiking["latency"], latency_label(rows))
+    accuracy_axis(ax, rows["accuracy"])
+
+
+FIGURE = Figure(
+    "accuracy-latency-spikes",
+    "Accuracy, latency and spikes",
+    "Accuracy against T; the area of a bubble is the number of spikes per image.",
+    "spike counts",
+    prepare,
+    draw,
+)

@@ -1,0 +1,40 @@
+"""Accuracy against spikes per image: what a spike buys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure, accuracy_axis, ann_line, band, each, sweep_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Mean accuracy and mean spikes per image at every T; the ANN has no spikes."""
+    rows = sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"])
+    counted = rows["spikes_per_image"] > 0
+    return rows[counted | (rows["arm"] == "ann")] if counted.any() else rows[counted]
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One network: rows as `prepare` gives them."""
+    ann_line(ax, rows)
+    for _, own in each(rows[rows["arm"] != "ann"]):
+        band(ax, own, "spikes_per_image", "accuracy", 100)
+    ax.set_xscale("log")
+    ax.set_xlabel("hidden spikes per image")
+    accuracy_axis(ax, rows["accuracy"])
+
+
+FIGURE = Figure(
+    "accuracy-spikes",
+    "Accuracy against spikes",
+    "Accuracy for the spikes spent, one point per T; bands are 95 % of the accuracy over seeds.",
+    "spike counts",
+    prepare,
+    draw,
+)

@@ -1,0 +1,157 @@
+"""What figures share: the entry of the registry, rows from curves, and lines in one style."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.curves import Curve
+from reports.intervals import mean_t
+from reports.style import GREY, look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One kind of figure.
+
+    prepare: tidy rows with a column `panel`, empty where the study has no data for it; draw: one
+    panel's rows onto axes; needs: the data without which it is left out, in words.
+    """
+
+    name: str
+    title: str
+    description: str
+    needs: str
+    prepare: Callable[[Analysis], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, Axes], None]
+    aspect: float = 1.0
+    legend: bool = True
+
+
+IDENTITY = ("panel", "label", "method", "arm", "variant")
+
+
+def identity(curve: Curve) -> dict[str, Any]:
+    """The columns of a row that say whose it is."""
+    return {
+        "panel": curve.network,
+        "label": curve.label,
+        "method": curve.method,
+        "arm": curve.arm,
+        "variant": curve.variant,
+    }
+
+
+def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame:
+    """One row per curve and T: the mean of each measure, and its 95 % ends where seeds give them.
+
+    Columns: IDENTITY, timestep, latency, n, and MEASURE, MEASURE_low, MEASURE_high.
+    """
+    rows = []
+    for curve in curves:
+        for place, timestep in enumerate(curve.timesteps):
+            row = identity(curve) | {
+                "timestep": int(timestep),
+                "latency": int(curve.latency[place]),
+                "n": len(curve.seeds),
+            }
+            for measure in measures:
+                row |= spread(measure, curve.measures[measure][:, place])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def spread(name: str, values: np.ndarray) -> dict[str, float]:
+    """Mean and 95 % ends of values of several seeds; the ends are NaN for one seed."""
+    mean = float(values.mean())
+    if len(values) < 2 or not np.isfinite(values).all():
+        return {name: mean, f"{name}_low": np.nan, f"{name}_high": np.nan}
+    interval = mean_t(values.tolist())
+    return {name: mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def each(rows: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """The rows of each label, in the order in which labels come."""
+    for label in rows["label"].unique():
+        yield str(label), rows[rows["label"] == label]
+
+
+def look_of(rows: pd.DataFrame) -> dict[str, Any]:
+    """Line arguments of the method that the rows belong to."""
+    first = rows.iloc[0]
+    return look(first["method"], first["arm"], int(first["variant"])).line()
+
+
+def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
+    """A line with markers, and a band between its 95 % ends where it has them."""
+    label = str(rows["label"].iloc[0])
+    arguments = look_of(rows)
+    marks = marked(rows[x].to_numpy())
+    ax.plot(rows[x], rows[y] * scale, label=label, markevery=marks, **arguments)
+    if rows[f"{y}_low"].notna().any():
+        ends = (rows[f"{y}_low"] * scale, rows[f"{y}_high"] * scale)
+        ax.fill_between(rows[x], *ends, color=arguments["color"], alpha=0.15, linewidth=0)
+
+
+def ann_line(ax: Axes, rows: pd.DataFrame, y: str = "accuracy", scale: float = 100.0) -> None:
+    """The ANN as a horizontal line with its 95 % band."""
+    for label, own in each(rows[rows["arm"] == "ann"]):
+        arguments = look_of(own)
+        first = own.iloc[0]
+        ax.axhline(
+            first[y] * scale,
+            color=arguments["color"],
+            linestyle=arguments["linestyle"],
+            label=label,
+            linewidth=1.1,
+        )
+        if np.isfinite(first[f"{y}_low"]):
+            low, high = first[f"{y}_low"] * scale, first[f"{y}_high"] * scale
+            ax.axhspan(low, high, color=GREY, alpha=0.13, linewidth=0)
+
+
+def marked(values: np.ndarray) -> list[int]:
+    """Places of the values that get a marker: about evenly spaced on a logarithmic axis."""
+    if values.size <= 10 or values.min() <= 0:
+        return list(range(0, values.size, max(1, values.size // 8)))
+    wanted = np.geomspace(values.min(), values.max(), 9)
+    return sorted({int(np.abs(values - w).argmin()) for w in wanted})
+
+
+def timestep_axis(ax: Axes, values: pd.Series, label: str = "timesteps T") -> None:
+    """A logarithmic axis of steps with plain numbers at powers of two."""
+    largest = int(values.max())
+    ticks = [2**k for k in range(largest.bit_length()) if 2**k >= values.min()]
+    while len(ticks) > 8:
+        ticks = ticks[::2]
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
+    ax.set_xlabel(label)
+
+
+def accuracy_axis(ax: Axes, values: pd.Series) -> None:
+    """Percent, from a little below the lowest value, never beyond 100."""
+    lowest, highest = float(values.min()) * 100, float(values.max()) * 100
+    margin = max(0.5, 0.06 * (highest - lowest))
+    ax.set_ylim(max(0.0, lowest - margin), min(100.5, highest + margin))
+    ax.set_ylabel("test accuracy (%)")
+
+
+def latency_label(rows: pd.DataFrame) -> str:
+    """What a T axis is called: it says so where steps before the readout are counted in."""
+    spiking = rows[rows["arm"] != "ann"]
+    extra = bool((spiking["latency"] != spiking["timestep"]).any())
+    return "timesteps T, calibration included" if extra else "timesteps T"
+
+
+def empty() -> pd.DataFrame:
+    """No rows: the figure is left out."""
+    return pd.DataFrame(columns=list(IDENTITY))

@@ -1,0 +1,65 @@
+"""Conversion error by layer, split into its causes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure, empty, identity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+CAUSES = {
+    "clipping": ("#0072B2", ""),
+    "quantisation": ("#E69F00", "////"),
+    "unevenness": ("#009E73", "...."),
+}
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Mean over seeds of each share of the error at the largest T kept, by layer."""
+    errors = analysis.study.stacked("errors.csv")
+    if errors is None:
+        return empty()
+    rows = []
+    for curve in analysis.curves:
+        own = errors[errors["case"].isin(curve.cases)]
+        if not len(own):
+            continue
+        own = own[own["timestep"] == own["timestep"].max()]
+        means = own.groupby(["index", "layer"], sort=True)[[*CAUSES, "total"]].mean()
+        for (_, layer), values in means.iterrows():
+            row = identity(curve) | {"layer": layer, "timestep": int(own["timestep"].iloc[0])}
+            row["panel"] = f"{curve.network}, {curve.label} at T = {row['timestep']}"
+            rows.append(row | values.to_dict())
+    return pd.DataFrame(rows) if rows else empty()
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One method: the three causes on top of each other, the total as a dash."""
+    places = np.arange(len(rows))
+    floor = np.zeros(len(rows))
+    for cause, (colour, hatch) in CAUSES.items():
+        values = rows[cause].to_numpy()
+        ax.bar(places, values, bottom=floor, color=colour, hatch=hatch, edgecolor="white",
+               width=0.7, label=cause)  # fmt: skip
+        floor = floor + values
+    ax.plot(places, rows["total"], "k_", markersize=12, label="total")
+    ax.set_xticks(places, rows["layer"] if len(rows) <= 6 else [str(p + 1) for p in places])
+    ax.grid(visible=False, axis="x")
+    ax.set_xlabel("layer")
+    ax.set_ylabel("‖rate·θ − a‖ / ‖a‖")
+
+
+FIGURE = Figure(
+    "conversion-error",
+    "Conversion error by layer",
+    "Relative error of each layer's rates against the ANN's activations, by cause.",
+    "errors.csv of a conversion",
+    prepare,
+    draw,
+)

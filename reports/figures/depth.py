@@ -1,0 +1,74 @@
+"""Rows and axes of the figures against depth: one panel per data set and family."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.curves import Curve
+from reports.figures.base import each, empty, identity, look_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def families(analysis: Analysis) -> dict[str, list[Curve]]:
+    """Curves of architectures that differ in depth alone: `vgg5` and `vgg9` are one family."""
+    result: dict[str, list[Curve]] = {}
+    for curve in analysis.curves:
+        family = re.sub(r"[\d-]+$", "", curve.architecture)
+        if curve.depth is not None:
+            result.setdefault(f"{family} on {curve.dataset}", []).append(curve)
+    return {
+        name: items for name, items in result.items() if len({curve.depth for curve in items}) > 1
+    }
+
+
+def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
+    """A measure at the report T of every curve, with its 95 % ends, against depth."""
+    rows = []
+    for family, items in families(analysis).items():
+        for curve in items:
+            found = (
+                curve.accuracy_interval(curve.report_timestep)
+                if measure == "accuracy"
+                else curve.interval(measure, curve.report_timestep)
+            )
+            if found is not None and np.isfinite(found.estimate):
+                rows.append(
+                    identity(curve)
+                    | {
+                        "panel": family,
+                        "depth": curve.depth,
+                        measure: found.estimate,
+                        "low": found.low,
+                        "high": found.high,
+                    }
+                )
+    return pd.DataFrame(rows) if rows else empty()
+
+
+def draw_depth(rows: pd.DataFrame, ax: Axes, measure: str, scale: float = 1.0) -> None:
+    """A line per method over depth with 95 % whiskers."""
+    for label, unordered in each(rows):
+        own = unordered.sort_values("depth")
+        middle = own[measure] * scale
+        below = (middle - own["low"] * scale).clip(lower=0)
+        above = (own["high"] * scale - middle).clip(lower=0)
+        arguments = look_of(own)
+        if arguments["marker"] == "None":
+            arguments["marker"] = "."
+        ax.errorbar(own["depth"], middle, yerr=[below, above], label=label, capsize=2,
+                    elinewidth=0.8, **arguments)  # fmt: skip
+    depth_axis(ax, rows)
+
+
+def depth_axis(ax: Axes, rows: pd.DataFrame) -> None:
+    """Ticks at the depths that were run."""
+    depths = sorted(int(depth) for depth in rows["depth"].unique())
+    ax.set_xticks(depths, [str(depth) for depth in depths])
+    ax.set_xlabel("depth (trainable layers)")

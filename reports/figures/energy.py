@@ -1,0 +1,65 @@
+"""Energy per image by the simple model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports import numbers
+from reports.analysis import Analysis
+from reports.figures.base import Figure, empty, identity, spread
+from reports.style import look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Energy at the report T by `horowitz-fp32`, in nJ, with 95 % ends over seeds."""
+    rows = []
+    for curve in analysis.curves:
+        values = curve.measures["energy_pj_per_image"][:, curve.index(curve.report_timestep)]
+        if np.isfinite(values).all():
+            rows.append(identity(curve) | spread("energy_nj", values / 1000))
+    return pd.DataFrame(rows) if rows else empty()
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One network: a bar per method with its 95 % whisker."""
+    looks = [
+        look(m, a, int(v))
+        for m, a, v in zip(rows["method"], rows["arm"], rows["variant"], strict=True)
+    ]
+    places = range(len(rows))
+    ax.barh(
+        places,
+        rows["energy_nj"],
+        height=0.62,
+        color=["white" if item.hollow else item.colour for item in looks],
+        edgecolor=[item.colour for item in looks],
+        linewidth=1.3,
+    )
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        text = f" {numbers.energy(float(row.energy_nj) * 1000)}"
+        ax.text(max(row.energy_nj, np.nan_to_num(row.energy_nj_high)), place, text, va="center",
+                ha="left", size=6.5)  # fmt: skip
+        if np.isfinite(row.energy_nj_low):
+            ax.plot([row.energy_nj_low, row.energy_nj_high], [place, place], "k-", linewidth=0.8)
+    ax.set_yticks(places, rows["label"])
+    ax.invert_yaxis()
+    ax.margins(x=0.2)
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel("energy per image by model (nJ)")
+
+
+FIGURE = Figure(
+    "energy",
+    "Energy by model",
+    "Energy per image at the T the method is reported at: 0.9 pJ per addition, 4.6 per MAC.",
+    "energies",
+    prepare,
+    draw,
+    legend=False,
+)

@@ -1,0 +1,61 @@
+"""Accuracy against energy, with the front that no other point beats in both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure, accuracy_axis, band, each, sweep_rows
+from reports.style import GREY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Accuracy and energy in nJ at every T; `front`: no point of the network beats it in both."""
+    rows = sweep_rows(analysis.curves, ["accuracy", "energy_pj_per_image"])
+    rows = rows.dropna(subset="energy_pj_per_image")
+    rows = rows[rows["energy_pj_per_image"] > 0]
+    rows = rows.assign(energy_nj=rows["energy_pj_per_image"] / 1000)
+    parts = [own.assign(front=on_front(own)) for _, own in rows.groupby("panel", sort=False)]
+    return pd.concat(parts, ignore_index=True) if parts else rows
+
+
+def on_front(rows: pd.DataFrame) -> np.ndarray:
+    """Whether each row is Pareto optimal: less energy always means less accuracy. [rows]"""
+    ordered = rows.reset_index(drop=True).sort_values(
+        ["energy_nj", "accuracy"], ascending=[True, False]
+    )
+    best = ordered["accuracy"].cummax().shift(fill_value=-1.0)
+    flags = np.zeros(len(rows), dtype=bool)
+    flags[ordered.index[ordered["accuracy"] > best]] = True
+    return flags
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One network: a line per method over its T, the ANN as a star, the front in grey."""
+    front = rows[rows["front"]].sort_values("energy_nj")
+    ax.step(front["energy_nj"], front["accuracy"] * 100, where="post", color=GREY, linewidth=4,
+            alpha=0.3, label="front")  # fmt: skip
+    for label, own in each(rows):
+        if own["arm"].iloc[0] == "ann":
+            ax.plot(own["energy_nj"], own["accuracy"] * 100, "k*", markersize=9, label=label)
+        else:
+            band(ax, own, "energy_nj", "accuracy", 100)
+    ax.set_xscale("log")
+    ax.set_xlabel("energy per image by model (nJ)")
+    accuracy_axis(ax, rows["accuracy"])
+
+
+FIGURE = Figure(
+    "energy-front",
+    "Accuracy against energy",
+    "Accuracy for the energy spent, one point per T; grey: what no other point beats in both.",
+    "energies",
+    prepare,
+    draw,
+)

@@ -1,0 +1,36 @@
+"""Spikes against depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure
+from reports.figures.depth import depth_rows, draw_depth
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """Mean over seeds at the report T, with 95 % ends."""
+    return depth_rows(analysis, "spikes_per_image")
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One family: rows as `prepare` gives them."""
+    draw_depth(rows, ax, "spikes_per_image", 1)
+    ax.set_yscale("log")
+    ax.set_ylabel("hidden spikes per image")
+
+
+FIGURE = Figure(
+    "spikes-depth",
+    "Spikes against depth",
+    "Spikes per image at the T the method is reported at, 95 % over seeds.",
+    "one family of architectures at several depths",
+    prepare,
+    draw,
+)

@@ -1,0 +1,68 @@
+"""T*(1 point) against depth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure, each, empty, identity, look_of
+from reports.figures.depth import depth_axis, families
+from reports.metrics import TOLERANCES, NotReached
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """T*(1 point) of every spiking method; NaN, with the largest T, where it is not reached."""
+    place = TOLERANCES.index(1.0)
+    pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
+    rows = []
+    for family, items in families(analysis).items():
+        for curve in items:
+            pace = pace_of.get(id(curve))
+            if pace is None or not pace.within:
+                continue
+            found = pace.within[place]
+            ends = [
+                np.nan if end is None or isinstance(end, NotReached) else float(end)
+                for end in (found.value, found.low, found.high)
+            ]
+            row = identity(curve) | {"panel": family, "depth": curve.depth}
+            row |= {"timesteps": ends[0], "low": ends[1], "high": ends[2]}
+            rows.append(row | {"largest": int(curve.latency[-1])})
+    return pd.DataFrame(rows) if rows else empty()
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One family: arrows at the largest T where T* lies beyond it."""
+    for label, unordered in each(rows):
+        own = unordered.sort_values("depth")
+        arguments = look_of(own)
+        ax.plot(own["depth"], own["timesteps"], label=label, **arguments)
+        for row in own.itertuples():
+            if np.isfinite(row.low) and np.isfinite(row.high):
+                ax.plot([row.depth, row.depth], [row.low, row.high], color=arguments["color"],
+                        linewidth=0.8)  # fmt: skip
+        beyond = own[own["timesteps"].isna()]
+        ax.plot(beyond["depth"], beyond["largest"], linestyle="none", marker="^", markersize=6,
+                color=arguments["color"], alpha=0.6)  # fmt: skip
+    if rows["timesteps"].isna().any():
+        ax.plot([], [], "k^", alpha=0.6, linestyle="none", label="not reached by the largest T")
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter("{x:.0f}")
+    ax.set_ylabel("T*(1 point) (steps)")
+    depth_axis(ax, rows)
+
+
+FIGURE = Figure(
+    "timesteps-depth",
+    "T* against depth",
+    "Steps to stay within 1 point of the ANN; whiskers: 95 % bootstrap.",
+    "one family of architectures at several depths, with an ANN",
+    prepare,
+    draw,
+)

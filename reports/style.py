@@ -1,0 +1,186 @@
+"""How figures look: one colour, marker and dash per method, sizes, fonts, and saving."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+BLACK = "#000000"
+GREY = "#767676"
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255",
+)  # fmt: skip
+"""Okabe & Ito 2008 without its yellow and black, and two dark hues of Tol 2021."""
+
+Dash = tuple[float, tuple[float, ...]]
+SOLID: Dash = (0, ())
+DASHED: Dash = (0, (5, 1.6))
+DOTTED: Dash = (0, (1.2, 1.2))
+DASH_DOT: Dash = (0, (5, 1.4, 1.2, 1.4))
+LONG: Dash = (0, (9, 2))
+DASH_DOT_DOT: Dash = (0, (5, 1.2, 1.2, 1.2, 1.2, 1.2))
+DASHES = (SOLID, DASHED, DASH_DOT, DOTTED, LONG, DASH_DOT_DOT)
+MARKERS = "os^DvP*X<>ph"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn. Directly trained networks have hollow markers."""
+
+    colour: str
+    marker: str
+    dash: Dash
+    hollow: bool = False
+
+    def line(self) -> dict[str, Any]:
+        """Arguments of a line with markers."""
+        face = "white" if self.hollow else self.colour
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "linestyle": self.dash,
+            "markerfacecolor": face,
+            "markeredgecolor": self.colour,
+        }
+
+
+METHODS: Mapping[str, Look] = {
+    "ann": Look(BLACK, "None", SOLID),
+    "qcfs-ann": Look(GREY, "None", LONG),
+    "data-norm": Look("#0072B2", "o", DASHED),
+    "model-norm": Look("#332288", "v", DASH_DOT_DOT),
+    "robust-norm": Look("#56B4E9", "s", DASH_DOT),
+    "channel-norm": Look("#44AA99", "D", DASHED),
+    "spike-norm": Look("#009E73", "^", DOTTED),
+    "rmp": Look("#117733", "<", DASH_DOT),
+    "half-shift": Look("#CC79A7", "P", DASHED),
+    "mse-norm": Look("#6A51A3", "p", DASH_DOT),
+    "calibration": Look("#3F007D", "h", DASH_DOT_DOT),
+    "qcfs": Look("#AA4499", "*", LONG),
+    "srp": Look("#882255", "X", DASH_DOT),
+    "offset": Look("#661100", ">", DASHED),
+    "local-balance": Look("#999933", "d", DASH_DOT),
+    "bptt": Look("#D55E00", "o", SOLID, hollow=True),
+    "tdbn": Look("#E69F00", "s", SOLID, hollow=True),
+    "spike-bp": Look("#A6611A", "^", SOLID, hollow=True),
+    "membrane-bp": Look("#CC6677", "D", SOLID, hollow=True),
+    "hybrid": Look("#B2182B", "v", LONG, hollow=True),
+    "diet": Look("#DDAA33", "P", LONG, hollow=True),
+    "rate-bp": Look("#7F3B08", "X", SOLID, hollow=True),
+}
+"""Cool colours, broken lines and full markers: converted. Warm, solid and hollow: direct."""
+
+
+def look(method: str, arm: str, variant: int = 0) -> Look:
+    """The look of a method; a name of the user's gets one from its letters, always the same.
+
+    variant: place among several settings of the method in one network; each has its own marker
+    and dash, in the method's colour.
+    """
+    known = METHODS.get(method)
+    if known is None:
+        code = zlib.crc32(method.encode())
+        known = Look(
+            PALETTE[code % len(PALETTE)],
+            MARKERS[code // 8 % len(MARKERS)],
+            SOLID if arm == "direct" else DASHES[1 + code // 128 % (len(DASHES) - 1)],
+            arm == "direct",
+        )
+    if not variant or known.marker == "None":
+        return known
+    marker = MARKERS[(MARKERS.find(known.marker) + variant) % len(MARKERS)]
+    dash = DASHES[(DASHES.index(known.dash) + variant) % len(DASHES)]
+    return Look(known.colour, marker, dash, known.hollow)
+
+
+RC: Mapping[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.6,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4,
+    "lines.markeredgewidth": 0.9,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "hatch.linewidth": 0.5,
+    "figure.dpi": 100,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "isospike",
+    "pdf.fonttype": 42,
+}
+"""Small enough for a paper column; text in SVG stays text."""
+
+
+DPI = 250
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height of one panel in inches, and how much larger its text is than RC's."""
+
+    width: float
+    height: float
+    scale: float = 1.0
+
+
+SIZES: Mapping[str, Size] = {
+    "column": Size(3.5, 2.5),
+    "slide": Size(8.0, 4.5, 2.0),
+}
+
+
+def settings(scale: float = 1.0) -> Any:
+    """RC for matplotlib's rc_context, with texts, lines and markers larger by `scale`."""
+    grown = {
+        name: value * scale
+        for name, value in RC.items()
+        if name.endswith(("size", "linewidth", "markersize"))
+    }
+    return {**RC, **grown}
+
+
+_IDENTIFIER = re.compile(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)')
+
+
+def save(canvas: Canvas, directory: Path, name: str) -> tuple[Path, ...]:
+    """Write a figure as NAME.svg, NAME.png and NAME.pdf; the same figure gives the same bytes.
+
+    Ids in the SVG begin with NAME, so that several of them may stand in one page.
+    """
+    import matplotlib
+
+    directory.mkdir(parents=True, exist_ok=True)
+    dates: dict[str, dict[str, None]] = {
+        "svg": {"Date": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "ModDate": None},
+    }
+    paths = []
+    with matplotlib.rc_context(settings()):
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")
+        for suffix, metadata in dates.items():
+            path = directory / f"{name}.{suffix}"
+            canvas.savefig(path, metadata=metadata, dpi=DPI)
+            paths.append(path)
+    text = paths[0].read_text(encoding="utf-8")
+    paths[0].write_text(_IDENTIFIER.sub(f"{name}-", text), encoding="utf-8")
+    return tuple(paths)
