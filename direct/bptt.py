@@ -133,5 +133,3 @@ RULES.register("bptt")(
         options=OPTIONS,
     )
 )
-
-

@@ -138,7 +138,7 @@ def advance(
     current: Tensor, v: Tensor, theta: Tensor, *, decay: float, reset: Reset
 ) -> tuple[Tensor, Tensor]:
     """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
-    spikes = torch.empty_like(current)
+    spikes = like_each_step(current, current.dtype)
     v = v.clone()
     for t in range(current.shape[0]):
         if decay != 1.0:
@@ -151,6 +151,13 @@ def advance(
         else:
             v.masked_fill_(fired, 0.0)
     return spikes, v
+
+
+def like_each_step(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Empty [T, B, ...], laid out in memory as each x[t] is, also where x repeats one step."""
+    one = torch.empty_like(x[0], device="meta")
+    strides = (one.numel(), *one.stride())
+    return torch.empty_strided(x.shape, strides, dtype=dtype, device=x.device)
 
 
 class _AdvanceWithGradient(torch.autograd.Function):
@@ -166,14 +173,15 @@ class _AdvanceWithGradient(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope
     ):
-        before = torch.empty_like(current, dtype=torch.float32)
-        spikes = torch.empty_like(current)
+        before = like_each_step(current, torch.float32)
+        spikes = like_each_step(current, current.dtype)
         for t in range(current.shape[0]):
-            potential = before[t]
-            torch.add(current[t], v, alpha=decay, out=potential)
-            fired = potential >= theta
-            spikes[t] = fired
-            v = potential - fired * theta if reset == "soft" else potential * ~fired
+            torch.add(current[t], v, alpha=decay, out=before[t])
+            torch.ge(before[t], theta, out=spikes[t])
+            if reset == "soft":
+                v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
+            else:
+                v = before[t] * (spikes[t] == 0)
         ctx.save_for_backward(before, theta)
         ctx.decay, ctx.reset, ctx.slope = decay, reset, slope
         ctx.mark_non_differentiable(v)
@@ -182,16 +190,21 @@ class _AdvanceWithGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
         before, theta = ctx.saved_tensors
-        current_gradient = torch.empty_like(spike_gradient)
-        carried = torch.zeros_like(before[0])
+        current_gradient = like_each_step(before, torch.float32)
+        carried: Tensor | None = None
         for t in range(before.shape[0] - 1, -1, -1):
             x = before[t] - theta
-            if ctx.reset == "hard":
-                carried.mul_(x < 0)
-            carried.addcmul_(spike_gradient[t].float(), ctx.slope(x))
-            current_gradient[t] = carried
-            carried.mul_(ctx.decay)
-        return current_gradient, carried, None, None, None, None
+            arrived = spike_gradient[t].float()
+            if carried is None:
+                torch.mul(arrived, ctx.slope(x), out=current_gradient[t])
+            else:
+                if ctx.reset == "hard":
+                    carried = carried * (x < 0)
+                torch.addcmul(carried, arrived, ctx.slope(x), out=current_gradient[t])
+            carried = current_gradient[t]
+            if ctx.decay != 1.0:
+                carried = carried * ctx.decay
+        return current_gradient.to(spike_gradient.dtype), carried, None, None, None, None
 
 
 class Neuron(nn.Module):
