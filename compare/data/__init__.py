@@ -3,7 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from compare.data import cifar, idx, mnist_5k
+# Importing a reader registers its data sets: in the order in which lists show them.
+# isort: off
+from compare.data import mnist_5k, idx, svhn, cifar, folders, npz
+
+# isort: on
 from compare.data.errors import DataError, DataWarning
 from compare.data.places import Where, locate
 from compare.data.sources import DATASETS, Source
@@ -12,8 +16,7 @@ if TYPE_CHECKING:
     from compare.data.arrays import ArrayImages, Arrays, Dataset, FolderImages, normalise, pixels
     from compare.data.loading import load
 
-# Importing a reader registers its data sets.
-READERS = (mnist_5k, idx, cifar)
+READERS = (mnist_5k, idx, svhn, cifar, folders, npz)
 # These need torch, so they are imported when they are first asked for (PEP 562).
 LATER = {
     "ArrayImages": "arrays",

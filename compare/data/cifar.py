@@ -59,13 +59,14 @@ def latin1(text: str, encoding: str) -> bytes:
 
 def admitted() -> dict[tuple[str, str], Callable[..., Any]]:
     """What a pickle may import, under the names that numpy 1 and 2 write."""
-    rebuild = np.zeros(0, np.uint8).__reduce__()[0]
-    found: dict[tuple[str, str], Callable[..., Any]] = {("_codecs", "encode"): latin1}
-    for package in ("numpy.core", "numpy._core"):
-        found[(f"{package}.multiarray", "_reconstruct")] = rebuild
-    found[("numpy", "ndarray")] = np.ndarray
-    found[("numpy", "dtype")] = np.dtype
-    return found
+    rebuild: Any = np.zeros(0, np.uint8).__reduce__()[0]
+    return {
+        ("_codecs", "encode"): latin1,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy.core.multiarray", "_reconstruct"): rebuild,
+        ("numpy._core.multiarray", "_reconstruct"): rebuild,
+    }
 
 
 class ArrayUnpickler(pickle.Unpickler):
@@ -98,8 +99,11 @@ def pictures(batch: Mapping[Any, Any], labels_key: str, classes: int, name: str)
     rows, labels = batch.get("data"), batch.get(labels_key)
     if not (isinstance(rows, np.ndarray) and rows.dtype == np.uint8 and rows.shape[1:] == (ROW,)):
         raise DataError(f"{name}: expected `data` as bytes of shape [N, {ROW}]")
-    whole = isinstance(labels, list) and all(type(label) is int for label in labels)
-    if not whole or len(labels) != len(rows) or len(rows) == 0:
+    if not (
+        isinstance(labels, list)
+        and all(type(label) is int for label in labels)
+        and len(labels) == len(rows) > 0
+    ):
         raise DataError(f"{name}: expected `{labels_key}` as a list of {len(rows)} whole numbers")
     if not 0 <= min(labels) <= max(labels) < classes:
         raise DataError(

@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from compare.data.arrays import ArrayImages, Arrays, Dataset, FolderImages, histogram, statistics
@@ -81,6 +82,8 @@ def arrays(split: Split, indices: Indices | None) -> Arrays:
     labels = split.labels if indices is None else split.labels[indices]
     if isinstance(split, Pictures):
         images = split.images if indices is None else split.images[indices]
+        # Arrays that are views of a file's bytes are read-only, which torch does not know: copied.
+        images = np.require(images, requirements=["C", "W"])
         return ArrayImages(torch.from_numpy(images), torch.from_numpy(labels))
     if isinstance(split, PictureFiles):
         paths = split.paths if indices is None else tuple(split.paths[i] for i in indices)

@@ -44,8 +44,8 @@ def locate(name: str, directory: Path | None = None) -> Where:
     source = source_of(name)
     if source.embedded is not None:
         file = source.embedded()
-        missing = () if file else (source.obtain.split()[-1],)
-        return Where(name, file is not None, file or Path(), missing, source.obtain)
+        how = "" if file else source.obtain
+        return Where(name, file is not None, file or Path(source.name), (), how)
     own = name.partition(":")[2]
     searched = Path(own).expanduser() if own and not source.places else data_directory(directory)
     best: tuple[str, ...] = source.files
@@ -55,7 +55,7 @@ def locate(name: str, directory: Path | None = None) -> Where:
             return Where(name, True, searched / place, (), "")
         if len(missing) < len(best):
             best = missing
-    return Where(name, False, searched, best, how(source))
+    return Where(name, False, searched, best, way(source))
 
 
 def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,11 +67,11 @@ def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def how(source: Source) -> str:
+def way(source: Source) -> str:
     """How to get it, in words for the end of a line."""
     if source.download is None:
         return source.obtain
-    return f"--download fetches it, or put {source.obtain}"
+    return f"allow the download, or put {source.obtain}"
 
 
 def absent(where: Where) -> DataError:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -83,7 +83,6 @@ class Source:
     kind: Literal["images", "events"] = "images"
     # Mean and standard deviation per channel where they are fixed by convention, not by the images.
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    sensor: tuple[int, int] = field(default=(0, 0))  # height, width of an event camera
 
 
 DATASETS: Registry[Source] = Registry("data set")

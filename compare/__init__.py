@@ -1,0 +1,1 @@
+"""The study: data, specification, one case, run directories, the command line."""

@@ -1,0 +1,98 @@
+"""Augmentation of whole batches: pure functions of images and a generator.
+
+Images are [B, C, H, W] with values in [0, 1] (flip and crop take bytes as well). Random numbers are
+drawn where the generator lives, so that a CPU generator gives the same images on every device.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import pad
+
+from network.registry import Registry
+
+Augmentation = Callable[[Tensor, Generator], Tensor]
+
+JITTER = 0.2  # largest change of brightness, contrast and saturation
+SHIFT = 2  # pixels, for digits: they must not be mirrored, nor moved far
+GREY = (0.299, 0.587, 0.114)  # luma of red, green, blue, ITU-R BT.601
+
+AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
+
+
+def flip(images: Tensor, generator: Generator) -> Tensor:
+    """Each image mirrored left to right with probability ½."""
+    chosen = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
+    return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
+    """Each image moved by up to `padding` pixels along both axes, black coming in at the border."""
+    batch, channels, height, width = images.shape
+    offsets = torch.randint(
+        2 * padding + 1, (2, batch, 1), generator=generator, device=generator.device
+    ).to(images.device)
+    rows = offsets[0] + torch.arange(height, device=images.device)
+    columns = offsets[1] + torch.arange(width, device=images.device)
+    positions = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
+    padded = pad(images, (padding,) * 4).flatten(2)
+    index = positions.view(batch, 1, -1).expand(-1, channels, -1)
+    return padded.gather(2, index).view(images.shape)
+
+
+def jitter(images: Tensor, generator: Generator, strength: float = JITTER) -> Tensor:
+    """Brightness, contrast, saturation of each image times U(1 − strength, 1 + strength), in order.
+
+    Brightness scales towards black, contrast towards the image's mean grey, saturation towards each
+    pixel's grey; values are held in [0, 1] after each. Images of one channel have no saturation.
+    """
+    draws = torch.rand(3, len(images), generator=generator, device=generator.device)
+    factors = (1 + strength * (2 * draws - 1)).to(images).view(3, -1, 1, 1, 1)
+    brighter = (images * factors[0]).clamp(0, 1)
+    mean = grey(brighter).mean((1, 2, 3), keepdim=True)
+    contrasted = torch.lerp(mean, brighter, factors[1]).clamp(0, 1)
+    return torch.lerp(grey(contrasted), contrasted, factors[2]).clamp(0, 1)
+
+
+def grey(images: Tensor) -> Tensor:
+    """[B, 1, H, W]: the luma of three channels; any other number of channels is its own mean."""
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    weights = images.new_tensor(GREY).view(1, 3, 1, 1)
+    return (images * weights).sum(1, keepdim=True)
+
+
+def border(images: Tensor) -> int:
+    """Padding of a crop: an eighth of the height, 4 of CIFAR's 32 pixels (He 2016)."""
+    return images.shape[2] // 8
+
+
+@AUGMENTATIONS.register("none")
+def none(images: Tensor, generator: Generator) -> Tensor:
+    """The images as they are."""
+    del generator
+    return images
+
+
+@AUGMENTATIONS.register("shift")
+def shift(images: Tensor, generator: Generator) -> Tensor:
+    """Moved by up to 2 pixels: for digits."""
+    return crop(images, generator, SHIFT)
+
+
+@AUGMENTATIONS.register("flip-crop")
+def flip_crop(images: Tensor, generator: Generator) -> Tensor:
+    """Mirrored or not, then moved by up to an eighth of the height."""
+    return crop(flip(images, generator), generator, border(images))
+
+
+@AUGMENTATIONS.register("flip-crop-jitter")
+def flip_crop_jitter(images: Tensor, generator: Generator) -> Tensor:
+    """`flip-crop`, then colour jitter (Ledinauskas 2020, section 3.1)."""
+    return jitter(flip_crop(images, generator), generator)
+
+
+def augment(name: str) -> Augmentation:
+    """The augmentation of that name; raises UnknownName."""
+    return AUGMENTATIONS.get(name)
