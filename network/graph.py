@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from network.neurons import Neuron
+from network.pooling import PooledCurrent
 
 
 class Kind(Enum):
@@ -45,7 +46,7 @@ class UnsupportedNetwork(ValueError):
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
-MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d)
+MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
@@ -66,6 +67,8 @@ class ClippedReLU(nn.Module):
 
 class Quantised(nn.Module):
     """Base of activations that carry their own threshold (conversion.qcfs); kept by tracing."""
+
+    threshold: torch.Tensor
 
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
@@ -229,7 +232,9 @@ def _avg_pool2d(
     kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> nn.Module:  # fmt: skip
-    return nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    return nn.AvgPool2d(
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 def _max_pool2d(

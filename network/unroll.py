@@ -19,6 +19,7 @@ from torch import Tensor, fx, nn
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers
 from network.neurons import Neuron, NeuronState
+from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
@@ -131,8 +132,12 @@ class _Run:
         self.batch = images.shape[0]
         self.modules = dict(self.body.named_modules())
         self.kinds = {node: kind_of(self.body, node) for node in self.body.graph.nodes}
+        self.last_reader = {
+            argument: node for node in self.body.graph.nodes for argument in node.all_input_nodes
+        }
         self.static = static_nodes(self.body) if self.encoding.static else set()
         self.states: dict[str, NeuronState] = {}
+        self.pooled: dict[str, PooledState] = {}
         self.masks: dict[str, Tensor] = {}
         self.once: dict[fx.Node, Any] = {}
         self.prepare: Prepare | None = None
@@ -140,7 +145,7 @@ class _Run:
     def observe(self, observation: Observation) -> None:
         taps, self.taps, self.prepare = self.taps, (), observation.prepare
         self.chunk(0, observation.steps, offset=0)
-        self.taps, self.prepare = taps, None
+        self.taps, self.prepare, self.pooled = taps, None, {}
 
     def chunk(self, first: int, steps: int, *, offset: int) -> Tensor:
         """Outputs [steps, B, K] of the steps first … first+steps−1."""
@@ -163,18 +168,21 @@ class _Run:
                 values[node] = self._neurons(node, values, first, steps)
             elif kind is Kind.DROPOUT:
                 values[node] = self._dropout(node, self._fetch(node.args[0], values, steps), steps)
+            elif kind is Kind.MAX_POOL:
+                values[node] = self._max_pool(node, self._fetch(node.args[0], values, steps), steps)
             else:
                 fetched = fx.map_arg(
                     (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
                 )
                 values[node] = self._call(node, fetched, inputs)
             for argument in node.all_input_nodes:  # free what no later node reads
-                if argument in values and next(reversed(argument.users)) is node:
-                    del values[argument]
+                if self.last_reader[argument] is node:
+                    values.pop(argument, None)
         raise AssertionError("a graph ends with its output")
 
     def _inputs(self, first: int, steps: int, offset: int) -> Tensor:
-        inputs = self.encoding.encode(self.images, offset + first, steps, self.keys)
+        encoded = self.encoding.encode(self.images, offset + first, steps, self.keys)
+        inputs = channels_last(encoded)
         static = self.encoding.static
         for tap in self.taps:
             if not (static and first):
@@ -215,6 +223,15 @@ class _Run:
             self.masks[node.name] = module(torch.ones_like(split[0]))
         return (split * self.masks[node.name]).flatten(0, 1)
 
+    def _max_pool(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:
+        module = self.modules[str(node.target)]
+        if not isinstance(module, PooledCurrent):
+            return module(x)  # type: ignore[no-any-return]
+        pooled, self.pooled[node.name] = module.advance(
+            self._split(x, steps), self.pooled.get(node.name)
+        )
+        return pooled.flatten(0, 1)
+
     def _arguments(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         return fx.map_arg((node.args, node.kwargs), lambda n: values[n])
 
@@ -238,6 +255,17 @@ class _Run:
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Images [B, C, H, W] laid out as [B, H, W, C], the faster layout of convolutions on CPUs.
+
+    Layers keep the layout of what they read. (`contiguous` would leave images of one channel as
+    they are, and the first convolution would then put out the other layout.)
+    """
+    if x.ndim != 4:
+        return x
+    return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
 
 
 def static_nodes(body: fx.GraphModule) -> set[fx.Node]:

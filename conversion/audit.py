@@ -1,0 +1,100 @@
+"""What a conversion did to a network, and what it refuses."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from conversion.pooling import carries_spikes
+from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers
+
+_AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
+
+_ADVICE: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
+    ((nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.Mish, nn.Hardswish, nn.Softplus),
+     "an integrate-and-fire neuron computes a ReLU only: train the network with ReLU in its place"),
+    ((nn.Sigmoid, nn.Tanh, nn.Hardsigmoid),
+     "firing rates follow a ReLU only: train the network with ReLU in its place"),
+    ((nn.Softmax, nn.LogSoftmax), "let the network return the scores in front of it"),
+    ((nn.MultiheadAttention,), "attention multiplies activations, which spikes cannot do"),
+    ((nn.LayerNorm, nn.GroupNorm, nn.InstanceNorm2d, nn.LocalResponseNorm),
+     "its statistics depend on the image and cannot be folded: train with batch norm in its place"),
+)  # fmt: skip
+_GENERAL_ADVICE = "convolution, linear, batch norm, ReLU, pooling, addition and concatenation are"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Layers by path: batch norms folded, activations replaced, layers that multiply.
+
+    analogue: layers whose input is not made of spikes: the first of a constant input, and those
+        with no neuron between them and the layer before.
+    notes: sentences about what else a reader must know.
+    """
+
+    folded: tuple[str, ...]
+    replaced: tuple[str, ...]
+    analogue: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def refuse_unsupported(body: fx.GraphModule) -> None:
+    """Raises UnsupportedNetwork for the first node that cannot become part of a spiking network."""
+    for node in body.graph.nodes:
+        kind = kind_of(body, node)
+        if kind is Kind.NEURON:
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} is a spiking neuron: convert the ANN instead"
+            )
+        if kind is Kind.OTHER and not _is_preprocessing(body, node):
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} cannot become spiking: {_advice(body, node)}"
+            )
+    if next(layers(body, Kind.ACTIVATION), None) is None:
+        raise UnsupportedNetwork(
+            "the network has no ReLU, so there is nothing to replace by spiking neurons"
+        )
+
+
+def analogue_layers(body: fx.GraphModule, *, spiking_input: bool) -> tuple[str, ...]:
+    """Paths of the layers with weights that read anything but spikes."""
+    spikes: dict[fx.Node, bool] = {}
+    found = []
+    for node in body.graph.nodes:
+        kind = kind_of(body, node)
+        if kind is Kind.INPUT:
+            spikes[node] = spiking_input
+        elif kind in (Kind.ACTIVATION, Kind.NEURON, Kind.CONSTANT):
+            spikes[node] = True
+        else:
+            spikes[node] = all(spikes[source] for source in node.all_input_nodes)
+        if kind is Kind.SYNAPSE:
+            if not spikes[node]:
+                found.append(str(node.meta.get("path", node.target)))
+            spikes[node] = False
+    return tuple(found)
+
+
+def _is_preprocessing(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Scaling of the image by constants, in front of the first neurons."""
+    if node.target not in _AFFINE_FUNCTIONS or carries_spikes(body, node):
+        return False
+    values = [n for n in node.all_input_nodes if kind_of(body, n) is not Kind.CONSTANT]
+    return len(values) <= 1 and (node.target is not operator.truediv or node.args[0] in values)
+
+
+def _advice(body: fx.GraphModule, node: fx.Node) -> str:
+    if node.op == "call_module":
+        module = body.get_submodule(str(node.target))
+        for types, advice in _ADVICE:
+            if isinstance(module, types):
+                return advice
+        return f"{type(module).__name__} is not among the layers that are known ({_GENERAL_ADVICE})"
+    name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
+    for types, advice in _ADVICE:
+        if name.replace("_", "") in {kind.__name__.lower() for kind in types}:
+            return advice
+    return f"{name} is not among the operations that are known ({_GENERAL_ADVICE})"

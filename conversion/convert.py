@@ -1,0 +1,138 @@
+"""`convert`: from a trained ANN to a spiking network in one call."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+import conversion.methods  # noqa: F401  (registers the methods)
+from conversion.audit import Audit, analogue_layers, refuse_unsupported
+from conversion.folding import fold
+from conversion.method import CONVERSIONS, Method, resolve_options
+from conversion.pooling import pool_before_activation
+from conversion.source import Source
+from network.encodings import ENCODINGS
+from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
+from network.neurons import Reset
+from network.unroll import SpikingNetwork
+
+RANGES = {"poisson": (0.0, 1.0), "poisson-signed": (-1.0, 1.0)}  # of pixels, by encoding
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A converted network in eval mode, and how it came about.
+
+    thresholds: layer name -> θ, a scalar or one per channel [C].
+    calibration_timesteps: steps that the network spends on every image before the counted ones.
+    """
+
+    network: SpikingNetwork
+    thresholds: dict[str, Tensor]
+    audit: Audit
+    method: str
+    calibration_timesteps: int
+
+
+@torch.no_grad()
+def convert(
+    model: nn.Module,
+    calibration: Tensor | Sequence[Tensor],
+    *,
+    method: str = "spike-norm",
+    options: Mapping[str, object] | None = None,
+    encoding: str | None = None,
+    reset: Reset = "soft",
+    seed: int = 0,
+    batch_size: int = 100,
+) -> Conversion:
+    """The spiking network of a trained ANN. The ANN itself is not touched.
+
+    model: any feed-forward network of ordinary layers, float32 or float64.
+    calibration: images as the network sees them, [N, C, H, W] or a list of such batches.
+    encoding: of the input; None takes the method's. Random encodings want pixels in their range.
+    batch_size: images worked on at once; it does not change the result.
+
+    Raises UnknownName, UnsupportedNetwork (naming the layer), SilentLayer, or ValueError.
+    """
+    chosen = CONVERSIONS.get(method)
+    resolved = resolve_options(chosen, options or {})
+    encoding = encoding or chosen.encoding
+    body, folded, moved = prepare_ann(model)
+    _check_activations(chosen, body)
+    device = next((p.device for p in body.parameters()), torch.device("cpu"))
+    batches = _batches(calibration, batch_size, device)
+    _check_range(encoding, batches)
+    source = Source(body, batches, encoding, reset, seed)
+    balance = chosen.function(source, **resolved)
+    network = source.spiking(balance)
+    pooling_notes = [f"{path}: moved in front of the activation that feeds it" for path in moved]
+    audit = Audit(
+        folded=folded,
+        replaced=tuple(source.paths.values()),
+        analogue=analogue_layers(body, spiking_input=ENCODINGS.get(encoding).spiking),
+        notes=(*pooling_notes, *balance.notes),
+    )
+    thresholds = {name: neuron.theta.clone() for name, neuron in network.neurons().items()}
+    return Conversion(network, thresholds, audit, method, balance.calibration_timesteps)
+
+
+def prepare_ann(
+    model: nn.Module,
+) -> tuple[fx.GraphModule, tuple[str, ...], tuple[str, ...]]:
+    """A copy of an ANN ready for neurons: traced, norms folded, max pooling moved.
+
+    Returns the network and the paths of the norms folded and of the poolings moved.
+    Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
+    """
+    body = trace(copy.deepcopy(model).eval()).requires_grad_(False)
+    refuse_unsupported(body)
+    folded = fold(body)
+    moved = pool_before_activation(body)
+    return body, folded, moved
+
+
+def _check_activations(method: Method, body: fx.GraphModule) -> None:
+    if method.ann != "qcfs":
+        return
+    for node, activation in layers(body, Kind.ACTIVATION):
+        if not isinstance(activation, Quantised):
+            raise UnsupportedNetwork(
+                f"{method.name} needs an ANN trained with quantised activations "
+                f"(conversion.quantise_activations), got {type(activation).__name__} "
+                f"at {node.meta.get('path', node.target)}"
+            )
+
+
+def _batches(
+    calibration: Tensor | Sequence[Tensor], size: int, device: torch.device
+) -> tuple[Tensor, ...]:
+    if size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {size}")
+    whole = [calibration] if isinstance(calibration, Tensor) else list(calibration)
+    batches = tuple(part.to(device) for images in whole for part in images.split(size) if len(part))
+    if not batches:
+        raise ValueError("calibration needs at least one image, got none")
+    if not all(images.is_floating_point() for images in batches):
+        raise ValueError(f"calibration images must be floats, got {batches[0].dtype}")
+    return batches
+
+
+def _check_range(encoding: str, batches: Sequence[Tensor]) -> None:
+    ENCODINGS.get(encoding)
+    if encoding == "events":
+        raise ValueError("conversion runs on images, so encoding must not be 'events'")
+    if encoding not in RANGES:
+        return
+    low = min(float(images.min()) for images in batches)
+    high = max(float(images.max()) for images in batches)
+    allowed = RANGES[encoding]
+    if low < allowed[0] or high > allowed[1]:
+        raise ValueError(
+            f"encoding {encoding} needs pixels in [{allowed[0]:g}, {allowed[1]:g}], "
+            f"got [{low:.4g}, {high:.4g}]: train and convert on pixels of that range"
+        )

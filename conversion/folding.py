@@ -1,0 +1,147 @@
+"""Batch norm folded into the layer in front of it (METHODS.md section 4).
+
+With running mean μ and variance σ², scale γ and shift β of the norm (Rueckauer 2017, eq. 11;
+Zheng 2021, eqs. 9 and 10)::
+
+    W' = W · γ/√(σ² + ε)        b' = (b − μ) · γ/√(σ² + ε) + β
+
+A norm with no convolution or linear layer in front of it (DenseNet) becomes a synapse of its own:
+a depthwise 1×1 convolution, one weight per channel.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+
+from network.graph import (
+    NORMS,
+    SYNAPSES,
+    Kind,
+    UnsupportedNetwork,
+    describe_node,
+    kind_of,
+    layers,
+    replace_module,
+)
+
+
+class PerFeature(nn.Conv1d):
+    """One weight and one bias per feature, x [B, F] to [B, F]: batch norm behind nothing."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__(features, features, 1, groups=features)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim == 3:
+            return super().forward(input)
+        return super().forward(input.unsqueeze(-1)).squeeze(-1)
+
+
+@torch.no_grad()
+def fold(body: fx.GraphModule) -> tuple[str, ...]:
+    """Fold every batch norm of a traced network in place; their paths, in order of execution.
+
+    Layers that are called more than once, or shared with the network that `body` was traced from,
+    are copied first. Raises UnsupportedNetwork for a norm without running statistics.
+    """
+    folded = []
+    for node, norm in list(layers(body, Kind.NORM)):
+        assert isinstance(norm, NORMS)
+        scale, shift = affine(norm, describe_node(body, node))
+        folded.append(str(node.target))
+        synapse = _synapse_before(body, node)
+        if synapse is None:
+            replace_module(body, node, _diagonal(norm, scale, shift))
+            continue
+        layer = copy.deepcopy(body.get_submodule(str(synapse.target)))
+        assert isinstance(layer, SYNAPSES)
+        _scale_outputs(layer, scale, shift)
+        replace_module(body, synapse, layer)
+        node.replace_all_uses_with(_argument(node))
+        body.graph.erase_node(node)
+    body.delete_all_unused_submodules()
+    body.graph.lint()
+    body.recompile()
+    return tuple(folded)
+
+
+def affine(norm: nn.Module, name: str) -> tuple[Tensor, Tensor]:
+    """(scale, shift) [C] in float64 of what a norm does at inference: x·scale + shift."""
+    assert isinstance(norm, NORMS)
+    if norm.running_mean is None or norm.running_var is None:
+        raise UnsupportedNetwork(
+            f"{name} keeps no running statistics (track_running_stats=False): "
+            "train it with them, or replace it by a norm that does"
+        )
+    scale = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale = scale * norm.weight.double()
+    shift = -norm.running_mean.double() * scale
+    if norm.bias is not None:
+        shift = shift + norm.bias.double()
+    return scale, shift
+
+
+def _argument(node: fx.Node) -> fx.Node:
+    argument = node.args[0] if node.args else next(iter(node.kwargs.values()))
+    assert isinstance(argument, fx.Node)
+    return argument
+
+
+def _synapse_before(body: fx.GraphModule, node: fx.Node) -> fx.Node | None:
+    """The call of the layer that a norm can be folded into; others read a copy of their own."""
+    source = _argument(node)
+    while len(source.users) == 1 and _is_transparent(body, source):
+        source = _argument(source)
+    if kind_of(body, source) is not Kind.SYNAPSE:
+        return None
+    if len(source.users) == 1:
+        return source
+    if source is not _argument(node):
+        return None
+    with body.graph.inserting_after(source):
+        twin = body.graph.node_copy(source)
+    node.replace_input_with(source, twin)
+    return twin
+
+
+def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Dropout and identity, which change nothing at inference."""
+    if kind_of(body, node) is Kind.DROPOUT:
+        return True
+    return node.op == "call_module" and isinstance(
+        body.get_submodule(str(node.target)), nn.Identity
+    )
+
+
+def _scale_outputs(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
+    """Make `layer` put out scale·(what it put out) + shift, per output channel."""
+    assert isinstance(layer, SYNAPSES)
+    weight = layer.weight
+    kind = weight.dtype
+    shaped = scale.view(-1, *([1] * (weight.ndim - 1)))
+    bias = shift if layer.bias is None else layer.bias.double() * scale + shift
+    layer.weight = nn.Parameter((weight.double() * shaped).to(kind))
+    layer.bias = nn.Parameter(bias.to(kind))
+
+
+def _diagonal(norm: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
+    """A norm as a synapse with one weight per channel."""
+    assert isinstance(norm, NORMS) and norm.running_mean is not None
+    channels = scale.numel()
+    layer: nn.Conv1d | nn.Conv2d | nn.Conv3d
+    if isinstance(norm, nn.BatchNorm1d):
+        layer = PerFeature(channels)
+    elif isinstance(norm, nn.BatchNorm2d):
+        layer = nn.Conv2d(channels, channels, 1, groups=channels)
+    else:
+        layer = nn.Conv3d(channels, channels, 1, groups=channels)
+    kind, device = norm.running_mean.dtype, norm.running_mean.device
+    layer = layer.to(device=device, dtype=kind)
+    layer.weight.copy_(scale.view_as(layer.weight[:, 0]).unsqueeze(1).to(kind))
+    assert layer.bias is not None
+    layer.bias.copy_(shift.to(kind))
+    return layer

@@ -1,0 +1,92 @@
+"""What a conversion method is: a function from a folded ANN to numbers.
+
+A method never edits a network. It returns a `Balance`: thresholds, start potentials and shifts by
+layer; `Source.spiking` puts them in.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from torch import Tensor
+
+from conversion.source import Balance, Source
+from network.registry import Registry
+
+Option = int | float | str | bool
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to thresholds.
+
+    calibration_images: how many images it is given by default.
+    encoding: input encoding where none is asked for.
+    options: names and default values.
+    ann: 'relu' for any network, 'qcfs' for one with quantised activations.
+    """
+
+    name: str
+    summary: str
+    source: str
+    function: Callable[..., Balance]
+    calibration_images: int
+    options: Mapping[str, Option] = field(default_factory=dict)
+    encoding: str = "constant"
+    ann: str = "relu"
+
+
+CONVERSIONS: Registry[Method] = Registry("conversion")
+
+
+def method(
+    name: str, *, summary: str, source: str, calibration_images: int, ann: str = "relu"
+) -> Callable[[Callable[..., Balance]], Callable[..., Balance]]:
+    """Decorator: register `function(source, *, option=default, ...)` as a conversion method."""
+
+    def store(function: Callable[..., Balance]) -> Callable[..., Balance]:
+        parameters = inspect.signature(function).parameters.values()
+        options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        CONVERSIONS.register(name)(
+            Method(name, summary, source, function, calibration_images, options, ann=ann)
+        )
+        return function
+
+    return store
+
+
+def resolve_options(method: Method, given: Mapping[str, Any]) -> dict[str, Option]:
+    """The method's defaults with `given` laid over them.
+
+    Raises ValueError for an option that it does not have, or a value of another type.
+    """
+    known = ", ".join(method.options) or "none"
+    for name, value in given.items():
+        if name not in method.options:
+            near = get_close_matches(name, method.options, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"{method.name} has no option {name!r}; {hint}known: {known}")
+        default = method.options[name]
+        allowed = (int, float) if type(default) is float else (type(default),)
+        if not isinstance(value, allowed) or isinstance(value, bool) != isinstance(default, bool):
+            raise ValueError(
+                f"{method.name}: {name} must be of type {type(default).__name__}, got {value!r}"
+            )
+    return {**method.options, **given}
+
+
+def thresholds_by(name: str, source: Source) -> dict[str, Tensor]:
+    """Thresholds of another method with its default options."""
+    other = CONVERSIONS.get(name)
+    return dict(other.function(source).theta)
+
+
+def within(method: str, option: str, value: float, low: float, high: float) -> None:
+    """Raises ValueError where low < value ≤ high does not hold."""
+    if not low < value <= high:
+        allowed = f"above {low:g}" + ("" if high == float("inf") else f" and at most {high:g}")
+        raise ValueError(f"{method}: {option} must be {allowed}, got {value:g}")
