@@ -33,7 +33,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "balance": True,  # thresholds from the data where there is no batch norm
     }
 )
-RECIPE = Recipe(epochs=5, batch_size=100, learning_rate=4e-3)
+RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=4e-3)
 
 
 def dynamics_of(neuron: str, reset: str, tau: float) -> Dynamics:

@@ -67,6 +67,7 @@ class Rule:
 
     options: names and defaults; a value must be of its default's type.
     needs_conversion: it trains on from a converted network, given as `start`.
+    timesteps: steps that a study trains with where it does not say.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Rule:
     encoding: str = "constant"
     readout: str = "mean-current"
     needs_conversion: bool = False
+    timesteps: int = 8
 
 
 RULES: Registry[Rule] = Registry("rule")
