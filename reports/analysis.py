@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from reports.curves import Curve, curves
 from reports.frame import Study
-from reports.iso import Pace, paces
+from reports.iso import SEED, Pace, Samples, paces, resample
 from reports.significance import Comparison, comparisons
 
 
@@ -33,7 +35,15 @@ class Analysis:
     @cached_property
     def paces(self) -> dict[str, tuple[Pace, ...]]:
         """Steps at equal accuracy of every spiking method, by network."""
-        return {name: paces(self.study, items) for name, items in self.networks.items()}
+        return {name: paces(items, self.samples[name]) for name, items in self.networks.items()}
+
+    @cached_property
+    def samples(self) -> dict[str, Samples]:
+        """Bootstrap accuracies, by network; the same study gives the same draws."""
+        return {
+            name: resample(self.study, items, np.random.default_rng(SEED))
+            for name, items in self.networks.items()
+        }
 
     @cached_property
     def comparisons(self) -> dict[str, tuple[Comparison, ...]]:

@@ -151,10 +151,13 @@ def best_direct(items: Iterable[Curve]) -> Curve | None:
     return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
 
 
-def best_converted(items: Iterable[Curve], target: float) -> Curve | None:
-    """The converted network that stays at `target` from the fewest steps on, else most accurate."""
-    converted = [curve for curve in items if curve.arm == "converted"]
-    if not converted:
+def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
+    """The network of an arm that stays at `target` from the fewest steps on.
+
+    Where none does, the most accurate; None where the arm has no network.
+    """
+    own = [curve for curve in items if curve.arm == arm]
+    if not own:
         return None
 
     def rank(curve: Curve) -> tuple[float, float]:
@@ -162,7 +165,7 @@ def best_converted(items: Iterable[Curve], target: float) -> Curve | None:
         reached = steps + curve.calibration_timesteps if isinstance(steps, int) else np.inf
         return (reached, -float(curve.accuracy.max()))
 
-    return min(converted, key=rank)
+    return min(own, key=rank)
 
 
 def _curve(

@@ -67,21 +67,17 @@ Samples = dict[str, np.ndarray]
 """Accuracies of every resample by label of the curve: [resamples, timesteps]."""
 
 
-def paces(
-    study: Study,
-    network: Sequence[Curve],
-    generator: np.random.Generator | None = None,
-    resamples: int = RESAMPLES,
-) -> tuple[Pace, ...]:
-    """The pace of every spiking method of one network."""
-    generator = generator or np.random.default_rng(SEED)
-    samples = resample(study, network, generator, resamples)
+def paces(network: Sequence[Curve], samples: Samples) -> tuple[Pace, ...]:
+    """The pace of every spiking method of one network; samples as `resample` gives them."""
     ann, direct = reference(network), best_direct(network)
     return tuple(_pace(c, ann, direct, samples) for c in network if c.arm != "ann")
 
 
 def resample(
-    study: Study, network: Sequence[Curve], generator: np.random.Generator, resamples: int
+    study: Study,
+    network: Sequence[Curve],
+    generator: np.random.Generator,
+    resamples: int = RESAMPLES,
 ) -> Samples:
     """Bootstrap of seeds and images together; empty where a case kept no per-image results."""
     kept: list[list[np.ndarray]] = []
@@ -94,6 +90,28 @@ def resample(
         return {}
     accuracies = bootstrap_accuracies(kept, generator, resamples)
     return {curve.label: rows for curve, rows in zip(network, accuracies, strict=True)}
+
+
+def steps_ratio(
+    slow: Curve, fast: Curve, ann: Curve, tolerance: float, samples: Samples
+) -> Estimate:
+    """T*(δ) of one method over T*(δ) of another, against the same ANN.
+
+    tolerance: δ in points. Resamples in which neither gets there say nothing and are left out.
+    """
+    target = float(ann.accuracy[0]) - tolerance * POINT
+    values = [
+        latency(sustained_timesteps(c.timesteps, c.accuracy, target), c.calibration_timesteps)
+        for c in (slow, fast)
+    ]
+    ratio = speedup(values[0], values[1])
+    anchors = samples[ann.label][:, 0] if samples else None
+    draws = [_target_samples(c, anchors, tolerance * POINT, samples) for c in (slow, fast)]
+    if draws[0] is None or draws[1] is None:
+        return _estimate(slow, ratio, None)
+    known = np.isfinite(draws[0]) | np.isfinite(draws[1])
+    ratios = draws[0][known] / draws[1][known]
+    return _estimate(slow, ratio, ratios if ratios.size else None)
 
 
 def _correct(study: Study, name: str, curve: Curve) -> np.ndarray | None:

@@ -28,6 +28,14 @@ def count(value: float) -> str:
     return f"{value:.0f}" if float(value).is_integer() else _three(value)
 
 
+def tick(value: float) -> str:
+    """A round number on an axis, as short as it goes."""
+    for size, prefix in PREFIXES:
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.4g} {prefix}"
+    return f"{value:.4g}"
+
+
 def energy(picojoules: float) -> str:
     """An energy with three digits in the unit that suits it."""
     for size, unit in ENERGY_UNITS:

@@ -101,7 +101,8 @@ def look(method: str, arm: str, variant: int = 0) -> Look:
 
 
 RC: Mapping[str, Any] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

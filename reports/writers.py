@@ -42,13 +42,13 @@ LATEX = {
 """What LaTeX would misread, and the signs of our own tables; longest first where they overlap."""
 
 
-def write(table: Table, directory: Path) -> tuple[Path, ...]:
-    """Write a table as NAME.csv, NAME.md and NAME.tex."""
+def write(table: Table, directory: Path, name: str | None = None) -> tuple[Path, ...]:
+    """Write a table as NAME.csv, NAME.md and NAME.tex; by default under its own name."""
     directory.mkdir(parents=True, exist_ok=True)
     texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
     paths = []
     for suffix, text in texts.items():
-        path = directory / f"{table.name}.{suffix}"
+        path = directory / f"{name or table.name}.{suffix}"
         path.write_text(text, encoding="utf-8")
         paths.append(path)
     return tuple(paths)

@@ -15,6 +15,7 @@ from reports.figures import (
     energy_depth,
     energy_front,
     firing_rates,
+    gap_timesteps,
     gradients,
     layer_spikes,
     learning_curves,
@@ -37,6 +38,7 @@ FIGURES: dict[str, Figure] = {
     module.FIGURE.name: module.FIGURE
     for module in (
         accuracy_timesteps,
+        gap_timesteps,
         accuracy_spikes,
         spikes_timesteps,
         layer_spikes,

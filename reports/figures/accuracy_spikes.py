@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, accuracy_axis, ann_line, band, each, sweep_rows
+from reports.figures.base import Figure, accuracy_axis, ann_line, band, count_axis, each, sweep_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +25,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ann_line(ax, rows)
     for _, own in each(rows[rows["arm"] != "ann"]):
         band(ax, own, "spikes_per_image", "accuracy", 100)
-    ax.set_xscale("log")
+    count_axis(ax.xaxis)
     ax.set_xlabel("hidden spikes per image")
     accuracy_axis(ax, rows["accuracy"])
 

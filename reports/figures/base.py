@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve
 from reports.intervals import mean_t
@@ -16,6 +17,7 @@ from reports.style import GREY, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,17 @@ def accuracy_axis(ax: Axes, values: pd.Series) -> None:
     margin = max(0.5, 0.06 * (highest - lowest))
     ax.set_ylim(max(0.0, lowest - margin), min(100.5, highest + margin))
     ax.set_ylabel("test accuracy (%)")
+
+
+def count_axis(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers (2 k, 50 k) at 1, 2 and 5 of each decade."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.tick(value)))
 
 
 def latency_label(rows: pd.DataFrame) -> str:

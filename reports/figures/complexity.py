@@ -57,7 +57,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.invert_yaxis()
     ax.margins(x=0.14)
     ax.grid(visible=False, axis="y")
-    ax.set_xlabel("operations per image / MACs of the ANN")
+    ax.set_xlabel("operations / MACs of the ANN")
 
 
 FIGURE = Figure(

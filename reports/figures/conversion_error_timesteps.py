@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, empty, identity, timestep_axis
+from reports.figures.base import Figure, count_axis, empty, identity, timestep_axis
 from reports.style import DASHES, MARKERS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             label=layer,
         )
     timestep_axis(ax, rows["timestep"])
-    ax.set_yscale("log")
+    count_axis(ax.yaxis)
     ax.set_ylabel("‖rate·θ − a‖ / ‖a‖")
 
 

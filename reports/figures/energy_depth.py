@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure
+from reports.figures.base import Figure, count_axis
 from reports.figures.depth import depth_rows, draw_depth
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: rows as `prepare` gives them."""
     draw_depth(rows, ax, "energy_pj_per_image", 1e-3)
-    ax.set_yscale("log")
+    count_axis(ax.yaxis)
     ax.set_ylabel("energy per image by model (nJ)")
 
 

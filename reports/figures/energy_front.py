@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, accuracy_axis, band, each, sweep_rows
+from reports.figures.base import Figure, accuracy_axis, band, count_axis, each, sweep_rows
 from reports.style import GREY
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             ax.plot(own["energy_nj"], own["accuracy"] * 100, "k*", markersize=9, label=label)
         else:
             band(ax, own, "energy_nj", "accuracy", 100)
-    ax.set_xscale("log")
+    count_axis(ax.xaxis)
     ax.set_xlabel("energy per image by model (nJ)")
     accuracy_axis(ax, rows["accuracy"])
 

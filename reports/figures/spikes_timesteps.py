@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, band, each, latency_label, sweep_rows, timestep_axis
+from reports.figures.base import (
+    Figure,
+    band,
+    count_axis,
+    each,
+    latency_label,
+    sweep_rows,
+    timestep_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +34,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         band(ax, own, "latency", "spikes_per_image")
     timestep_axis(ax, rows["latency"], latency_label(rows))
     if (rows["spikes_per_image"] > 0).any():
-        ax.set_yscale("log")
+        count_axis(ax.yaxis)
     ax.set_ylabel("hidden spikes per image")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, each, empty, identity, look_of
+from reports.figures.base import Figure, count_axis, each, empty, identity, look_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             **look_of(own),
         )
     if (rows["least"] > 0).all():
-        ax.set_yscale("log")
+        count_axis(ax.yaxis)
     ax.set_xticks(sorted(rows["place"].unique()))
     ax.set_xlabel("spiking layer")
     ax.set_ylabel("threshold θ (input current)")

@@ -1,0 +1,130 @@
+"""The answer of a study in sentences, made from its numbers and no stronger than they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports import numbers
+from reports.analysis import Analysis
+from reports.curves import Curve, fastest, reference
+from reports.iso import Estimate, Pace, spikes_with_input, steps_ratio
+from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached
+
+TOLERANCE = 1.0
+"""δ of the headline, in points."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One network's answer: a headline and the sentences that qualify it."""
+
+    network: str
+    headline: str
+    details: tuple[str, ...]
+
+
+def answers(analysis: Analysis) -> tuple[Answer, ...]:
+    """One answer per network of the study."""
+    return tuple(_answer(analysis, name, items) for name, items in analysis.networks.items())
+
+
+def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
+    ann = reference(items)
+    if ann is None:
+        return Answer(name, "There is no ANN to hold the spiking networks against.", ())
+    target = float(ann.accuracy[0]) - TOLERANCE * POINT
+    converted, direct = fastest(items, "converted", target), fastest(items, "direct", target)
+    paces = {pace.curve.label: pace for pace in analysis.paces[name]}
+    known = [(curve, paces[curve.label]) for curve in (converted, direct) if curve is not None]
+    if not known:
+        return Answer(name, "Only the ANN was run.", ())
+    reached = [(curve, pace) for curve, pace in known if _within(pace).value is not NOT_REACHED]
+    goal = f"To stay within 1 point of the ANN ({numbers.percent(float(ann.accuracy[0]))} %)"
+    details = [_failure(curve, ann) for curve, pace in known if (curve, pace) not in reached]
+    if not reached:
+        headline = f"No method stays within 1 point of the ANN ({_percent(ann)})."
+    else:
+        headline = f"{goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
+    if len(reached) == 2:
+        details.append(_ratio(analysis, name, reached[0][0], reached[1][0], ann))
+    details += [_cost(curve, pace, ann) for curve, pace in reached]
+    if direct is None:
+        details.append("The study has no directly trained network to compare with.")
+    if converted is None:
+        details.append("The study has no converted network to compare with.")
+    return Answer(name, headline, tuple(detail for detail in details if detail))
+
+
+def _need(curve: Curve, pace: Pace) -> str:
+    within = _within(pace)
+    return f"{_who(curve)} needs T = {numbers.steps(within.value)}{_ends(within)}"
+
+
+def _who(curve: Curve) -> str:
+    return f"{'conversion' if curve.arm == 'converted' else 'direct training'} by {curve.label}"
+
+
+def _ends(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    ends = ["∞" if isinstance(e, NotReached) else f"{e:.3g}" for e in (estimate.low, estimate.high)]
+    return f" [{ends[0]}, {ends[1]}]"
+
+
+def _failure(curve: Curve, ann: Curve) -> str:
+    best = float(curve.accuracy.max())
+    gap = (float(ann.accuracy[0]) - best) / POINT
+    last = int(curve.latency[-1])
+    close = f"its best is {numbers.percent(best)} %, {gap:.2f} points below"
+    if gap <= TOLERANCE:
+        close = f"it touches {numbers.percent(best)} % but does not stay there"
+    return f"{_who(curve).capitalize()} does not get there by T = {last}: {close}."
+
+
+def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: Curve) -> str:
+    """Which needs fewer steps, said only where the interval of the ratio excludes 1."""
+    ratio = steps_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
+    if ratio.value is NOT_REACHED:
+        return ""
+    value = float(ratio.value)
+    if ratio.low is None or ratio.high is None:
+        return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
+    low = np.inf if isinstance(ratio.low, NotReached) else float(ratio.low)
+    high = np.inf if isinstance(ratio.high, NotReached) else float(ratio.high)
+    if low > 1:
+        return f"Direct training needs {value:.3g} times fewer steps{_ends(ratio)}."
+    if high < 1:
+        inverse = " to ".join(f"{1 / end:.3g}" for end in (high, low) if end > 0)
+        return f"Conversion needs {1 / value:.3g} times fewer steps ({inverse})."
+    return (
+        f"Steps of conversion over steps of direct training: {value:.3g}{_ends(ratio)}; "
+        "the interval holds 1, so neither is shown to need fewer."
+    )
+
+
+def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
+    """Spikes and energy of a method at its T*."""
+    steps = _within(pace).value
+    if steps is NOT_REACHED:
+        return ""
+    place = curve.index(int(steps) - curve.calibration_timesteps)
+    parts = []
+    spikes = float(spikes_with_input(curve)[place])
+    if np.isfinite(spikes):
+        parts.append(f"{numbers.count(spikes)} spikes per image")
+    energy = float(curve.mean("energy_pj_per_image")[place])
+    base = float(ann.mean("energy_pj_per_image")[0])
+    if np.isfinite(energy):
+        against = f" (ANN {numbers.energy(base)})" if np.isfinite(base) else ""
+        parts.append(f"{numbers.energy(energy)} per image by the energy model{against}")
+    return f"{curve.label} spends {' and '.join(parts)} there." if parts else ""
+
+
+def _within(pace: Pace) -> Estimate:
+    return pace.within[TOLERANCES.index(TOLERANCE)]
+
+
+def _percent(curve: Curve) -> str:
+    return f"{numbers.percent(float(curve.accuracy[0]))} %"

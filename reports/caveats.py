@@ -1,0 +1,124 @@
+"""What a reader must know before believing a report, found in the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from reports.analysis import Analysis
+from reports.figures.base import Figure
+from reports.metrics import NOT_REACHED, TOLERANCES
+
+ALWAYS = (
+    "Energy is a model (constants of 45 nm CMOS, Horowitz 2014), never a measurement; memory "
+    "and data movement are not in the simple model.",
+    "T* and best T are read from the test sweep itself; models and settings were chosen on "
+    "validation images.",
+)
+
+
+def caveats(analysis: Analysis, omitted: Iterable[Figure] = ()) -> tuple[str, ...]:
+    """Sentences, the gravest first; `omitted`: figures for which the study has no data."""
+    found = [
+        *_seeds(analysis),
+        *_not_reached(analysis),
+        *_datasets(analysis),
+        *_mixtures(analysis),
+        *_incomplete(analysis),
+        *ALWAYS,
+    ]
+    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
+    if missing:
+        found.append(f"Figures left out for want of data: {'; '.join(missing)}.")
+    return tuple(found)
+
+
+def _seeds(analysis: Analysis) -> list[str]:
+    counts = {len(set(curve.seeds)) for curve in analysis.curves}
+    if counts == {1}:
+        return [
+            "One seed: intervals show the uncertainty of the test images, not of training. "
+            "Another seed may rank the methods differently."
+        ]
+    if 1 in counts:
+        single = _names(curve.label for curve in analysis.curves if len(set(curve.seeds)) == 1)
+        return [f"One seed only: {single}."]
+    if min(counts) < 5:
+        return [f"{min(counts)} seeds: t-intervals over so few are wide, and tests rarely decide."]
+    return []
+
+
+def _not_reached(analysis: Analysis) -> list[str]:
+    place = TOLERANCES.index(1.0)
+    result = []
+    for network, paces in analysis.paces.items():
+        names = [p.curve for p in paces if p.within and p.within[place].value is NOT_REACHED]
+        if names:
+            largest = max(int(curve.latency[-1]) for curve in names)
+            labels = _names(curve.label for curve in names)
+            result.append(
+                f"Not within 1 point of the ANN by T = {largest} ({network}): {labels}. "
+                "A longer sweep may get there."
+            )
+    return result
+
+
+def _datasets(analysis: Analysis) -> list[str]:
+    result = []
+    for facts in _distinct(analysis, "dataset"):
+        name = facts.get("name", "the data set")
+        note = f" ({facts['note']})" if facts.get("note") else ""
+        if facts.get("official") is False:
+            result.append(f"{name} is a copy that differs from the official files{note}.")
+        elif note:
+            result.append(f"About {name}: {facts['note']}.".replace("..", "."))
+    return list(dict.fromkeys(result))
+
+
+def _mixtures(analysis: Analysis) -> list[str]:
+    """Cases of one study that were not made alike."""
+    result = []
+    versions = _distinct(analysis, "versions")
+    if len(versions) > 1:
+        changed = sorted({k for v in versions for k in v if len({w.get(k) for w in versions}) > 1})
+        result.append(f"Cases were run with different versions of {_names(changed)}.")
+    machines = _distinct(analysis, "machine")
+    if len({machine.get("processor") for machine in machines}) > 1:
+        result.append("Cases were run on different machines; their times do not compare.")
+    precisions = {str(m["precision"]) for m in machines if m.get("precision")}
+    if len(precisions) > 1:
+        result.append(f"Cases differ in precision: {_names(sorted(precisions))}.")
+    elif precisions:
+        result.append(
+            f"Precision {precisions.pop()}: where sums are rounded, their order can decide single "
+            "spikes, so another machine may differ in the last digits."
+        )
+    images = {curve.images for curve in analysis.curves}
+    if len(images) > 1:
+        result.append(f"Cases were tested on different numbers of images: {sorted(images)}.")
+    return result
+
+
+def _incomplete(analysis: Analysis) -> list[str]:
+    cases = analysis.study.cases
+    names = [name for curve in analysis.curves for name in curve.cases]
+    without = [n for n in names if n not in cases or cases[n].correctness is None]
+    if without:
+        return [
+            f"{len(without)} of {len(names)} cases kept no per-image results: no bootstrap "
+            "intervals and no McNemar tests for their networks."
+        ]
+    return []
+
+
+def _distinct(analysis: Analysis, key: str) -> Sequence[dict[str, Any]]:
+    result: list[dict[str, Any]] = []
+    for case in analysis.study.cases.values():
+        facts = dict(case.facts.get(key) or {})
+        if facts and facts not in result:
+            result.append(facts)
+    return result
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))

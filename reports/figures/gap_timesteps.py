@@ -1,0 +1,94 @@
+"""Gap to the ANN against T, with the tolerances that T* is read at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from reports.analysis import Analysis
+from reports.curves import Curve, reference
+from reports.figures.base import (
+    Figure,
+    each,
+    empty,
+    identity,
+    latency_label,
+    look_of,
+    marked,
+    spread,
+    timestep_axis,
+)
+from reports.metrics import POINT, TOLERANCES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def prepare(analysis: Analysis) -> pd.DataFrame:
+    """ANN less spiking accuracy in points at every T, paired by seed where seeds match."""
+    rows = []
+    for items in analysis.networks.values():
+        ann = reference(items)
+        for curve in items:
+            if ann is None or curve.arm == "ann":
+                continue
+            gaps = _gaps(curve, ann)
+            for place, timestep in enumerate(curve.timesteps):
+                row = identity(curve) | {"timestep": int(timestep)}
+                row |= {"latency": int(curve.latency[place])}
+                rows.append(row | spread("gap", gaps[:, place]))
+    return pd.DataFrame(rows) if rows else empty()
+
+
+def _gaps(curve: Curve, ann: Curve) -> np.ndarray:
+    """[seeds, n] in points; a seed without an ANN of its own is held against the mean ANN."""
+    mean = float(ann.accuracy[0])
+    own = dict(zip(ann.seeds, ann.measures["accuracy"][:, 0], strict=True))
+    anchors = np.array([own.get(seed, mean) for seed in curve.seeds])
+    return np.asarray((anchors[:, None] - curve.measures["accuracy"]) / POINT)
+
+
+def draw(rows: pd.DataFrame, ax: Axes) -> None:
+    """One network: linear below half a point, logarithmic above; dotted lines at each δ."""
+    for label, own in each(rows):
+        arguments = look_of(own)
+        marks = marked(own["latency"].to_numpy())
+        ax.plot(own["latency"], own["gap"], label=label, markevery=marks, **arguments)
+        if own["gap_low"].notna().any():
+            ax.fill_between(own["latency"], own["gap_low"], own["gap_high"],
+                            color=arguments["color"], alpha=0.15, linewidth=0)  # fmt: skip
+    ax.axhline(0, color="black", linewidth=1.1, label="ANN")
+    for tolerance in TOLERANCES:
+        ax.axhline(tolerance, color="#767676", linewidth=0.7, linestyle=(0, (1, 2)))
+        ax.annotate(
+            f"{tolerance:g}",
+            (1, tolerance),
+            xycoords=("axes fraction", "data"),
+            xytext=(2, 0),
+            textcoords="offset points",
+            size=6,
+            va="center",
+            color="#767676",
+        )
+    ax.set_yscale("symlog", linthresh=0.5, linscale=0.6)
+    largest = float(rows["gap"].max())
+    ticks = [tick for tick in (-5, -2, -1, 0, 1, 2, 5, 10, 20, 50) if tick <= largest * 1.3]
+    low = min(-0.3, float(rows["gap"].min()) * 1.2)
+    ticks = [tick for tick in ticks if tick >= low]
+    ax.set_yticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    ax.set_yticks([], minor=True)
+    ax.set_ylim(low, max(3.0, largest * 1.3))
+    ax.set_ylabel("ANN − SNN (points)")
+    timestep_axis(ax, rows["latency"], latency_label(rows))
+
+
+FIGURE = Figure(
+    "gap-timesteps",
+    "Gap to the ANN against T",
+    "Points of accuracy below the ANN; dotted lines: the δ of T*(δ). Bands are 95 % over seeds.",
+    "an ANN",
+    prepare,
+    draw,
+)

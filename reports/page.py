@@ -1,0 +1,217 @@
+"""The page: studies in, one self-contained index.html out, with figures and tables beside it."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from reports import frame, writers
+from reports.analysis import Analysis
+from reports.answers import Answer, answers
+from reports.caveats import caveats
+from reports.figures import FIGURES, Figure, render
+from reports.provenance import Fact, commands, compared, provenance
+from reports.style import save
+from reports.tables import Cell, Column, all_tables
+
+MEDIA = {
+    "csv": ("CSV", "text/csv"),
+    "md": ("Markdown", "text/markdown"),
+    "tex": ("LaTeX", "text/x-tex"),
+}
+
+
+class PageError(ValueError):
+    """A page that cannot be made of what was given."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file to download, carried by the page itself."""
+
+    label: str
+    file: str
+    data: str
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table and its files."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure drawn into the page; its files lie in `folder` under `key`."""
+
+    key: str
+    title: str
+    description: str
+    panels: int
+    svg: Markup
+    folder: str
+
+
+@dataclass(frozen=True)
+class PageStudy:
+    """Everything the page says about one study."""
+
+    key: str
+    title: str
+    description: str
+    answers: tuple[Answer, ...]
+    compared: tuple[Fact, ...]
+    tables: tuple[PageTable, ...]
+    figures: tuple[PageFigure, ...]
+    caveats: tuple[str, ...]
+    commands: tuple[str, ...]
+    provenance: tuple[Fact, ...]
+
+
+def build(directories: Sequence[Path | str], out: Path | str | None = None) -> Path:
+    """Write report/index.html with report/figures and report/tables, and return its path.
+
+    out: the report's directory; by default DIR/report for one study, and `report` beside the
+    first study for several. Figures and tables of an earlier report in it are replaced.
+    Raises PageError without a study, StudyError where a directory is not one.
+    """
+    if not directories:
+        raise PageError("a report needs at least one study directory, got none")
+    studies = [frame.load(directory) for directory in directories]
+    home = _home(studies, out)
+    for folder in ("figures", "tables"):
+        shutil.rmtree(home / folder, ignore_errors=True)
+    home.mkdir(parents=True, exist_ok=True)
+    keys = _keys(studies)
+    alone = len(studies) == 1
+    made = [
+        _study(Analysis(study), key, "" if alone else f"{key}-", home)
+        for study, key in zip(studies, keys, strict=True)
+    ]
+    path = home / "index.html"
+    path.write_text(_html(made), encoding="utf-8")
+    return path
+
+
+def _home(studies: Sequence[frame.Study], out: Path | str | None) -> Path:
+    if out is not None:
+        return Path(out)
+    first = studies[0].directory
+    return first / "report" if len(studies) == 1 else first.parent / "report"
+
+
+def _keys(studies: Sequence[frame.Study]) -> list[str]:
+    """A name for every study that is safe in a file and an anchor, and no two alike."""
+    keys: list[str] = []
+    for study in studies:
+        plain = re.sub(r"[^a-z0-9]+", "-", study.name.lower()).strip("-") or "study"
+        same = sum(key == plain or key.startswith(f"{plain}~") for key in keys)
+        keys.append(f"{plain}~{same + 1}" if same else plain)
+    return keys
+
+
+def _study(analysis: Analysis, key: str, prefix: str, home: Path) -> PageStudy:
+    figures, omitted = _figures(analysis, prefix, home)
+    return PageStudy(
+        key=key,
+        title=analysis.study.title,
+        description=analysis.study.description,
+        answers=answers(analysis),
+        compared=compared(analysis),
+        tables=_tables(analysis, prefix, home),
+        figures=figures,
+        caveats=caveats(analysis, omitted),
+        commands=commands(analysis),
+        provenance=provenance(analysis),
+    )
+
+
+def _figures(
+    analysis: Analysis, prefix: str, home: Path
+) -> tuple[tuple[PageFigure, ...], list[Figure]]:
+    """The figures that the study has data for, and those that it has none for."""
+    made, omitted = [], []
+    for figure in FIGURES.values():
+        rows = figure.prepare(analysis)
+        if not len(rows):
+            omitted.append(figure)
+            continue
+        key = f"{prefix}{figure.name}"
+        svg = save(render(figure, rows), home / "figures", key)[0]
+        made.append(
+            PageFigure(
+                key=key,
+                title=figure.title,
+                description=figure.description,
+                panels=rows["panel"].nunique(),
+                svg=inline(svg.read_text(encoding="utf-8"), figure.title),
+                folder="figures",
+            )
+        )
+    return tuple(made), omitted
+
+
+def inline(svg: str, title: str) -> Markup:
+    """An SVG file as an element of the page: no prolog, no metadata, as wide as its place."""
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+    head, body = element.split(">", 1)
+    head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+    return Markup('{} role="img" aria-label="{}">{}').format(
+        Markup(head), title, Markup(body.strip())
+    )
+
+
+def _tables(analysis: Analysis, prefix: str, home: Path) -> tuple[PageTable, ...]:
+    made = []
+    for table in all_tables(analysis):
+        paths = writers.write(table, home / "tables", f"{prefix}{table.name}")
+        links = tuple(_link(path) for path in paths)
+        made.append(PageTable(table.title, table.columns, table.rows, table.notes, links))
+    return tuple(made)
+
+
+def _link(path: Path) -> Link:
+    label, media = MEDIA[path.suffix[1:]]
+    data = base64.b64encode(path.read_bytes()).decode()
+    return Link(label, path.name, f"data:{media};charset=utf-8;base64,{data}")
+
+
+def _html(studies: Sequence[PageStudy]) -> str:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    files = resources.files("reports")
+    template = environment.from_string((files / "page.html").read_text(encoding="utf-8"))
+    context: dict[str, Any] = {
+        "title": ", ".join(study.title for study in studies),
+        "studies": studies,
+        "sort_key": sort_key,
+        "css": Markup((files / "page.css").read_text(encoding="utf-8")),
+        "script": Markup((files / "page.js").read_text(encoding="utf-8")),
+    }
+    return template.render(context)
+
+
+def sort_key(cell: Cell) -> str:
+    """What a column is sorted by: the raw number, a name, or nothing for a missing value."""
+    if cell.value is None:
+        return ""
+    if isinstance(cell.value, str):
+        return cell.value
+    return "Infinity" if math.isinf(cell.value) else repr(cell.value)
