@@ -1,0 +1,230 @@
+"""From a study to its cases, each keyed by a hash of all that decides its result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from compare import catalogue
+from compare.study import Arm, Study, StudyError
+
+RESULT_VERSION = 1  # raised whenever the same specification gives another result
+
+Representation = Literal["normalised", "pixels", "signed", "events"]
+
+REPRESENTATIONS: dict[str, Representation] = {
+    "constant": "normalised",
+    "poisson": "pixels",
+    "poisson-signed": "signed",
+    "events": "events",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network, trained or converted, and swept over timesteps.
+
+    method: the name in records (a variant's own name); base: the registered method behind it.
+    ann: the case of the ANN that this one starts from (conversions, hybrid), or None.
+    """
+
+    dataset: str
+    architecture: str
+    method: str
+    base: str
+    arm: Arm
+    seed: int
+    timesteps: int
+    train_timesteps: int | None
+    encoding: str
+    batch_norm: bool
+    width: float
+    dropout: float
+    augmentation: str | None
+    validation_images: int | None
+    train_images: int | None
+    test_images: int | None
+    calibration_images: int | None
+    precision: str
+    sweep_precision: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    ann: Case | None = None
+
+    def specification(self) -> dict[str, Any]:
+        """All that decides the result, as plain values."""
+        values = asdict(replace(self, ann=None))
+        values["ann"] = self.ann.specification() if self.ann else None
+        return values
+
+    def identity(self, fingerprint: str) -> str:
+        """Readable and unique: names, seed, and a hash of specification and data."""
+        content = {
+            "version": RESULT_VERSION,
+            "data": fingerprint,
+            "specification": self.specification(),
+        }
+        text = json.dumps(content, sort_keys=True, default=list)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        steps = "" if self.train_timesteps is None else f"-t{self.train_timesteps}"
+        words = f"{self.dataset}-{self.architecture}-{self.method}{steps}-s{self.seed}"
+        return re.sub(r"[^A-Za-z0-9.-]+", "_", words)[-120:].lstrip(".-_") + f"-{digest}"
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What expanding a study needs to know of a method (compare.methods tells)."""
+
+    arm: Arm
+    ann: str | None  # method name of the ANN it starts from, or None
+    train_timesteps: tuple[int, ...] | None
+    encoding: str | None
+
+
+def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: str) -> list[Case]:
+    """The cases of a study: every ANN in front of the networks made from it."""
+    cases: dict[str, Case] = {}
+    for dataset in study.datasets:
+        for architecture in study.architectures:
+            for seed in study.seeds:
+                for case in _network_cases(study, facts, dataset, architecture, seed):
+                    case = replace(case, sweep_precision=sweep_precision)
+                    cases[json.dumps(case.specification(), sort_keys=True, default=list)] = case
+    return list(cases.values())
+
+
+def _network_cases(
+    study: Study, facts: Mapping[str, MethodFacts], dataset: str, architecture: str, seed: int
+) -> list[Case]:
+    anns: dict[tuple[str, str], Case] = {}
+    members: list[Case] = []
+    reference = _ann_case(study, dataset, architecture, seed, "ann", study.encoding)
+    anns["ann", REPRESENTATIONS[study.encoding]] = reference
+    for method in study.methods:
+        base = study.base_method(method)
+        fact = facts[base]
+        encoding = _encoding(study, fact, method)
+        ann = None
+        if fact.ann is not None:
+            key = (fact.ann, REPRESENTATIONS[encoding])
+            if key not in anns:
+                anns[key] = _ann_case(study, dataset, architecture, seed, fact.ann, encoding)
+            ann = anns[key]
+        for steps in _train_timesteps(study, fact, method):
+            members.append(
+                _case(study, dataset, architecture, seed, method, fact, encoding, steps, ann)
+            )
+    return [*anns.values(), *members]
+
+
+def _encoding(study: Study, fact: MethodFacts, method: str) -> str:
+    """The study's encoding, or the one that the method's own definition demands."""
+    if fact.encoding is None or study.encoding == fact.encoding:
+        return study.encoding
+    if study.encoding == "constant":
+        return fact.encoding
+    if fact.encoding == "constant":
+        raise StudyError(f"method {method} takes constant input only, got {study.encoding}")
+    return study.encoding
+
+
+def _train_timesteps(study: Study, fact: MethodFacts, method: str) -> tuple[int | None, ...]:
+    if fact.arm != "direct":
+        return (None,)
+    variant = study.variants.get(method)
+    if variant is not None and variant.train_timesteps is not None:
+        return variant.train_timesteps
+    return study.train_timesteps or fact.train_timesteps or (None,)
+
+
+def _case(
+    study: Study,
+    dataset: str,
+    architecture: str,
+    seed: int,
+    method: str,
+    fact: MethodFacts,
+    encoding: str,
+    steps: int | None,
+    ann: Case | None,
+) -> Case:
+    variant = study.variants.get(method)
+    options = {**study.options.get(study.base_method(method), {}), **study.options.get(method, {})}
+    training = study.direct.overrides() if fact.arm == "direct" else {}
+    if variant is not None:
+        options = {**options, **variant.options}
+        training = {**training, **variant.training.overrides()}
+    return Case(
+        **_shared(study, dataset, architecture, seed),
+        method=method,
+        base=study.base_method(method),
+        arm=fact.arm,
+        timesteps=study.timesteps,
+        train_timesteps=steps,
+        encoding=encoding,
+        calibration_images=study.calibration_images if fact.arm == "converted" else None,
+        training=training,
+        options=options,
+        ann=ann,
+    )
+
+
+def _ann_case(
+    study: Study, dataset: str, architecture: str, seed: int, method: str, encoding: str
+) -> Case:
+    """The ANN; its result does not depend on the number of timesteps of the study."""
+    return Case(
+        **_shared(study, dataset, architecture, seed),
+        method=method,
+        base=method,
+        arm="ann",
+        timesteps=0,
+        train_timesteps=None,
+        encoding=encoding,
+        calibration_images=None,
+        training=study.ann.overrides(),
+        options=study.options.get("qcfs", {}) if method == "qcfs-ann" else {},
+    )
+
+
+def _shared(study: Study, dataset: str, architecture: str, seed: int) -> dict[str, Any]:
+    return {
+        "dataset": dataset,
+        "architecture": architecture,
+        "seed": seed,
+        "batch_norm": study.batch_norm,
+        "width": study.width,
+        "dropout": study.dropout,
+        "augmentation": study.augmentation,
+        "validation_images": study.validation_images,
+        "train_images": study.train_images,
+        "test_images": study.test_images,
+        "precision": study.precision,
+        "sweep_precision": "",
+    }
+
+
+def method_facts(names: list[str]) -> dict[str, MethodFacts]:
+    """Facts of conversions and rules by registered name (loads torch)."""
+    from conversion import CONVERSIONS
+    from direct import RULES
+
+    facts = {}
+    for name in names:
+        if catalogue.is_conversion(name):
+            method = CONVERSIONS.get(name)
+            ann = "qcfs-ann" if method.ann == "qcfs" else "ann"
+            facts[name] = MethodFacts("converted", ann, None, None)
+        else:
+            rule = RULES.get(name)
+            facts[name] = MethodFacts(
+                "direct",
+                "ann" if rule.needs_conversion else None,
+                (rule.timesteps,),
+                None if rule.encoding == "constant" else rule.encoding,
+            )
+    return facts

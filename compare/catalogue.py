@@ -1,0 +1,120 @@
+"""Every registered name with its one line, readable without torch.
+
+`catalogue.json` is written from the registries by `make catalogue`; a test fails when it is not
+current. What the reports hold (metrics, energies, figures) is read from there directly.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache
+from importlib import import_module, resources
+from pathlib import Path
+from typing import Any
+
+KINDS = (
+    "datasets",
+    "architectures",
+    "conversions",
+    "rules",
+    "surrogates",
+    "neurons",
+    "metrics",
+    "energies",
+    "figures",
+)
+USER_PREFIXES = {"datasets": ("folder:", "npz:")}
+
+
+class UnknownEntry(ValueError):
+    """A name that the catalogue does not hold; the message lists those it does."""
+
+
+@cache
+def _stored() -> dict[str, dict[str, str]]:
+    text = resources.files("compare").joinpath("catalogue.json").read_text("utf-8")
+    stored: dict[str, dict[str, str]] = json.loads(text)
+    return stored
+
+
+def entries(kind: str) -> dict[str, str]:
+    """Name -> one line, for one of KINDS."""
+    if kind not in KINDS:
+        raise UnknownEntry(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
+    if kind == "metrics":
+        metrics = import_module("reports.metrics").METRICS
+        return {name: metric.definition for name, metric in metrics.items()}
+    if kind == "energies":
+        models = import_module("reports.energy").ENERGIES
+        return {name: model.definition for name, model in models.items()}
+    if kind == "figures":
+        figures = import_module("reports.figures").FIGURES
+        return {name: figure.description for name, figure in figures.items()}
+    return _stored()[kind]
+
+
+def check(kind: str, name: str) -> None:
+    """Raise UnknownEntry in one line unless `name` exists (or is a kind of the user's own)."""
+    if kind == "architectures" and (":" in name or name.startswith("mlp-")):
+        return  # a module of the user's, or a parametric name: checked when it is built
+    if name.startswith(USER_PREFIXES.get(kind, ("\0",))):
+        return
+    if name not in entries(kind):
+        raise UnknownEntry(_unknown(kind.rstrip("s"), name, list(entries(kind))))
+
+
+def is_method(name: str) -> bool:
+    """Whether `name` is a conversion or a rule of direct training."""
+    return name in _stored()["conversions"] or name in _stored()["rules"]
+
+
+def is_conversion(name: str) -> bool:
+    """Whether `name` is a conversion method."""
+    return name in _stored()["conversions"]
+
+
+def check_method(name: str, *, also: tuple[str, ...]) -> None:
+    """Raise UnknownEntry unless `name` is a method or one of `also`."""
+    if not is_method(name) and name not in also:
+        known = [*_stored()["conversions"], *_stored()["rules"], *also]
+        raise UnknownEntry(_unknown("method", name, known))
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}"
+
+
+def collect() -> dict[str, dict[str, str]]:
+    """The torch-bound registries as they are now (loads torch)."""
+    from compare.data import DATASETS
+    from conversion import CONVERSIONS
+    from direct import RULES
+    from direct.surrogates import SURROGATES
+    from network.architectures import ARCHITECTURES, describe
+    from network.neurons import NEURONS
+
+    return {
+        "datasets": {name: DATASETS.get(name).description for name in DATASETS},
+        "architectures": {name: describe(name).summary for name in ARCHITECTURES},
+        "conversions": {name: CONVERSIONS.get(name).summary for name in CONVERSIONS},
+        "rules": {name: RULES.get(name).summary for name in RULES},
+        "surrogates": {name: _first_line(SURROGATES.get(name)) for name in SURROGATES},
+        "neurons": {name: _first_line(NEURONS.get(name)) for name in NEURONS},
+    }
+
+
+def _first_line(entry: Any) -> str:
+    return (entry.__doc__ or "").strip().splitlines()[0]
+
+
+def main() -> None:
+    """Write catalogue.json beside this file."""
+    path = Path(__file__).with_name("catalogue.json")
+    path.write_text(json.dumps(collect(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

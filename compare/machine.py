@@ -1,0 +1,106 @@
+"""What a result was measured on: versions, commit, machine; and the probe behind `auto`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what decides a result."""
+    names = ("isospike", "torch", "torchvision", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {**found, "python": platform.python_version()}
+
+
+@cache
+def commit() -> str:
+    """Commit of the source tree, '+' where files differ from it; '' for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return ""
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _git(root: Path, *arguments: str) -> str:
+    result = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return result.stdout.strip()
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Processor, cores, threads, memory and accelerator."""
+    pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    accelerator = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_gb": round(pages * size / 1e9, 1),
+        "accelerator": accelerator,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@cache
+def processor() -> str:
+    """Model name of the processor, as the system tells it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def choose_device(name: str) -> torch.device:
+    """'auto' is cuda where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device 'cuda' is not available here; allowed: auto, cpu")
+    if name not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {name!r}; allowed: auto, cpu, cuda")
+    return torch.device(name)
+
+
+def probe_precision(network: nn.Module, images: Tensor) -> dict[str, float]:
+    """Seconds of one training step of `network` on `images` in each precision, best of three."""
+    seconds = {}
+    for name in ("float32", "bfloat16"):
+        trial = _Step(network, images, name)
+        trial.run()
+        seconds[name] = min(trial.run() for _ in range(3))
+    network.zero_grad(set_to_none=True)
+    return seconds
+
+
+class _Step:
+    def __init__(self, network: nn.Module, images: Tensor, precision: str) -> None:
+        self.network, self.images = network.train(), images
+        self.enabled = precision == "bfloat16"
+
+    def run(self) -> float:
+        kind = self.images.device.type
+        start = time.perf_counter()
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.enabled):
+            self.network(self.images).float().square().mean().backward()
+        if kind == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start

@@ -1,0 +1,211 @@
+"""Networks by name: registered architectures, and the user's own modules and files.
+
+A user's module never hides ours, nor ours theirs: files are loaded under a name of their own, and
+a name that both use is said in one line.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from network.architectures import Geometry, build
+
+ROOMS = ("network", "conversion", "direct", "compare", "reports")
+
+
+class ModelError(ValueError):
+    """A model of the user's that cannot be loaded: one line with what, and what to do."""
+
+
+def make_network(
+    architecture: str,
+    geometry: Geometry,
+    *,
+    width: float,
+    batch_norm: bool,
+    dropout: float,
+    seed: int,
+) -> nn.Module:
+    """A fresh network: a registered architecture, or `package.module:function` / `file.py:function`.
+
+    A user's function is called with those of channels, height, width, classes, num_classes and
+    seed that its signature names, with torch's generator seeded.
+    """
+    if ":" not in architecture:
+        return build(
+            architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=seed
+        )
+    return call_function(load_function(architecture), geometry, seed)
+
+
+def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -> nn.Module:
+    """Call a user's function for a network; raises ModelError unless it returns a module."""
+    offered = {
+        "channels": geometry.channels,
+        "height": geometry.height,
+        "width": geometry.width,
+        "classes": geometry.classes,
+        "num_classes": geometry.classes,
+        "seed": seed,
+    }
+    parameters = inspect.signature(function).parameters
+    missing = [
+        p.name
+        for p in parameters.values()
+        if p.name not in offered
+        and p.default is p.empty
+        and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
+    name = getattr(function, "__name__", "the function")
+    if missing:
+        raise ModelError(f"{name} asks for {missing}; allowed parameters: {', '.join(offered)}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = function(**{key: value for key, value in offered.items() if key in parameters})
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"{name} must return a torch.nn.Module, got {type(network).__name__}")
+    return network
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function behind `package.module:function` or `path/to/file.py:function`."""
+    place, _, name = reference.rpartition(":")
+    if not place or not name:
+        raise ModelError(f"a model is written module:function or file.py:function, got {reference}")
+    module = _load_file(Path(place)) if place.endswith(".py") else _load_module(place)
+    function = getattr(module, name, None)
+    if not callable(function):
+        known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
+        raise ModelError(f"{place} has no function {name!r}; it has: {', '.join(known) or 'none'}")
+    return function  # type: ignore[no-any-return]
+
+
+def _load_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise ModelError(f"model file {path} does not exist")
+    path = path.resolve()
+    _refuse_clash(path)
+    name = f"isospike_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with _searched(path.parent):
+            spec.loader.exec_module(module)
+    except Exception as error:  # the user's code may raise anything at all
+        del sys.modules[name]
+        raise ModelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _load_module(name: str) -> ModuleType:
+    top = name.partition(".")[0]
+    if top in ROOMS and any((Path.cwd() / f"{top}{end}").exists() for end in (".py", "")):
+        ours = Path(__file__).resolve().parent.parent
+        if Path.cwd().resolve() != ours:
+            raise ModelError(
+                f"the name {top!r} is taken by isospike: write the path, {name.replace('.', '/')}.py:…"
+            )
+    try:
+        with _searched(Path.cwd()):
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModelError(f"module {name!r} cannot be found (missing: {error.name})") from error
+    except Exception as error:  # the user's code may raise anything at all
+        raise ModelError(
+            f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextmanager
+def _searched(folder: Path) -> Iterator[None]:
+    """Let imports find the user's neighbours, after everything that is installed."""
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _refuse_clash(path: Path) -> None:
+    """A neighbour of the file that it imports must not bear the name of one of our packages."""
+    try:
+        tree = ast.parse(path.read_text("utf-8"))
+    except (SyntaxError, ValueError, OSError) as error:
+        raise ModelError(f"{path} cannot be read as Python: {error}") from error
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    ours = Path(__file__).resolve().parent.parent
+    for room in sorted(imported.intersection(ROOMS)):
+        theirs = [path.parent / f"{room}.py", path.parent / room]
+        if path.parent != ours and any(p.exists() for p in theirs):
+            raise ModelError(
+                f"{path.name} imports {room!r}, a name taken by isospike: rename {room} in {path.parent}"
+            )
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load safetensors or a state dictionary (weights_only) into the network.
+
+    Raises ModelError where the file is neither, or its tensors do not fit.
+    """
+    if not path.is_file():
+        raise ModelError(f"weights file {path} does not exist")
+    state = _read_weights(path)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"weights {path} do not fit the network: {reason}") from error
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
+            return tensors
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, safetensors.SafetensorError, RuntimeError, ValueError, EOFError) as error:
+        raise ModelError(f"weights {path} cannot be read: {_first_line(error)}") from error
+    except Exception as error:  # pickle's errors share no base class
+        raise ModelError(
+            f"weights {path} hold more than tensors and are not loaded: {_first_line(error)}"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ModelError(f"weights {path} must be a state dictionary, got {type(content).__name__}")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+

@@ -1,0 +1,86 @@
+"""A data set as a network sees it: normalised, as pixels, or bounded to [−1, 1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from compare.cases import Representation
+from compare.data import Dataset, load, normalise, pixels
+from compare.data.arrays import ArrayImages, Arrays
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Images of one split in one representation; a `network.fit.Batches`."""
+
+    arrays: Arrays
+    representation: Representation
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """float32 [B, C, H, W] (events: [B, T, 2, H, W]) and labels int64 [B]."""
+        images, labels = self.arrays.batch(indices)
+        return represent(images, self.representation, self.mean, self.std), labels
+
+
+def represent(
+    images: Tensor, representation: Representation, mean: tuple[float, ...], std: tuple[float, ...]
+) -> Tensor:
+    """uint8 images to what the input encoding takes.
+
+    'normalised': (p − mean)/std. 'pixels': p in [0, 1]. 'signed': normalised, then divided by the
+    largest magnitude that any pixel can take, so that it lies in [−1, 1] (Lee 2020, §4.1.4).
+    'events': counts as they are.
+    """
+    if representation == "events":
+        return images.to(torch.float32)
+    scaled = pixels(images)
+    if representation == "pixels":
+        return scaled
+    scaled = normalise(scaled, mean, std)
+    if representation == "normalised":
+        return scaled
+    bound = max(max(m / s, (1 - m) / s) for m, s in zip(mean, std, strict=True))
+    return scaled / bound
+
+
+def load_dataset(
+    name: str,
+    directory: Path | None,
+    *,
+    download: bool,
+    validation: int | None,
+    train_images: int | None,
+    test_images: int | None,
+) -> Dataset:
+    """The data set, its training or test part cut to the first images where a study asks for it."""
+    dataset = load(name, directory, download=download, validation=validation)
+    if train_images is not None:
+        dataset = replace(dataset, train=_first(dataset.train, train_images))
+    if test_images is not None:
+        dataset = replace(dataset, test=_first(dataset.test, test_images))
+    return dataset
+
+
+def _first(arrays: Arrays, count: int) -> Arrays:
+    if count >= len(arrays):
+        return arrays
+    if not isinstance(arrays, ArrayImages):
+        raise ValueError("train_images and test_images work on data sets held in memory only")
+    chosen = torch.randperm(len(arrays), generator=torch.Generator().manual_seed(0))[:count]
+    chosen = chosen.sort().values
+    return ArrayImages(arrays.images[chosen], arrays.labels[chosen])
+
+
+def sample(view: View, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """`count` images (all, where there are fewer) drawn without replacement, and their labels."""
+    order = torch.randperm(len(view), generator=torch.Generator().manual_seed(seed))
+    return view.batch(order[:count])

@@ -1,0 +1,141 @@
+"""How far a study is: a bar with time left on a terminal, plain lines elsewhere, and progress.json.
+
+Work is counted in multiplications, so that cases of unlike size share one scale.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+LINE_EVERY_S = 10.0
+FILE_EVERY_S = 1.0
+
+
+@dataclass
+class Progress:
+    """Sums work done; shows it at most a few times per second.
+
+    total: work of all cases that are to be run. file: progress.json, or None.
+    """
+
+    total: float
+    cases: int
+    console: Console
+    file: Path | None = None
+    done: float = 0.0
+    finished: int = 0
+    label: str = ""
+    started: float = field(default_factory=time.monotonic)
+    _shown: float = 0.0
+    _filed: float = 0.0
+    _live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self.console.is_terminal and self.cases:
+            self._live = Live(self._bar(), console=self.console, transient=True, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._write(force=True)
+        if self._live is not None:
+            self._live.stop()
+
+    def begin(self, label: str) -> None:
+        """Name what is being run now."""
+        self.label = label
+        self._show(force=self._live is None)
+
+    def advance(self, work: float) -> None:
+        """Add work done."""
+        self.done = min(self.done + work, self.total)
+        self._show()
+
+    def set_done(self, work: float) -> None:
+        """Set the work done so far."""
+        self.done = min(work, self.total)
+        self._show()
+
+    def finish_case(self) -> None:
+        self.finished += 1
+        self._show(force=False)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the average rate so far; None while too little is done to tell."""
+        elapsed = time.monotonic() - self.started
+        if self.done <= 0.01 * self.total or elapsed < 2:
+            return None
+        return elapsed * (self.total - self.done) / self.done
+
+    def line(self) -> str:
+        """The state in one line."""
+        share = self.done / self.total if self.total else 1.0
+        left = self.seconds_left
+        rest = f", {duration(left)} left" if left is not None else ""
+        return f"[{share:4.0%}] {self.finished}/{self.cases} cases done{rest} · {self.label}"
+
+    def _show(self, force: bool = False) -> None:
+        now = time.monotonic()
+        self._write()
+        if self._live is not None:
+            if now - self._shown > 0.2:
+                self._shown = now
+                self._live.update(self._bar(), refresh=True)
+        elif force or now - self._shown > LINE_EVERY_S:
+            self._shown = now
+            self.console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
+
+    def _bar(self) -> Table:
+        left = self.seconds_left
+        grid = Table.grid(padding=(0, 1))
+        bar = ProgressBar(self.total or 1, self.done, width=30)
+        state = f"{self.finished}/{self.cases} cases"
+        rest = f"{duration(left)} left" if left is not None else "estimating time left"
+        grid.add_row(bar, f"{self.done / (self.total or 1):.0%}", state, rest, Text(self.label))
+        return grid
+
+    def _write(self, force: bool = False) -> None:
+        now = time.monotonic()
+        if self.file is None or not (force or now - self._filed > FILE_EVERY_S):
+            return
+        self._filed = now
+        left = self.seconds_left
+        content = {
+            "cases": self.cases,
+            "finished": self.finished,
+            "share": self.done / self.total if self.total else 1.0,
+            "seconds_left": None if left is None else round(left, 1),
+            "elapsed_s": round(now - self.started, 1),
+            "current": self.label,
+            "process": os.getpid(),
+            "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        partial = self.file.with_name(f".{self.file.name}.partial")
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        partial.replace(self.file)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def join(words: Iterable[object]) -> str:
+    """Words of a label, without the empty ones."""
+    return " ".join(str(word) for word in words if word not in (None, ""))

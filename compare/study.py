@@ -1,0 +1,264 @@
+"""A study as its author writes it: a TOML file, checked, with every default resolved.
+
+Nothing here loads torch: names are checked against the catalogue.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from compare import catalogue
+
+Arm = Literal["ann", "converted", "direct"]
+Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
+STUDIES = "compare.studies"
+
+
+class StudyError(ValueError):
+    """A study that cannot be run as written: one line with what, what is allowed, what came."""
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Table):
+    """Overrides of a training recipe (network.fit.Recipe); what is absent keeps its default."""
+
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    optimiser: Literal["adamw", "adam", "sgd"] | None = None
+    learning_rate: float | None = Field(None, gt=0)
+    weight_decay: float | None = Field(None, ge=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    schedule: Literal["one-cycle", "step", "cosine", "constant"] | None = None
+    milestones: tuple[int, ...] | None = None
+    gamma: float | None = Field(None, gt=0, le=1)
+    warm_up: float | None = Field(None, ge=0, lt=1)
+    clip_gradient: float | None = Field(None, gt=0)
+
+    def overrides(self) -> dict[str, Any]:
+        """The fields that were given."""
+        return self.model_dump(exclude_none=True)
+
+
+class Variant(_Table):
+    """A method under another name, with settings of its own."""
+
+    method: str
+    options: dict[str, Any] = {}
+    training: Training = Training()
+    train_timesteps: tuple[int, ...] | None = None
+
+
+class Study(_Table):
+    """Everything that decides the results of a study."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    title: str = ""
+    description: str = ""
+    source: str = ""
+    expected_minutes: float | None = Field(None, gt=0)
+    expected_minutes_h100: float | None = Field(None, gt=0)
+    datasets: tuple[str, ...] = ("mnist-5k",)
+    architectures: tuple[str, ...] = ("lenet",)
+    methods: tuple[str, ...] = ("data-norm", "robust-norm", "spike-norm", "bptt")
+    variants: dict[str, Variant] = {}
+    seeds: tuple[int, ...] = (0, 1, 2)
+    timesteps: int = Field(64, ge=1, le=100_000)
+    train_timesteps: tuple[int, ...] | None = None
+    encoding: Literal["constant", "poisson", "poisson-signed", "events"] = "constant"
+    batch_norm: bool = True
+    width: float = Field(1.0, gt=0, le=64)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    augmentation: str | None = None
+    validation_images: int | None = Field(None, ge=0)
+    train_images: int | None = Field(None, ge=1)
+    test_images: int | None = Field(None, ge=1)
+    calibration_images: int | None = Field(None, ge=1)
+    batch_size: int = Field(100, ge=1)
+    precision: Precision = "auto"
+    ann: Training = Training()
+    direct: Training = Training()
+    options: dict[str, dict[str, Any]] = {}
+    paper: tuple[dict[str, Any], ...] = ()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, value: Any) -> Any:
+        """A number n means the seeds 0 … n−1."""
+        if isinstance(value, bool):
+            raise ValueError("must be a number of seeds or a list of seeds")
+        return tuple(range(value)) if isinstance(value, int) else value
+
+    @field_validator("datasets", "architectures", "methods", "seeds")
+    @classmethod
+    def _not_empty(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not value:
+            raise ValueError("must name at least one")
+        if len(set(value)) != len(value):
+            raise ValueError("names one entry twice")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seed_range(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(not 0 <= seed < 2**31 for seed in value):
+            raise ValueError("seeds must lie in [0, 2147483647]")
+        return value
+
+    @field_validator("train_timesteps")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or any(t < 1 for t in value)):
+            raise ValueError("must be timesteps of at least 1")
+        return value
+
+    def base_method(self, method: str) -> str:
+        """The registered method behind a name of this study."""
+        return self.variants[method].method if method in self.variants else method
+
+    def check_names(self) -> None:
+        """Raise StudyError for a data set, architecture, method or variant that does not exist."""
+        for dataset in self.datasets:
+            catalogue.check("datasets", dataset)
+        for architecture in self.architectures:
+            catalogue.check("architectures", architecture)
+        for name, variant in self.variants.items():
+            if variant.method in self.variants or catalogue.is_method(name):
+                raise StudyError(
+                    f"variant {name!r}: a variant needs a name of its own and a registered method"
+                )
+            catalogue.check_method(variant.method, also=())
+        for method in self.methods:
+            catalogue.check_method(method, also=tuple(self.variants))
+        for method in self.options:
+            catalogue.check_method(method, also=tuple(self.variants))
+
+
+def builtin_studies() -> list[str]:
+    """Names of the studies that come with isospike; first-look first."""
+    names = sorted(
+        Path(entry.name).stem
+        for entry in resources.files(STUDIES).iterdir()
+        if entry.name.endswith(".toml")
+    )
+    return sorted(names, key=lambda name: name != "first-look")
+
+
+def load_study(reference: str) -> Study:
+    """A built-in study by name, or the one in a TOML file.
+
+    Raises StudyError in one line for an unknown name, broken TOML, an unknown key or a bad value.
+    """
+    known = builtin_studies()
+    path = Path(reference)
+    if reference in known:
+        text = resources.files(STUDIES).joinpath(f"{reference}.toml").read_text("utf-8")
+        return parse_study(text, reference, where=f"study {reference}")
+    if path.suffix != ".toml" and not path.is_file():
+        near = difflib.get_close_matches(reference, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise StudyError(
+            f"unknown study {reference!r}; {hint}built-in studies: {', '.join(known)}; "
+            "or give the path of a TOML file"
+        )
+    if not path.is_file():
+        raise StudyError(f"study file {reference} does not exist")
+    try:
+        text = path.read_text("utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise StudyError(f"study file {reference} cannot be read: {error}") from error
+    return parse_study(text, path.stem, where=f"study file {reference}")
+
+
+def parse_study(text: str, name: str, *, where: str) -> Study:
+    """A study from TOML text; `name` is used where the text gives none."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where} is not valid TOML: {error}") from error
+    content.setdefault("name", name)
+    return build_study(content, where=where)
+
+
+def build_study(content: dict[str, Any], *, where: str) -> Study:
+    """A checked study from plain values; StudyError in one line otherwise."""
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(f"{where}: {_explain(error)}") from error
+    study.check_names()
+    return study
+
+
+def _explain(error: ValidationError) -> str:
+    """The first problem in one line: which key, what is allowed, what came."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        table = Training if len(problem["loc"]) > 1 and problem["loc"][0] != "variants" else Study
+        known = list(table.model_fields)
+        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key {key!r}; {hint}known: {', '.join(known)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}, got {problem['input']!r}"[:400]
+
+
+def to_toml(study: Study) -> str:
+    """The study as resolved, as TOML that `parse_study` reads back to the same study."""
+    content = study.model_dump(mode="json", exclude_none=True)
+    plain = {k: v for k, v in content.items() if not _is_table(v)}
+    lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
+    for key, value in content.items():
+        if _is_table(value):
+            lines += _tables(key, value)
+    return "\n".join(lines) + "\n"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+    )
+
+
+def _tables(path: str, value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [line for row in value for line in ["", f"[[{path}]]", *_pairs(row)]]
+    lines = ["", f"[{path}]", *_pairs({k: v for k, v in value.items() if not _is_table(v)})]
+    for key, inner in value.items():
+        if _is_table(inner):
+            lines += _tables(f"{path}.{_key(key)}", inner)
+    return lines
+
+
+def _pairs(table: dict[str, Any]) -> list[str]:
+    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
+
+
+def _key(key: str) -> str:
+    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
+    return key if bare else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+        text = "".join(
+            escapes.get(c, c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}") for c in value
+        )
+        return f'"{text}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_value(v) for v in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+    return repr(value)

@@ -1,0 +1,313 @@
+"""The only training loop: ANNs, spiking networks and fine-tuning all go through `fit`.
+
+All randomness of a batch (order, augmentation, dropout, spike trains) is derived from
+(seed, epoch, batch). A training that was cut off therefore continues from its last checkpoint and
+ends bit for bit as if it had not been cut (same machine, same thread count).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+CHECKPOINT_EVERY_S = 120.0
+Precision = Literal["float32", "bfloat16"]
+
+
+class TrainingDiverged(ValueError):
+    """The loss became NaN or infinite."""
+
+
+class Batches(Protocol):
+    """Images by index: normalised float images [B, ...] and labels int64 [B]."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Outcome(NamedTuple):
+    """What an objective returns: the loss to differentiate and the class scores [B, K]."""
+
+    loss: Tensor
+    scores: Tensor
+
+
+# objective(images [B, ...], labels [B], keys int64 [B] for stochastic encodings) -> Outcome
+Objective = Callable[[Tensor, Tensor, Tensor], Outcome]
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained. Learning rates are per step of `batch_size` images.
+
+    schedule: 'one-cycle' (Ledinauskas §3.1), 'step' (× gamma at the milestones, in epochs),
+        'cosine', or 'constant'.
+    """
+
+    epochs: int = 10
+    batch_size: int = 100
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    schedule: Literal["one-cycle", "step", "cosine", "constant"] = "one-cycle"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    warm_up: float = 0.3
+    clip_gradient: float | None = None
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of history.csv; accuracies are fractions of 1."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float | None
+    elapsed_s: float
+
+
+@dataclass
+class _Progress:
+    """Where a training stands: what a checkpoint holds beside the tensors."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    elapsed_s: float = 0.0
+
+
+def derived_seed(*parts: int) -> int:
+    """One seed from several integers, by a hash: no two streams overlap by arithmetic."""
+    value = 0
+    for part in parts:
+        value = (value ^ (part & 0xFFFFFFFF)) * 0x9E3779B97F4A7C15 % 2**64
+        value ^= value >> 29
+        value = value * 0xBF58476D1CE4E5B9 % 2**64
+        value ^= value >> 32
+    return value % 2**63
+
+
+def fit(
+    network: nn.Module,
+    objective: Objective,
+    data: Batches,
+    recipe: Recipe,
+    *,
+    seed: int,
+    augment: Augment | None = None,
+    validate: Callable[[], float] | None = None,
+    checkpoint: Path | None = None,
+    report: Callable[[int, int, Epoch | None], None] | None = None,
+) -> list[Epoch]:
+    """Train `network` in place; its history, one Epoch each.
+
+    validate: accuracy on held-out images, called after every epoch.
+    checkpoint: file that the training continues from when it exists, removed by the caller.
+    report: called with (batches done, batches in all, the epoch just finished or None).
+    Raises TrainingDiverged when the loss stops being finite.
+    """
+    trainer = _Trainer(network, objective, data, recipe, seed, augment, checkpoint)
+    trainer.resume()
+    total = recipe.epochs * trainer.batches_per_epoch
+    saved = time.monotonic()
+    while trainer.progress.epoch < recipe.epochs:
+        while trainer.progress.batch < trainer.batches_per_epoch:
+            trainer.train_batch()
+            if report is not None:
+                report(trainer.batches_done, total, None)
+            if time.monotonic() - saved > CHECKPOINT_EVERY_S:
+                trainer.save()
+                saved = time.monotonic()
+        row = trainer.finish_epoch(validate)
+        trainer.save()
+        saved = time.monotonic()
+        if report is not None:
+            report(trainer.batches_done, total, row)
+    return trainer.history
+
+
+class _Trainer:
+    """State of one training: optimiser, schedule, position, history."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        data: Batches,
+        recipe: Recipe,
+        seed: int,
+        augment: Augment | None,
+        checkpoint: Path | None,
+    ) -> None:
+        self.network, self.objective, self.data = network, objective, data
+        self.recipe, self.seed, self.augment, self.file = recipe, seed, augment, checkpoint
+        self.device = next(network.parameters()).device
+        self.batches_per_epoch = math.ceil(len(data) / recipe.batch_size)
+        self.optimiser = make_optimiser(network, recipe)
+        self.progress = _Progress()
+        self.history: list[Epoch] = []
+        self.order: tuple[int, Tensor] | None = None
+        self.clock = time.monotonic()
+
+    @property
+    def batches_done(self) -> int:
+        return self.progress.epoch * self.batches_per_epoch + self.progress.batch
+
+    def train_batch(self) -> None:
+        epoch, index = self.progress.epoch, self.progress.batch
+        self.network.train()
+        rate = learning_rate_at(self.recipe, self.batches_done, self.batches_per_epoch)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group.get("scale", 1.0)
+        images, labels = self.data.batch(self._indices(epoch, index))
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, 1, epoch, index))
+        if self.augment is not None:
+            images = self.augment(images, generator)
+        keys = torch.randint(2**62, (len(labels),), generator=generator)
+        images, labels = images.to(self.device), labels.to(self.device)
+        with torch.random.fork_rng(), self._autocast():
+            torch.manual_seed(derived_seed(self.seed, 2, epoch, index))
+            loss, scores = self.objective(images, labels, keys.to(self.device))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingDiverged(
+                f"the loss is {value} in epoch {epoch + 1}, batch {index + 1}: "
+                f"lower the learning rate (it is {rate:.3g})"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.recipe.clip_gradient is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
+        self.optimiser.step()
+        self.progress.loss_sum += value * len(labels)
+        self.progress.correct += int((scores.argmax(1) == labels).sum())
+        self.progress.seen += len(labels)
+        self.progress.batch += 1
+
+    def finish_epoch(self, validate: Callable[[], float] | None) -> Epoch:
+        progress = self.progress
+        accuracy = None
+        if validate is not None:
+            self.network.eval()
+            accuracy = validate()
+        row = Epoch(
+            progress.epoch + 1,
+            self.optimiser.param_groups[0]["lr"],
+            progress.loss_sum / progress.seen,
+            progress.correct / progress.seen,
+            accuracy,
+            progress.elapsed_s + self._lap(),
+        )
+        self.history.append(row)
+        self.progress = _Progress(epoch=progress.epoch + 1, elapsed_s=row.elapsed_s)
+        return row
+
+    def _lap(self) -> float:
+        now = time.monotonic()
+        lap, self.clock = now - self.clock, now
+        return lap
+
+    def _indices(self, epoch: int, batch: int) -> Tensor:
+        if self.order is None or self.order[0] != epoch:
+            generator = torch.Generator().manual_seed(derived_seed(self.seed, 0, epoch))
+            self.order = (epoch, torch.randperm(len(self.data), generator=generator))
+        size = self.recipe.batch_size
+        return self.order[1][batch * size : (batch + 1) * size]
+
+    def _autocast(self) -> Any:
+        if self.recipe.precision == "bfloat16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def save(self) -> None:
+        """Write the checkpoint whole or not at all."""
+        if self.file is None:
+            return
+        self.progress = replace(self.progress, elapsed_s=self.progress.elapsed_s + self._lap())
+        content = {
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": asdict(self.progress),
+            "history": [asdict(row) for row in self.history],
+            "recipe": repr(self.recipe),
+            "seed": self.seed,
+        }
+        partial = self.file.with_name(self.file.name + ".partial")
+        with partial.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(self.file)
+
+    def resume(self) -> None:
+        """Continue from the checkpoint where there is one of the same training."""
+        if self.file is None or not self.file.exists():
+            return
+        content = torch.load(self.file, map_location=self.device, weights_only=True)
+        if content["recipe"] != repr(self.recipe) or content["seed"] != self.seed:
+            raise ValueError(f"checkpoint {self.file} belongs to another training: remove it")
+        self.network.load_state_dict(content["network"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.progress = _Progress(**content["progress"])
+        self.history = [Epoch(**row) for row in content["history"]]
+
+
+def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of a recipe; norms, biases and thresholds are not decayed."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(
+            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+        )
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.learning_rate)
+
+
+def learning_rate_at(recipe: Recipe, batch: int, batches_per_epoch: int) -> float:
+    """Learning rate of batch number `batch` (from 0) of the whole training."""
+    total = recipe.epochs * batches_per_epoch
+    peak = recipe.learning_rate
+    if recipe.schedule == "constant":
+        return peak
+    if recipe.schedule == "step":
+        passed = sum(batch >= epoch * batches_per_epoch for epoch in recipe.milestones)
+        return float(peak * recipe.gamma**passed)
+    if recipe.schedule == "cosine":
+        return 0.5 * peak * (1 + math.cos(math.pi * batch / total))
+    rise = max(1.0, recipe.warm_up * total)  # one-cycle: peak/25 up to peak, down to peak/1000
+    if batch < rise:
+        return _between(peak / 25, peak, batch / rise)
+    return _between(peak, peak / 1000, (batch - rise) / max(1.0, total - rise))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * share))

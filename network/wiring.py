@@ -1,0 +1,264 @@
+"""The synapses that one spike drives, from the network alone.
+
+With every weight set to 1, without biases, and with average pooling as a sum, the fan-out of a
+neuron is the derivative of what the next synapses put out with respect to that neuron's spike:
+kernel borders, stride, padding, groups, residual sums and concatenations come out right by
+construction. Whether a layer adds (AC: its input consists of spikes) or multiplies (MAC: its input
+is analogue) is a property of the graph, never guessed from values.
+
+Conventions: a multiplication with padding is not counted. A spike that reaches the next membrane
+through an identity shortcut is one AC. Average pooling routes spikes and costs nothing of its
+own, unless a layer of pooling neurons follows it: then it is a synapse. Batch norm is folded.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from network.graph import SYNAPSES, Kind, kind_of
+from network.neurons import Neuron
+from network.unroll import static_nodes
+
+INPUT = "input"
+OUTPUT = "output"
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """One synaptic layer: its operations per dense pass, and what it reads.
+
+    operations: multiplications of one dense pass over one image.
+    analogue: its input is analogue (MACs) rather than spikes (ACs).
+    static: it computes the same at every step of a constant input.
+    reads: the sources of spikes whose output reaches it.
+    geometry: in_channels (per group), out_channels, kernel_height, kernel_width, stride,
+        out_height, out_width.
+    """
+
+    name: str
+    operation: str
+    operations: int
+    analogue: bool
+    static: bool
+    reads: tuple[str, ...]
+    geometry: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of layers.csv: a layer of neurons (or the output) and the synapses in front of it."""
+
+    name: str
+    kind: str  # input, hidden, pooling or output
+    neurons: int
+    synapses: tuple[Synapse, ...]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """All layers of a network for one input shape, and the fan-out of every source.
+
+    fan_out: source -> target -> synapses that one spike drives there, float64 of the source's
+        shape. A target is a synapse, or a layer of neurons reached by an identity shortcut.
+    """
+
+    layers: tuple[Layer, ...]
+    fan_out: dict[str, dict[str, Tensor]]
+
+    @property
+    def synapses(self) -> tuple[Synapse, ...]:
+        return tuple(synapse for layer in self.layers for synapse in layer.synapses)
+
+
+def wiring(body: fx.GraphModule, shape: tuple[int, ...], *, spiking_input: bool = False) -> Wiring:
+    """The wiring of a traced ANN or SNN for one image of `shape` [C, H, W]."""
+    return _Counter(body, spiking_input).run(shape)
+
+
+class _Counter:
+    """Interprets the graph once in float64 with unit weights."""
+
+    def __init__(self, body: fx.GraphModule, spiking_input: bool) -> None:
+        self.body = body
+        self.spiking_input = spiking_input
+        self.modules = dict(body.named_modules())
+        self.spiking = any(isinstance(m, Neuron) for m in self.modules.values())
+        self.static = static_nodes(body)
+        self.sources: dict[str, Tensor] = {}
+        self.driven: dict[str, Tensor] = {}
+        self.layers: list[Layer] = []
+        self.placed: set[str] = set()
+        # per node: analogue values? synapses since the last neurons; sources since the last synapse
+        self.analogue: dict[fx.Node, bool] = {}
+        self.behind: dict[fx.Node, tuple[Synapse, ...]] = {}
+        self.reads: dict[fx.Node, tuple[str, ...]] = {}
+
+    @torch.enable_grad()
+    def run(self, shape: tuple[int, ...]) -> Wiring:
+        values: dict[fx.Node, Any] = {}
+        for node in self.body.graph.nodes:
+            inputs = node.all_input_nodes
+            self.analogue[node] = any(self.analogue[n] for n in inputs)
+            self.behind[node] = _union(self.behind[n] for n in inputs)
+            self.reads[node] = _union(self.reads[n] for n in inputs)
+            if node.op == "output":
+                outputs = values[inputs[0]].numel() if inputs else 0
+                self._place(OUTPUT, OUTPUT, outputs, self.behind[node])
+                break
+            values[node] = self._value(node, values, shape)
+        return Wiring(tuple(self.layers), self._fan_out())
+
+    def _fan_out(self) -> dict[str, dict[str, Tensor]]:
+        table: dict[str, dict[str, Tensor]] = {name: {} for name in self.sources}
+        leaves = list(self.sources.values())
+        for target, driven in self.driven.items():
+            if not driven.requires_grad:
+                continue
+            gradients = torch.autograd.grad(
+                driven.sum(), leaves, allow_unused=True, retain_graph=True
+            )
+            for name, gradient in zip(self.sources, gradients, strict=True):
+                if gradient is not None and gradient.any():
+                    table[name][target] = gradient[0].detach()
+        return table
+
+    def _value(self, node: fx.Node, values: dict[fx.Node, Any], shape: tuple[int, ...]) -> Any:
+        kind = kind_of(self.body, node)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
+        if kind is Kind.INPUT:
+            self.analogue[node] = not self.spiking_input
+            self._place(INPUT, INPUT, torch.Size(shape).numel(), ())
+            return self._source(node, INPUT, torch.ones(1, *shape, dtype=torch.float64))
+        if kind in (Kind.NEURON, Kind.ACTIVATION):
+            return self._activation(node, args[0])
+        if kind is Kind.SYNAPSE or (kind is Kind.AVERAGE_POOL and self._feeds_pooling(node)):
+            return self._synapse(node, kind, args[0])
+        if kind is Kind.AVERAGE_POOL:
+            return sum_pool(self.modules[str(node.target)], args[0])
+        if kind in (Kind.NORM, Kind.DROPOUT):
+            return args[0]
+        if kind is Kind.CONSTANT:
+            constant = _attribute(self.body, str(node.target))
+            return constant.detach().double() if isinstance(constant, Tensor) else constant
+        if node.op == "call_module":
+            return self.modules[str(node.target)](*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def _source(self, node: fx.Node, name: str, ones: Tensor) -> Tensor:
+        self.reads[node] = (name,)
+        self.behind[node] = ()
+        self.sources[name] = ones.requires_grad_()
+        return self.sources[name]
+
+    def _place(self, name: str, kind: str, neurons: int, synapses: tuple[Synapse, ...]) -> None:
+        """Give each synapse to the first layer that its output reaches."""
+        fresh = tuple(s for s in synapses if s.name not in self.placed)
+        self.placed.update(s.name for s in fresh)
+        self.layers.append(Layer(name, kind, neurons, fresh))
+
+    def _feeds_pooling(self, node: fx.Node) -> bool:
+        modules = [self.modules.get(str(user.target)) for user in node.users]
+        return any(isinstance(m, Neuron) and m.role == "pooling" for m in modules)
+
+    def _activation(self, node: fx.Node, current: Tensor) -> Tensor:
+        module = self.modules[str(node.target)]
+        role = "hidden"
+        if isinstance(module, Neuron):
+            role = module.role
+            self.driven[node.name] = current  # identity shortcuts only: synapses are cut off
+            self.analogue[node] = False
+        self._place(node.name, role, current.numel(), self.behind[node])
+        return self._source(node, node.name, torch.ones_like(current).detach())
+
+    def _synapse(self, node: fx.Node, kind: Kind, x: Tensor) -> Tensor:
+        module = self.modules[str(node.target)]
+        unit = _unit(module, kind)
+        with torch.no_grad():
+            dense = unit(torch.ones_like(x))
+        if not (self.spiking and self.analogue[node]):
+            self.driven[node.name] = unit(x)
+        synapse = Synapse(
+            node.name,
+            type(module).__name__,
+            int(dense.sum().item()),
+            self.analogue[node],
+            node in self.static,
+            self.reads[node],
+            _geometry(module, dense),
+        )
+        self.behind[node] = (*self.behind[node], synapse)
+        self.analogue[node] = True
+        self.reads[node] = ()
+        return torch.zeros_like(dense)
+
+
+def _union(groups: Any) -> tuple[Any, ...]:
+    seen: dict[str, Any] = {}
+    for group in groups:
+        for item in group:
+            seen.setdefault(item if isinstance(item, str) else item.name, item)
+    return tuple(seen.values())
+
+
+def _attribute(body: fx.GraphModule, path: str) -> Any:
+    value: Any = body
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _unit(module: nn.Module, kind: Kind) -> Callable[[Tensor], Tensor]:
+    """The layer with every weight 1 and no bias; average pooling as a sum."""
+    if kind is Kind.AVERAGE_POOL:
+        return lambda x: sum_pool(module, x)
+    assert isinstance(module, SYNAPSES)
+    twin = copy.deepcopy(module).double().requires_grad_(False)
+    twin.weight.fill_(1.0)
+    twin.bias = None
+    return twin
+
+
+def sum_pool(module: nn.Module, x: Tensor) -> Tensor:
+    """Average pooling with every window summed."""
+    if isinstance(module, nn.AvgPool2d):
+        return F.avg_pool2d(
+            x, module.kernel_size, module.stride, module.padding, module.ceil_mode,
+            divisor_override=1,
+        )  # fmt: skip
+    pooled: Tensor = module(x)
+    return pooled * (x[0, 0].numel() / pooled[0, 0].numel())  # windows of equal size
+
+
+def _geometry(module: nn.Module, output: Tensor) -> dict[str, int]:
+    """What the energy models with memory need."""
+    if isinstance(module, nn.Linear):
+        return _sizes(module.in_features, module.out_features, 1, 1, 1, 1, 1)
+    height, width = output.shape[-2:] if output.ndim == 4 else (1, output.shape[-1])
+    if isinstance(module, nn.Conv2d):
+        kernel, stride = module.kernel_size, module.stride[0]
+        inputs = module.in_channels // module.groups
+        return _sizes(inputs, module.out_channels, kernel[0], kernel[1], stride, height, width)
+    window = getattr(module, "kernel_size", 1)
+    size = window if isinstance(window, int) else window[0]
+    return _sizes(1, output.shape[1], size, size, size, height, width)
+
+
+def _sizes(
+    in_channels: int,
+    out_channels: int,
+    kernel_height: int,
+    kernel_width: int,
+    stride: int,
+    out_height: int,
+    out_width: int,
+) -> dict[str, int]:
+    return dict(locals())
