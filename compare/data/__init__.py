@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 # Importing a reader registers its data sets: in the order in which lists show them.
 # isort: off
-from compare.data import mnist_5k, idx, svhn, cifar, folders, npz
+from compare.data import mnist_5k, idx, svhn, cifar, folders, npz, recordings
 
 # isort: on
 from compare.data.errors import DataError, DataWarning
@@ -13,33 +13,56 @@ from compare.data.places import Where, locate
 from compare.data.sources import DATASETS, Source
 
 if TYPE_CHECKING:
-    from compare.data.arrays import ArrayImages, Arrays, Dataset, FolderImages, normalise, pixels
+    from compare.data.arrays import (
+        ArrayImages,
+        Arrays,
+        Dataset,
+        EventArrays,
+        FolderImages,
+        Normalised,
+        normalise,
+        pixels,
+    )
+    from compare.data.augmentation import AUGMENTATIONS, augment, on_normalised
+    from compare.data.events import load_events
     from compare.data.loading import load
 
-READERS = (mnist_5k, idx, svhn, cifar, folders, npz)
+READERS = (mnist_5k, idx, svhn, cifar, folders, npz, recordings)
 # These need torch, so they are imported when they are first asked for (PEP 562).
 LATER = {
+    "AUGMENTATIONS": "augmentation",
     "ArrayImages": "arrays",
     "Arrays": "arrays",
     "Dataset": "arrays",
+    "EventArrays": "arrays",
     "FolderImages": "arrays",
+    "Normalised": "arrays",
+    "augment": "augmentation",
+    "load_events": "events",
+    "on_normalised": "augmentation",
     "normalise": "arrays",
     "pixels": "arrays",
     "load": "loading",
 }
 __all__ = [
+    "AUGMENTATIONS",
     "DATASETS",
     "ArrayImages",
     "Arrays",
     "DataError",
     "DataWarning",
     "Dataset",
+    "EventArrays",
     "FolderImages",
+    "Normalised",
     "Source",
     "Where",
+    "augment",
     "load",
+    "load_events",
     "locate",
     "normalise",
+    "on_normalised",
     "pixels",
 ]
 

@@ -50,9 +50,11 @@ def locate(name: str, directory: Path | None = None) -> Where:
     searched = Path(own).expanduser() if own and not source.places else data_directory(directory)
     best: tuple[str, ...] = source.files
     for place in source.places or ("",):
-        missing = missing_files(searched / place, source.files)
-        if not missing and (searched / place).exists():
-            return Where(name, True, searched / place, (), "")
+        folder = searched / place
+        missing = missing_files(folder, source.files)
+        other = bool(source.also) and not missing_files(folder, source.also)
+        if other or (not missing and folder.exists()):
+            return Where(name, True, folder, (), "")
         if len(missing) < len(best):
             best = missing
     return Where(name, False, searched, best, way(source))

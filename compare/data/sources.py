@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,18 +32,32 @@ class PictureFiles:
     size: int
 
 
+class Events(NamedTuple):
+    """Events of one recording: columns and rows in pixels, polarity 0 or 1, time in µs; each [N]."""
+
+    x: npt.NDArray[np.int64]
+    y: npt.NDArray[np.int64]
+    polarity: npt.NDArray[np.int64]
+    time_us: npt.NDArray[np.int64]
+
+
+Span = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Recordings:
-    """Event recordings below `root`; `read` gives arrays x, y, polarity, time of one of them.
+    """Event recordings below `root`, of a sensor of (height, width) pixels, each read by `read`.
 
-    A recording may be a stretch of a file: `spans` holds its start and end in the file's own clock,
-    or None for the whole file.
+    A recording may be a stretch of a file: its span is the start and the end in µs of the file's own
+    clock, or None for the whole file.
     """
 
     root: Path
     paths: tuple[str, ...]
-    spans: tuple[tuple[int, int] | None, ...]
+    spans: tuple[Span | None, ...]
     labels: Labels
+    sensor: tuple[int, int]
+    read: Callable[[Path], Events]
 
 
 Split = Pictures | PictureFiles | Recordings
@@ -65,7 +79,8 @@ class Source:
     """One data set.
 
     `places` are the folders below the data directory where it may lie, best first; `files` must all
-    lie in one of them (a file `x` may also be there as `x.gz`). `embedded` finds a data set that
+    lie in one of them (a file `x` may also be there as `x.gz`), or all of `also`, which is the same
+    data set in another layout. `embedded` finds a data set that
     comes with an installed package instead. `validation` is the number of training images held out
     by default (None: a tenth, at most 5,000).
     """
@@ -76,6 +91,7 @@ class Source:
     obtain: str
     places: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     embedded: Callable[[], Path | None] | None = None
     download: Callable[[Path], None] | None = None
     validation: int | None = None

@@ -1,0 +1,212 @@
+"""Finding, splitting, measuring, fingerprints and augmentation."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as reference
+
+from compare.data import AUGMENTATIONS, DataError, augment, load, locate, normalise, on_normalised
+from compare.data import augmentation as augmentation_module
+from compare.data.arrays import ArrayImages, Dataset, Normalised, histogram, pixels, statistics
+from compare.data.places import data_directory
+from compare.data.splits import default_validation, hold_out, shares
+from network.registry import UnknownName
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_names_load_no_torch() -> None:
+    code = (
+        "import sys; from compare.data import DATASETS, locate; locate('cifar10'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_directory_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ISOSPIKE_DATA", str(tmp_path / "from environment"))
+    assert data_directory(tmp_path / "given") == tmp_path / "given"
+    assert data_directory(None) == tmp_path / "from environment"
+    monkeypatch.delenv("ISOSPIKE_DATA")
+    assert data_directory(None) == Path.home() / ".cache" / "isospike"
+
+
+def test_an_absent_data_set_says_where_and_what(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    (folder / "data_batch_1").write_bytes(b"")
+    where = locate("cifar10", tmp_path)
+    assert not where.found
+    assert where.missing == (*(f"data_batch_{n}" for n in range(2, 6)), "test_batch")
+    with pytest.raises(DataError) as caught:
+        load("cifar10", tmp_path)
+    line = str(caught.value)
+    assert line.startswith(f"cifar10 is not in {tmp_path}; missing: data_batch_2, ")
+    assert "cifar-10-batches-py" in line
+    assert "\n" not in line
+
+
+def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match=r"did you mean 'cifar10'\? known: .*npz:PATH"):
+        load("cifr10", tmp_path)
+
+
+def test_download_failure_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import CIFAR10
+
+    def offline(self: CIFAR10) -> None:
+        raise RuntimeError("no route\nto host")
+
+    monkeypatch.setattr(CIFAR10, "download", offline)
+    with pytest.raises(DataError, match=r"cifar10: download to .* failed \(no route to host\)"):
+        load("cifar10", tmp_path, download=True)
+
+
+def test_shares_by_largest_remainder() -> None:
+    # 10 · (50, 30, 20) / 100 = (5, 3, 2); 10 · (1, 1, 1) / 3 = 3.33 each: the first gets the rest.
+    assert shares(np.array([50, 30, 20]), 10).tolist() == [5, 3, 2]
+    assert shares(np.array([1, 1, 1]), 2).tolist() == [1, 1, 0]
+    assert shares(np.array([0, 5, 5]), 3).tolist() == [0, 2, 1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=60), st.data())
+def test_hold_out_is_a_stratified_partition(labels: list[int], data: st.DataObject) -> None:
+    array = np.array(labels)
+    images = data.draw(st.integers(1, len(labels) - 1))
+    kept, held = hold_out(array, images)
+    assert len(held) == images
+    assert sorted([*kept, *held]) == list(range(len(labels)))
+    exact = images * np.bincount(array) / len(array)
+    assert np.abs(np.bincount(array[held], minlength=len(exact)) - exact).max() < 1
+
+
+def test_hold_out_never_changes() -> None:
+    # numpy promises the stream of RandomState: these are the images that every release holds out.
+    _, held = hold_out(np.arange(20) % 2, 4)
+    assert held.tolist() == [5, 6, 9, 12]
+
+
+@pytest.mark.parametrize("images", [-1, 0, 20, 21])
+def test_hold_out_leaves_something_on_both_sides(images: int) -> None:
+    with pytest.raises(DataError, match=f"must be 1 to 19 of 20, got {images}"):
+        hold_out(np.arange(20) % 2, images)
+
+
+def test_default_validation() -> None:
+    assert [default_validation(n) for n in (5, 100, 60_000)] == [1, 10, 5_000]
+
+
+def test_statistics_by_hand() -> None:
+    images = torch.tensor([[[[0, 255]], [[51, 51]]], [[[255, 0]], [[51, 51]]]], dtype=torch.uint8)
+    mean, std = statistics(histogram(images, chunk=1))
+    assert mean == pytest.approx((0.5, 0.2))  # (0 + 255 + 255 + 0) / 4 / 255; 51 / 255
+    assert std == (0.5, 1.0)  # half of the range around its middle; a constant channel has 1
+
+
+def test_normalise_and_pixels() -> None:
+    images = torch.tensor([0, 255], dtype=torch.uint8).view(1, 2, 1, 1)
+    assert pixels(images).flatten().tolist() == [0.0, 1.0]
+    result = normalise(pixels(images), (0.5, 0.0), (0.25, 2.0))
+    assert result.flatten().tolist() == [-2.0, 0.5]  # (0 − 0.5) / 0.25, (1 − 0) / 2
+
+
+def small(change: int = 0) -> Dataset:
+    images = torch.arange(2 * 3 * 4 * 4).view(2, 3, 4, 4).to(torch.uint8)
+    part = ArrayImages(images, torch.tensor([0, 1]))
+    test = ArrayImages(images + change, torch.tensor([1, 0]))
+    return Dataset("x", ("a", "b"), part, part, test, None, "", (0.0,) * 3, (1.0,) * 3, "none")
+
+
+def test_fingerprint_depends_on_the_arrays_alone() -> None:
+    assert small().fingerprint == small().fingerprint
+    assert small().fingerprint != small(change=1).fingerprint
+    strided = ArrayImages(torch.zeros(4, 3, 2, 2, dtype=torch.uint8)[::2], torch.tensor([0, 1]))
+    whole = ArrayImages(torch.zeros(2, 3, 2, 2, dtype=torch.uint8), torch.tensor([0, 1]))
+    seen: list[list[bytes]] = [[], []]
+    for part, log in zip((strided, whole), seen, strict=True):
+        part.update(lambda piece, log=log: log.append(bytes(piece)))
+    assert seen[0] == seen[1]
+
+
+def test_normalised_batches() -> None:
+    data = small()
+    view = Normalised(data.train, (0.0,) * 3, (0.5,) * 3)
+    images, labels = view.batch(torch.tensor([1]))
+    assert len(view) == 2
+    assert labels.tolist() == [1]
+    assert images[0, 0, 0, 0].item() == pytest.approx(48 / 255 / 0.5)  # image 1 starts at 3·4·4
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS.names())
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentation_contract(name: str, channels: int) -> None:
+    images = torch.rand(6, channels, 16, 12, generator=seeded(1))
+    before = images.clone()
+    first, again = (augment(name)(images, seeded()) for _ in range(2))
+    assert torch.equal(images, before)
+    assert torch.equal(first, again)
+    assert first.shape == images.shape
+    assert first.min() >= 0
+    assert first.max() <= 1
+    if name != "none":
+        assert not torch.equal(first, augment(name)(images, seeded(2)))
+
+
+def test_unknown_augmentation() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'flip-crop'"):
+        augment("flip-crp")
+
+
+def test_flip_mirrors_about_half_of_the_images() -> None:
+    images = torch.rand(400, 1, 3, 5, generator=seeded(1))
+    flipped = augmentation_module.flip(images, seeded())
+    mirrored = (flipped == images.flip(3)).flatten(1).all(1)
+    same = (flipped == images).flatten(1).all(1)
+    assert (mirrored ^ same).all()
+    assert 150 < mirrored.sum() < 250  # binomial(400, ½): mean 200, five standard deviations 50
+
+
+def test_crop_moves_all_channels_by_one_offset_and_reaches_every_offset() -> None:
+    images = torch.zeros(500, 2, 9, 9)
+    images[:, :, 4, 4] = 1
+    moved = augmentation_module.crop(images, seeded(), padding=2)
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    found = {tuple(place[1:].tolist()) for place in moved[:, 0].nonzero()}
+    assert found == {(row, column) for row in range(2, 7) for column in range(2, 7)}  # 4 ± 2
+
+
+def test_crop_brings_in_black_and_takes_bytes() -> None:
+    images = torch.full((50, 3, 8, 8), 200, dtype=torch.uint8)
+    moved = augmentation_module.crop(images, seeded(), padding=3)
+    assert moved.dtype == torch.uint8
+    assert set(moved.unique().tolist()) == {0, 200}
+
+
+def test_jitter_is_that_of_torchvision() -> None:
+    images = torch.rand(4, 3, 6, 6, generator=seeded(1))
+    ours = augmentation_module.jitter(images, seeded(), strength=0.3)
+    factors = 1 + 0.3 * (2 * torch.rand(3, 4, generator=seeded()) - 1)
+    for index, image in enumerate(images):
+        expected = reference.adjust_brightness(image, factors[0, index].item())
+        expected = reference.adjust_contrast(expected, factors[1, index].item())
+        expected = reference.adjust_saturation(expected, factors[2, index].item())
+        # torchvision rounds the weights of grey to 0.2989, 0.587, 0.114.
+        torch.testing.assert_close(ours[index], expected, atol=2e-4, rtol=0)
+
+
+def test_augmenting_normalised_images_is_augmenting_pixels() -> None:
+    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
+    images = torch.rand(5, 3, 8, 8, generator=seeded(1))
+    flip_crop_jitter = augment("flip-crop-jitter")
+    expected = normalise(flip_crop_jitter(images, seeded()), mean, std)
+    result = on_normalised(flip_crop_jitter, mean, std)(normalise(images, mean, std), seeded())
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
