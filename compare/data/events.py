@@ -14,6 +14,7 @@ import torch
 
 from compare.data.arrays import Dataset, EventArrays
 from compare.data.errors import DataError, DataWarning
+from compare.data.folders import LARGEST_BYTES
 from compare.data.loading import find, held_out
 from compare.data.places import data_directory, source_of
 from compare.data.sources import Contents, Events, Recordings, Span
@@ -25,9 +26,9 @@ Frames = npt.NDArray[np.uint8]
 class Binning:
     """How a recording becomes frames.
 
-    `timesteps` frames of `window_ms` each from the first event on, later events left out (Zheng 2021:
-    30 ms for DVS-Gesture, 5 ms for CIFAR10-DVS); None: the recording cut into equal parts. `size`:
-    pixels per side after joining neighbouring pixels (Zheng 2021: 32 and 42); None: the sensor's.
+    `window_ms`: length of a frame, from the first event on, later events left out (Zheng 2021: 30
+    for DVS-Gesture, 5 for CIFAR10-DVS); None: the recording cut into `timesteps` equal parts.
+    `size`: pixels per side after joining neighbours (Zheng 2021: 32 and 42); None: the sensor's.
     """
 
     timesteps: int
@@ -85,9 +86,12 @@ def cached_frames(
     name: str, contents: Contents, binning: Binning, directory: Path
 ) -> tuple[Frames, Frames]:
     """Training and test frames, from the cache where it holds them, else made and put there."""
-    parts = (contents.train, contents.test)
-    if not (isinstance(parts[0], Recordings) and isinstance(parts[1], Recordings)):
+    first, second = contents.train, contents.test
+    if not (isinstance(first, Recordings) and isinstance(second, Recordings)):
         raise TypeError(f"{name}: no recordings")
+    parts = (first, second)
+    for part in parts:
+        refuse_large(part, binning, name)
     path = directory / "isospike-frames" / f"{name}-T{binning.timesteps}-{key(parts, binning)}.npz"
     stored = read_cache(path)
     if stored is not None:
@@ -104,6 +108,17 @@ def cached_frames(
     return train, test
 
 
+def refuse_large(recordings: Recordings, binning: Binning, name: str) -> None:
+    """Raises DataError where the frames would take more memory than one should hold."""
+    height, width = (binning.size or side for side in recordings.sensor)
+    needed = len(recordings.paths) * binning.timesteps * 2 * height * width
+    if needed > LARGEST_BYTES:
+        raise DataError(
+            f"{name}: the frames take {needed / 2**30:.1f} GiB, and {LARGEST_BYTES // 2**30} are "
+            "held in memory; choose fewer timesteps or a smaller size"
+        )
+
+
 def key(parts: tuple[Recordings, Recordings], binning: Binning) -> str:
     """What the frames depend on: the binning, and names, sizes, spans and labels of the files."""
     digest = hashlib.sha256(repr(astuple(binning)).encode())
@@ -116,7 +131,7 @@ def key(parts: tuple[Recordings, Recordings], binning: Binning) -> str:
 def read_cache(path: Path) -> tuple[Frames, Frames] | None:
     """The frames in a file of the cache, or None where it is absent or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive["train"], archive["test"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None

@@ -46,15 +46,16 @@ def read(path: Path) -> Contents:
 def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     """The four arrays; raises DataError for a file that is no archive, or lacks one, or pickles."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"{path}: a single array; expected an archive of {', '.join(NAMES)}"
-                )
-            missing = [name for name in NAMES if name not in archive.files]
-            if missing:
-                raise DataError(f"{path}: lacks {', '.join(missing)}")
-            return {name: archive[name] for name in NAMES}
+        # Opened here, because numpy leaves a file open that turns out to be damaged.
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise DataError(f"{path}: not an .npz file of plain arrays")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                missing = [name for name in NAMES if name not in archive.files]
+                if missing:
+                    raise DataError(f"{path}: lacks {', '.join(missing)}")
+                return {name: archive[name] for name in NAMES}
     except DataError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:

@@ -147,7 +147,7 @@ def packed_gestures(root: Path, part: str) -> Recordings:
 
 
 def original_gestures(root: Path, trials: str) -> Recordings:
-    """The authors' layout: a list of .aedat files, beside each one a table class,start,end in µs."""
+    """The authors' layout: a list of .aedat files, each with a table of class, start, end in µs."""
     paths: list[str] = []
     spans: list[Span] = []
     numbers: list[int] = []

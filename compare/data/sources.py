@@ -33,7 +33,7 @@ class PictureFiles:
 
 
 class Events(NamedTuple):
-    """Events of one recording: columns and rows in pixels, polarity 0 or 1, time in µs; each [N]."""
+    """Events of one recording, each [N]: column and row in pixels, polarity 0 or 1, time in µs."""
 
     x: npt.NDArray[np.int64]
     y: npt.NDArray[np.int64]
@@ -48,8 +48,8 @@ Span = tuple[int, int]
 class Recordings:
     """Event recordings below `root`, of a sensor of (height, width) pixels, each read by `read`.
 
-    A recording may be a stretch of a file: its span is the start and the end in µs of the file's own
-    clock, or None for the whole file.
+    A recording may be a stretch of a file: its span is the start and the end in µs of the file's
+    own clock, or None for the whole file.
     """
 
     root: Path
