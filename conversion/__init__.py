@@ -3,6 +3,16 @@
 from conversion.audit import Audit
 from conversion.convert import Conversion, convert
 from conversion.method import CONVERSIONS, Method
+from conversion.methods.qcfs import QuantisedReLU, quantise_activations
 from conversion.source import SilentLayer
 
-__all__ = ["CONVERSIONS", "Audit", "Conversion", "Method", "SilentLayer", "convert"]
+__all__ = [
+    "CONVERSIONS",
+    "Audit",
+    "Conversion",
+    "Method",
+    "QuantisedReLU",
+    "SilentLayer",
+    "convert",
+    "quantise_activations",
+]

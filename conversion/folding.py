@@ -130,7 +130,8 @@ def _scale_outputs(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
 
 def _diagonal(norm: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
     """A norm as a synapse with one weight per channel."""
-    assert isinstance(norm, NORMS) and norm.running_mean is not None
+    assert isinstance(norm, NORMS)
+    assert norm.running_mean is not None
     channels = scale.numel()
     layer: nn.Conv1d | nn.Conv2d | nn.Conv3d
     if isinstance(norm, nn.BatchNorm1d):

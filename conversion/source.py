@@ -69,10 +69,13 @@ class Source:
     def image_count(self) -> int:
         return sum(len(images) for images in self.batches)
 
-    def keyed_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and their keys for random encodings; the keys do not depend on the batches."""
+    def keyed_batches(self, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and their keys for random encodings; the keys do not depend on the batches.
+
+        size: images in a batch, for methods whose steps depend on it; None takes them as they are.
+        """
         first = 0
-        for images in self.batches:
+        for images in self.batches if size is None else torch.cat(list(self.batches)).split(size):
             indices = torch.arange(first, first + len(images), device=images.device)
             yield images, image_keys(self.seed, indices)
             first += len(images)

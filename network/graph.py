@@ -280,17 +280,18 @@ _FUNCTIONS: dict[Any, _Build] = {
 def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
     """Give every function that has a module form, and every module used twice, its own module."""
     if node.op == "call_module":
-        module = body.get_submodule(str(node.target))
-        if isinstance(module, nn.Hardtanh) and not isinstance(module, nn.ReLU6):
-            clipped = _hardtanh(module.min_val, module.max_val)
+        called = body.get_submodule(str(node.target))
+        if isinstance(called, nn.Hardtanh) and not isinstance(called, nn.ReLU6):
+            clipped = _hardtanh(called.min_val, called.max_val)
             if clipped is not None:
                 replace_module(body, node, clipped)
         return
     build = _FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
     if build is None or not node.args:
         return
+    keywords = {name: value for name, value in node.kwargs.items() if name != "input"}
     try:
-        module = build(*node.args[1:], **{k: v for k, v in node.kwargs.items() if k != "input"})
+        module = build(*node.args[1:], **keywords)
     except TypeError:
         return  # arguments without a module form: the node stays OTHER and is refused by name
     if module is not None and not any(isinstance(a, fx.Node) for a in node.args[1:]):

@@ -199,11 +199,11 @@ class _Run:
     ) -> Tensor:
         neuron = self.modules[str(node.target)]
         assert isinstance(neuron, Neuron)
-        source = node.args[0]
+        source = node.all_input_nodes[0]
         if source in self.once:
             current = self.once[source].unsqueeze(0).expand(steps, *self.once[source].shape)
         else:
-            current = self._split(values[source], steps)  # type: ignore[index]
+            current = self._split(values[source], steps)
         if self.prepare is not None:
             spikes, state = self.prepare(neuron, current)
         else:
@@ -226,7 +226,8 @@ class _Run:
     def _max_pool(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:
         module = self.modules[str(node.target)]
         if not isinstance(module, PooledCurrent):
-            return module(x)  # type: ignore[no-any-return]
+            plain: Tensor = module(x)
+            return plain
         pooled, self.pooled[node.name] = module.advance(
             self._split(x, steps), self.pooled.get(node.name)
         )

@@ -1,0 +1,133 @@
+"""`calibration`: biases, and weights, corrected layer by layer against the ANN (Li 2021)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from conversion.method import method, within
+from conversion.methods.mse_norm import mse_norm
+from conversion.rates import Replay, mean_outputs
+from conversion.source import Balance, Source
+from conversion.statistics import activations
+from network.graph import SYNAPSES, Kind, kind_of
+
+BATCH_SIZE = 32  # images in a step of 'advanced'
+
+
+@method(
+    "calibration",
+    summary="mse-norm, then each bias corrected by the mean error of its layer",
+    source="Li 2021, sections 4.2 and 4.3",
+    calibration_images=256,
+)
+def calibration(
+    source: Source,
+    *,
+    timesteps: int = 16,
+    level: str = "light",
+    passes: int = 4,
+    learning_rate: float = 1e-4,
+) -> Balance:
+    """Go through the layers in order; add to the bias, per channel, the mean over images and space
+    of ANN activation − SNN rate·θ after `timesteps` steps. The next layer sees the correction.
+
+    level: 'light', or 'advanced', which before that fits the layer's weights to the ANN's
+        activations by `passes` passes of Adam over the images, straight through the rounding.
+    """
+    within("calibration", "timesteps", timesteps, 0, float("inf"))
+    if level not in ("light", "advanced"):
+        raise ValueError(f"calibration: level must be 'light' or 'advanced', got {level!r}")
+    start = mse_norm(source, timesteps=timesteps)
+    work = _Calibration(replace(source, body=copy.deepcopy(source.body)), start, timesteps)
+    for name in source.names:
+        if level == "advanced":
+            work.fit_weights(name, source.body, passes, learning_rate)
+        work.correct_bias(name, source.body)
+    weights = {
+        name: value
+        for name, value in work.source.body.named_parameters()
+        if not torch.equal(value, source.body.get_parameter(name))
+    }
+    return replace(start, shift=dict(work.shift), weights=weights)
+
+
+@dataclass
+class _Calibration:
+    """Progress through the layers: `source.body` holds corrected weights, `shift` biases."""
+
+    source: Source
+    start: Balance
+    timesteps: int
+    shift: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def balance(self) -> Balance:
+        return replace(self.start, shift=self.shift)
+
+    def correct_bias(self, name: str, ann: fx.GraphModule) -> None:
+        """Mean error of one layer, per channel, into its shift."""
+        network = self.source.spiking(self.balance, until=name)
+        total, count = torch.zeros(()), 0
+        for images, keys in self.source.keyed_batches():
+            outputs = mean_outputs(network, images, keys, self.timesteps, wanted=name)[name]
+            error = (activations(ann, images)[name] - outputs).transpose(0, 1).flatten(1)
+            total = total.to(error.device) + error.sum(1)
+            count += error.shape[1]
+        self.shift[name] = (total / count).float()
+
+    def fit_weights(
+        self, name: str, ann: fx.GraphModule, passes: int, learning_rate: float
+    ) -> None:
+        """Fit the layers in front of one activation, its input being what the SNN sends."""
+        body = self.source.body
+        synapses = _synapses_before(body, name)
+        if not synapses:
+            return
+        parameters = [p for layer in synapses for p in layer.parameters()]
+        network = self.source.spiking(self.balance, until=name)
+        optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+        given = [
+            (images, mean_outputs(network, images, keys, self.timesteps))
+            for images, keys in self.source.keyed_batches(BATCH_SIZE)
+        ]
+        theta, start = self.balance.theta[name], self.balance.start[name]
+        with torch.enable_grad():
+            for parameter in parameters:
+                parameter.requires_grad_()
+            for images, outputs in given * passes:
+                target = activations(ann, images)[name]
+                before = {k: v for k, v in outputs.items() if k != name}
+                current = Replay(body, before, name).current(images)
+                loss = F.mse_loss(_rounded(current, theta, start, self.timesteps), target)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+            for parameter in parameters:
+                parameter.requires_grad_(False)
+
+
+def _rounded(current: Tensor, theta: Tensor, start: Tensor, timesteps: int) -> Tensor:
+    """Mean output for an even current; the rounding has the slope 1, the clipping 0."""
+    spikes = (timesteps * current / theta + start / theta).clamp(0, timesteps + 0.5)
+    return (spikes + (spikes.floor() - spikes).detach()) * theta / timesteps
+
+
+def _synapses_before(body: fx.GraphModule, name: str) -> list[nn.Module]:
+    """The layers with weights between an activation and the activations before it."""
+    found: list[nn.Module] = []
+    waiting = [next(n for n in body.graph.nodes if n.name == name)]
+    while waiting:
+        for source in waiting.pop().all_input_nodes:
+            kind = kind_of(body, source)
+            if kind is Kind.SYNAPSE:
+                layer = body.get_submodule(str(source.target))
+                assert isinstance(layer, SYNAPSES)
+                found.append(layer)
+            elif kind is not Kind.ACTIVATION:
+                waiting.append(source)
+    return found

@@ -1,0 +1,28 @@
+"""`half-shift`: neurons start half-way to the threshold (Deng & Gu 2021)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from conversion.method import method, thresholds_by
+from conversion.source import Balance, Source
+
+
+@method(
+    "half-shift",
+    summary="any thresholds, with a start potential of half the threshold",
+    source="Deng & Gu 2021, section 4",
+    calibration_images=1000,
+)
+def half_shift(source: Source, *, thresholds: str = "robust-norm") -> Balance:
+    """v₀ = θ/2: the neuron rounds its rate where it would cut it off; same as a shift of θ/(2T).
+
+    thresholds: the method that θ comes from, with its default options.
+    """
+    theta, notes = source.settle(thresholds_by(thresholds, source))
+    return Balance(theta, start=halves(theta), notes=notes)
+
+
+def halves(theta: dict[str, Tensor]) -> dict[str, Tensor]:
+    """θ/2 of every layer."""
+    return {name: value / 2 for name, value in theta.items()}

@@ -1,0 +1,82 @@
+"""`local-balance`: thresholds learned per channel from clipped forward passes (Bu 2025, LTB)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from conversion.method import method, within
+from conversion.methods.half_shift import halves
+from conversion.source import Balance, Source
+from network.graph import Kind, kind_of
+from network.neurons import Neuron, NeuronState
+from network.unroll import Observation
+
+BATCH_SIZE = 100
+
+
+@method(
+    "local-balance",
+    summary="thresholds per channel by descent on what they clip, start at half of them",
+    source="Bu 2025 (local threshold balancing), eq. 9",
+    calibration_images=1000,
+)
+def local_balance(
+    source: Source, *, iterations: int = 200, learning_rate: float = 0.5, delay: bool = False
+) -> Balance:
+    """θ += 2η · mean((z − θ)·1[z > θ]) per channel, from θ = 0, one batch per iteration; ReLU is
+    min(max(z, 0), θ) meanwhile. v₀ = θ/2.
+
+    The paper sums; the mean (over images and space, in batches of 100) lets one η suit every layer.
+    A threshold stops rising where the share of currents above it comes near 1/iterations.
+    delay: leave out of the answer the t₀ = Σ_l (θ_l − v_l(0)) / max_i E[ReLU(z_l)]_i first steps,
+        in which the first spikes are still on their way. They count as timesteps.
+    """
+    within("local-balance", "iterations", iterations, 0, float("inf"))
+    within("local-balance", "learning_rate", learning_rate, 0.0, 0.5)
+    walk = _Clipped(source.body, learning_rate)
+    batches = [images for images, _ in source.keyed_batches(BATCH_SIZE)]
+    for iteration in range(iterations):
+        walk.run(batches[iteration % len(batches)])
+    theta, notes = source.settle(walk.theta)
+    start = halves(theta)
+    observation = None
+    if delay:
+        steps = sum(
+            float((theta[name] - start[name]).mean() / walk.activity[name]) for name in source.names
+        )
+        observation = Observation(math.ceil(steps), _carry_on)
+    return Balance(theta, start=start, observation=observation, notes=notes)
+
+
+def _carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
+    return neuron.advance(current, None)
+
+
+class _Clipped(fx.Interpreter):
+    """Forward passes in which every activation is clipped at a threshold that follows it.
+
+    theta: [C] by layer. activity: the largest channel mean of ReLU(z) in the last batch.
+    """
+
+    def __init__(self, body: fx.GraphModule, rate: float) -> None:
+        super().__init__(body)
+        self.body, self.rate = body, rate
+        self.theta: dict[str, Tensor] = {}
+        self.activity: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def run_node(self, n: fx.Node) -> Any:
+        if kind_of(self.body, n) is not Kind.ACTIVATION:
+            return super().run_node(n)
+        z = self.env[n.all_input_nodes[0]]
+        rows = z.transpose(0, 1).flatten(1)
+        theta = self.theta.get(n.name, torch.zeros_like(rows[:, 0]))
+        excess = (rows - theta.unsqueeze(1)).clamp(min=0.0)
+        theta = theta + 2 * self.rate * excess.mean(1)
+        self.theta[n.name] = theta
+        self.activity[n.name] = rows.clamp(min=0.0).mean(1).max()
+        return z.clamp(min=0.0).minimum(theta.view(-1, *([1] * (z.ndim - 2))))
