@@ -93,15 +93,37 @@ def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: 
         return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
     low = np.inf if isinstance(ratio.low, NotReached) else float(ratio.low)
     high = np.inf if isinstance(ratio.high, NotReached) else float(ratio.high)
+    spikes = _spikes(analysis, name, converted) / _spikes(analysis, name, direct)
     if low > 1:
-        return f"Direct training needs {value:.3g} times fewer steps{_ends(ratio)}."
+        first = f"Direct training needs {value:.3g} times fewer steps{_ends(ratio)}"
+        return f"{first}{_spike_words(spikes)}."
     if high < 1:
-        inverse = " to ".join(f"{1 / end:.3g}" for end in (high, low) if end > 0)
-        return f"Conversion needs {1 / value:.3g} times fewer steps ({inverse})."
+        ends = [1 / high, np.inf if low == 0 else 1 / low]
+        inverse = ", ".join("∞" if np.isinf(end) else f"{end:.3g}" for end in ends)
+        first = f"Conversion needs {1 / value:.3g} times fewer steps [{inverse}]"
+        return f"{first}{_spike_words(1 / spikes)}."
     return (
         f"Steps of conversion over steps of direct training: {value:.3g}{_ends(ratio)}; "
         "the interval holds 1, so neither is shown to need fewer."
     )
+
+
+def _spikes(analysis: Analysis, name: str, curve: Curve) -> float:
+    """Spikes per image at T*, those of the input included; NaN where not counted."""
+    pace = next(pace for pace in analysis.paces[name] if pace.curve is curve)
+    steps = _within(pace).value
+    if steps is NOT_REACHED:
+        return float("nan")
+    spikes = spikes_with_input(curve)[curve.index(int(steps) - curve.calibration_timesteps)]
+    return float(spikes) if spikes > 0 else float("nan")
+
+
+def _spike_words(ratio: float) -> str:
+    if not np.isfinite(ratio):
+        return ""
+    if ratio >= 1:
+        return f" and spends {ratio:.3g} times fewer spikes"
+    return f" but spends {1 / ratio:.3g} times more spikes"
 
 
 def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:

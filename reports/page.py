@@ -22,7 +22,7 @@ from reports.caveats import caveats
 from reports.figures import FIGURES, Figure, render
 from reports.provenance import Fact, commands, compared, provenance
 from reports.style import save
-from reports.tables import Cell, Column, all_tables
+from reports.tables import Cell, Column, Table, all_tables
 
 MEDIA = {
     "csv": ("CSV", "text/csv"),
@@ -182,8 +182,23 @@ def _tables(analysis: Analysis, prefix: str, home: Path) -> tuple[PageTable, ...
     for table in all_tables(analysis):
         paths = writers.write(table, home / "tables", f"{prefix}{table.name}")
         links = tuple(_link(path) for path in paths)
-        made.append(PageTable(table.title, table.columns, table.rows, table.notes, links))
+        made.append(_page_table(table, links))
     return tuple(made)
+
+
+def _page_table(table: Table, links: tuple[Link, ...]) -> PageTable:
+    """The table as the page shows it: one network is named in the title, not in every row."""
+    networks = {row[0].text for row in table.rows}
+    if table.columns[0].name != "Network" or len(networks) > 1:
+        return PageTable(table.title, table.columns, table.rows, table.notes, links)
+    rows = tuple(row[1:] for row in table.rows)
+    title = f"{table.title}: {networks.pop()}"
+    return PageTable(title, table.columns[1:], rows, table.notes, links)
+
+
+def is_name(rows: tuple[tuple[Cell, ...], ...], place: int) -> bool:
+    """Whether a column holds names: these stand on the left, numbers on the right."""
+    return any(isinstance(row[place].value, str) for row in rows)
 
 
 def _link(path: Path) -> Link:
@@ -201,6 +216,7 @@ def _html(studies: Sequence[PageStudy]) -> str:
     context: dict[str, Any] = {
         "title": ", ".join(study.title for study in studies),
         "studies": studies,
+        "is_name": is_name,
         "sort_key": sort_key,
         "css": Markup((files / "page.css").read_text(encoding="utf-8")),
         "script": Markup((files / "page.js").read_text(encoding="utf-8")),

@@ -177,7 +177,7 @@ def save(canvas: Canvas, directory: Path, name: str) -> tuple[Path, ...]:
     paths = []
     with matplotlib.rc_context(settings()):
         canvas.draw_without_rendering()
-        canvas.set_layout_engine("none")
+        canvas.set_layout_engine(None)  # laid out once, not once more for every file
         for suffix, metadata in dates.items():
             path = directory / f"{name}.{suffix}"
             canvas.savefig(path, metadata=metadata, dpi=DPI)

@@ -19,65 +19,62 @@ MOST_CLASSES = 20
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Share of each label's images given each answer, over seeds, at the report T."""
-    rows: list[dict[str, object]] = []
-    for network, items in analysis.networks.items():
+    parts = []
+    for items in analysis.networks.values():
         converted = [curve for curve in items if curve.arm == "converted"]
         best = max(converted, key=lambda c: c.accuracy[-1], default=None)
         for curve in (best_direct(items), best):
             if curve is not None:
-                rows += _matrix(analysis, curve, network)
-    return pd.DataFrame(rows) if rows else empty()
+                parts += _rows(analysis, curve)
+    return pd.DataFrame(parts) if parts else empty()
 
 
-def _matrix(analysis: Analysis, curve: Curve, network: str) -> list[dict[str, object]]:
-    total: np.ndarray | None = None
-    for name in curve.cases:
-        case = analysis.study.cases.get(name)
-        kept = case.correctness if case is not None else None
-        place = np.flatnonzero(kept.timesteps == curve.report_timestep) if kept else np.array([])
-        if kept is None or not place.size or kept.labels.max() >= MOST_CLASSES:
-            return []
-        classes = int(max(kept.labels.max(), kept.predicted[place[0]].max())) + 1
-        counts = np.zeros((classes, classes))
-        np.add.at(counts, (kept.labels, kept.predicted[place[0]]), 1)
-        total = counts if total is None or total.shape != counts.shape else total + counts
-    if total is None:
+def _rows(analysis: Analysis, curve: Curve) -> list[dict[str, object]]:
+    pairs = [_answers(analysis, name, curve.report_timestep) for name in curve.cases]
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) < len(pairs):
         return []
-    shares = total / np.maximum(1, total.sum(axis=1, keepdims=True))
-    panel = f"{network}, {curve.label} at T = {curve.report_timestep}"
+    labels, predicted = (np.concatenate(side) for side in zip(*known, strict=True))
+    classes = int(max(labels.max(), predicted.max())) + 1
+    if classes > MOST_CLASSES:
+        return []
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (labels, predicted), 1)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    panel = f"{curve.network}, {curve.label} at T = {curve.report_timestep}"
     return [
-        identity(curve)
-        | {"panel": panel, "true": i, "answer": j, "share": float(shares[i, j])}
-        for i in range(len(shares))
-        for j in range(len(shares))
-    ]  # fmt: skip
+        identity(curve) | {"panel": panel, "true": true, "answer": answer, "share": float(share)}
+        for (true, answer), share in np.ndenumerate(shares)
+    ]
+
+
+def _answers(analysis: Analysis, name: str, timestep: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels and answers of one case at T: [images] each; None where it kept none."""
+    case = analysis.study.cases.get(name)
+    kept = case.correctness if case is not None else None
+    if kept is None:
+        return None
+    place = np.flatnonzero(kept.timesteps == timestep)
+    return (kept.labels, kept.predicted[place[0]]) if place.size else None
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: errors in percent of the label's images; the diagonal is left white."""
-    import seaborn
-
-    table = rows.pivot(index="true", columns="answer", values="share") * 100
-    diagonal = np.eye(len(table), dtype=bool)
-    seaborn.heatmap(
-        table,
-        ax=ax,
-        mask=diagonal,
-        annot=np.where(table > 0, table.round(1).astype(str), ""),
-        fmt="",
-        cmap="Greys",
-        vmin=0,
-        cbar=False,
-        square=True,
-        annot_kws={"size": 4.5},
-    )
-    for place, value in enumerate(np.diag(table)):
-        ax.text(place + 0.5, place + 0.5, f"{value:.0f}", ha="center", va="center", size=5,
-                weight="bold")  # fmt: skip
+    """One network: errors in percent of the label's images; bold on the diagonal: right."""
+    table = rows.pivot(index="true", columns="answer", values="share").to_numpy() * 100
+    errors = np.where(np.eye(len(table), dtype=bool), 0.0, table)
+    top = max(1.0, float(errors.max()))
+    ax.imshow(errors, cmap="Greys", vmin=0, vmax=1.6 * top)
+    for (true, answer), value in np.ndenumerate(table):
+        if true == answer:
+            ax.text(answer, true, f"{value:.0f}", ha="center", va="center", size=5, weight="bold")
+        elif value > 0:
+            colour = "white" if value > top else "black"
+            ax.text(answer, true, f"{value:.1f}", ha="center", va="center", size=4.5, color=colour)
+    ax.set_xticks(range(len(table)))
+    ax.set_yticks(range(len(table)))
     ax.grid(visible=False)
     ax.set_xlabel("answer")
     ax.set_ylabel("label")
-    ax.tick_params(axis="y", rotation=0)
 
 
 FIGURE = Figure(
@@ -87,6 +84,6 @@ FIGURE = Figure(
     "per-image results with at most 20 classes",
     prepare,
     draw,
-    aspect=1.35,
+    aspect=1.3,
     legend=False,
 )
