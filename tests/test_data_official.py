@@ -16,6 +16,7 @@ from compare.data import DATASETS, DataError, DataWarning, load
 from compare.data.cifar import CIFAR10_CLASSES, CIFAR10_MD5, CIFAR100_MD5, unpickle
 from compare.data.idx import FASHION_MD5, FILES, MNIST_MD5, parse
 from compare.data.mnist_5k import embedded
+from compare.data.sources import md5_of
 from compare.data.svhn import MD5 as SVHN_MD5
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -119,6 +120,17 @@ def test_cifar10_planes_rows_and_batches_in_order(tmp_path: Path) -> None:
     assert image[1, 31, 31] == 50
     assert image[2, 1, 2] == 34  # row 1, column 2: value 32 + 2
     assert torch.bincount(data.validation.labels).tolist() == [1] * 10
+
+
+def test_the_known_copy_of_cifar10_has_its_own_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_cifar10(tmp_path / "cifar-10-batches-py")
+    digests = {name: md5_of((folder / name).read_bytes()) for name in CIFAR10_MD5}
+    monkeypatch.setattr("compare.data.cifar.CIFAR10_JPEG_MD5", digests)
+    with pytest.warns(DataWarning, match=r"^CIFAR-10 \(92 images approximated\)$"):
+        data = load("cifar10", tmp_path)
+    assert (data.official, data.note) == (False, "CIFAR-10 (92 images approximated)")
 
 
 def test_cifar100_reads_fine_labels_and_names(tmp_path: Path) -> None:

