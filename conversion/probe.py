@@ -30,9 +30,7 @@ def permuted_scores(
     Raises ValueError where the network has no layer of that name.
     """
     if layer not in network.neurons():
-        raise ValueError(
-            f"layer must be one of {', '.join(network.neurons())}, got {layer!r}"
-        )
+        raise ValueError(f"layer must be one of {', '.join(network.neurons())}, got {layer!r}")
     probed = copy.deepcopy(network)
     for node, neuron in list(layers(probed.body, Kind.NEURON)):
         if node.name == layer:

@@ -48,11 +48,11 @@ def local_balance(
         steps = sum(
             float((theta[name] - start[name]).mean() / walk.activity[name]) for name in source.names
         )
-        observation = Observation(math.ceil(steps), _carry_on)
+        observation = Observation(math.ceil(steps), carry_on)
     return Balance(theta, start=start, observation=observation, notes=notes)
 
 
-def _carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
+def carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
     return neuron.advance(current, None)
 
 

@@ -28,10 +28,10 @@ def offset(source: Source, *, steps: int = 4) -> Balance:
     """
     within("offset", "steps", steps, 0, float("inf"))
     theta = trained_scales(source)
-    return Balance(theta, start=halves(theta), observation=Observation(steps, _correct))
+    return Balance(theta, start=halves(theta), observation=Observation(steps, correct))
 
 
-def _correct(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
+def correct(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
     start = neuron.initial_state(current).v + shifts(neuron, current)
     spikes, _ = neuron.advance(current, NeuronState(start))
     return spikes, NeuronState(start)

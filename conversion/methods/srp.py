@@ -29,10 +29,10 @@ def srp(source: Source, *, steps: int = 4) -> Balance:
     """
     within("srp", "steps", steps, 0, float("inf"))
     theta = trained_scales(source)
-    return Balance(theta, start=halves(theta), observation=Observation(steps, _mask))
+    return Balance(theta, start=halves(theta), observation=Observation(steps, mask))
 
 
-def _mask(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
+def mask(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
     spikes, state = neuron.advance(current, None)
     remains = state.v > RESIDUAL * per_channel(neuron.theta, current)
     return spikes, NeuronState(neuron.initial_state(current).v, remains.to(spikes.dtype))
