@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class UnknownName(ValueError):  # noqa: N818  (the word that the message is about)
+class UnknownName(ValueError):
     """A name that the registry does not hold; the message lists the names it does."""
 
 

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from compare.data import AUGMENTATIONS, DataError, augment, load, locate, normalise, on_normalised
 from compare.data import augmentation as augmentation_module
-from compare.data.arrays import ArrayImages, Dataset, Normalised, histogram, pixels, statistics
+from compare.data.arrays import ArrayImages, Dataset, histogram, pixels, statistics
 from compare.data.places import data_directory
 from compare.data.splits import default_validation, hold_out, shares
 from network.registry import UnknownName
@@ -143,15 +143,6 @@ def test_fingerprint_depends_on_the_arrays_alone() -> None:
     for part, log in zip((strided, whole), seen, strict=True):
         part.update(lambda piece, log=log: log.append(bytes(piece)))
     assert seen[0] == seen[1]
-
-
-def test_normalised_batches() -> None:
-    data = small()
-    view = Normalised(data.train, (0.0,) * 3, (0.5,) * 3)
-    images, labels = view.batch(torch.tensor([1]))
-    assert len(view) == 2
-    assert labels.tolist() == [1]
-    assert images[0, 0, 0, 0].item() == pytest.approx(48 / 255 / 0.5)  # image 1 starts at 3·4·4
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS.names())

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         Dataset,
         EventArrays,
         FolderImages,
-        Normalised,
         normalise,
         pixels,
     )
@@ -36,7 +35,6 @@ LATER = {
     "Dataset": "arrays",
     "EventArrays": "arrays",
     "FolderImages": "arrays",
-    "Normalised": "arrays",
     "augment": "augmentation",
     "load_events": "events",
     "on_normalised": "augmentation",
@@ -54,7 +52,6 @@ __all__ = [
     "Dataset",
     "EventArrays",
     "FolderImages",
-    "Normalised",
     "Source",
     "Where",
     "augment",

@@ -168,22 +168,6 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return (images - images.new_tensor(mean).view(shape)) / images.new_tensor(std).view(shape)
 
 
-@dataclass(frozen=True, eq=False)
-class Normalised:
-    """Images as a network takes them: batches of float32 [B, C, H, W], (x − mean) / std."""
-
-    arrays: Arrays
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __len__(self) -> int:
-        return len(self.arrays)
-
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        images, labels = self.arrays.batch(indices)
-        return normalise(pixels(images), self.mean, self.std), labels
-
-
 def histogram(images: Tensor, chunk: int = 1000) -> npt.NDArray[np.int64]:
     """How often each value 0..255 occurs in each channel of uint8 [N, C, H, W]: int64 [C, 256]."""
     channels = images.shape[1]
