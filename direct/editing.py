@@ -1,0 +1,63 @@
+"""Edits of a traced network that direct training needs beside the swap of its activations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import fx, nn
+
+from network.graph import Kind, kind_of, layers
+from network.neurons import Dynamics, Neuron
+
+
+def insert_after(body: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> fx.Node:
+    """Call `module` on the value of `node`; all that read the node now read the module."""
+    target = f"calls.{name}"
+    body.add_submodule(target, module)
+    with body.graph.inserting_after(node):
+        added = body.graph.create_node("call_module", target, (node,), name=name)
+    node.replace_all_uses_with(added, delete_user_cb=lambda user: user is not added)
+    body.recompile()
+    return added
+
+
+def leads_to(body: fx.GraphModule, node: fx.Node, kind: Kind) -> bool:
+    """Whether the node's value reaches a node of this kind before any neuron or synapse."""
+    for user in node.users:
+        found = kind_of(body, user)
+        if found is kind:
+            return True
+        if found in (Kind.SYNAPSE, Kind.NEURON, Kind.ACTIVATION):
+            continue
+        if leads_to(body, user, kind):
+            return True
+    return False
+
+
+def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
+    """A layer of neurons behind every average pooling (Lee 2020, section 2.2.1); their names.
+
+    The pooled spikes (weights ¼ for 2×2) charge an IF neuron with hard reset, whose potential
+    stays as residue in the next step.
+    """
+    names = []
+    for node, _ in list(layers(body, Kind.AVERAGE_POOL)):
+        neuron = Neuron(Dynamics(1.0, "hard"), theta=threshold, role="pooling")
+        names.append(insert_after(body, node, f"{node.name}_neurons", neuron).name)
+    return names
+
+
+@torch.no_grad()
+def draw_weights(body: fx.GraphModule, generator: torch.Generator) -> None:
+    """Weights from N(0, κ/fan-in), biases 0 (Lee 2020, section 4.1).
+
+    κ = 2 for plain networks, 1 for networks with residual sums.
+    """
+    residual = any(kind_of(body, node) is Kind.SUM for node in body.graph.nodes)
+    kappa = 1.0 if residual else 2.0
+    for _, layer in layers(body, Kind.SYNAPSE):
+        weight, bias = layer.get_parameter("weight"), layer._parameters.get("bias")
+        weight.normal_(0.0, math.sqrt(kappa / weight[0].numel()), generator=generator)
+        if bias is not None:
+            bias.zero_()

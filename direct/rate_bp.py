@@ -1,0 +1,79 @@
+"""Rule `rate-bp`: rate-based backpropagation (Yu 2024), from its definition in METHODS.md.
+
+The T steps run without a graph; one backward pass goes through r_l = mean_t s_l with the mean over
+time of each neuron's surrogate slope. Memory does not grow with T.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from direct.bptt import (
+    OPTIONS,
+    RECIPE,
+    balance_thresholds,
+    dynamics_of,
+    finished,
+    has_norm,
+    slope_of,
+    spiking,
+)
+from direct.losses import LOSSES
+from direct.replay import replayed
+from direct.rules import RULES, Rule, Task, Trainable
+from direct.surrogates import Surrogate
+from network.neurons import Neuron, per_channel
+
+
+class MeanSurrogate:
+    """Mean over the steps of the surrogate slope at v⁻ − θ, with v⁻ computed once more."""
+
+    def __init__(self, neuron: Neuron, surrogate: Surrogate) -> None:
+        self.neuron, self.surrogate = neuron, surrogate
+        self.v: Tensor | None = None
+        self.total: Tensor | None = None
+
+    def add(self, first: int, current: Tensor, spikes: Tensor) -> None:
+        del first
+        theta = per_channel(self.neuron.theta, current)
+        if self.v is None or self.total is None:
+            self.v = self.neuron.initial_state(current).v
+            self.total = torch.zeros_like(self.v)
+        for z, fired in zip(current, spikes, strict=True):
+            before = self.neuron.dynamics.decay * self.v + z
+            self.total += self.surrogate.slope(before - theta)
+            soft = self.neuron.dynamics.reset == "soft"
+            self.v = before - theta * fired if soft else before * (1.0 - fired)
+
+    def slope(self, timesteps: int) -> Tensor:
+        assert self.total is not None
+        return self.total / timesteps
+
+
+def rate_bp(task: Task) -> Trainable:
+    """Surrogate gradient of the mean rates."""
+    options = task.options
+    surrogate = slope_of(options["surrogate"], options["gamma"])
+    dynamics = dynamics_of(options["neuron"], options["reset"], options["tau"])
+    network = spiking(task, dynamics, None)
+    if options["balance"] and not has_norm(network):
+        balance_thresholds(network, task)
+
+    def make(neuron: Neuron) -> MeanSurrogate:
+        return MeanSurrogate(neuron, surrogate)
+
+    objective = replayed(network, task.timesteps, make, LOSSES.get(options["loss"]))
+    return Trainable(network, objective, task.recipe, finished(network))
+
+
+RULES.register("rate-bp")(
+    Rule(
+        name="rate-bp",
+        summary="one backward pass on mean rates with the mean surrogate slope; memory flat in T",
+        source="Yu 2024",
+        function=rate_bp,
+        recipe=RECIPE,
+        options=OPTIONS,
+    )
+)

@@ -1,0 +1,172 @@
+"""One backward pass for all timesteps: run without a graph, then go back through mean rates.
+
+The run keeps of every neuron only its spikes r = (1/T)Σs and one slope ∂r/∂z, with z the mean
+input current. The replay is a single pass through the network on mean rates, in which a neuron
+puts out the r that it had and hands back the gradient times its slope::
+
+    z_l = W_l r_{l−1} + b_l,   ∂L/∂z_l = slope_l ⊙ ∂L/∂r_l,   ∂L/∂W_l = ∂L/∂z_l r_{l−1}ᵀ
+
+Linear layers, sums and average pooling commute with the mean over time, so the replay's output is
+the mean output current. Memory does not grow with T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, fx, nn
+
+from direct.losses import Loss
+from network.fit import Outcome
+from network.graph import DROPOUTS, NORMS, Kind, kind_of
+from network.neurons import Neuron, NeuronState
+from network.unroll import SpikingNetwork, unroll
+
+CHUNK = 4  # steps at once; batch norm takes its statistics over these
+
+
+class Slopes(Protocol):
+    """Collects what a rule needs to know of one layer's neurons, chunk by chunk."""
+
+    def add(self, first: int, current: Tensor, spikes: Tensor) -> None:
+        """Current and spikes of a chunk, [steps, B, ...]."""
+
+    def slope(self, timesteps: int) -> Tensor:
+        """∂r/∂z of every neuron, [B, ...]."""
+
+
+@dataclass
+class Record:
+    """What a run leaves behind: sums over time by layer, masks of dropout, variances of norms."""
+
+    inputs: Tensor | None = None
+    static: bool = False
+    spikes: dict[str, Tensor] = field(default_factory=dict)
+    slopes: dict[str, Slopes] = field(default_factory=dict)
+    masks: dict[nn.Module, Tensor] = field(default_factory=dict)
+    variances: dict[nn.Module, list[Tensor]] = field(default_factory=dict)
+
+
+class _Recorder:
+    """The tap that fills a record."""
+
+    def __init__(self, network: SpikingNetwork, make: Callable[[Neuron], Slopes]) -> None:
+        self.record = Record()
+        self.modules = network.neurons()
+        self.make = make
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        total = inputs.sum(dim=0)
+        self.record.inputs = total if first == 0 else self.record.inputs + total
+        self.record.static = inputs.shape[0] == 1 and first == 0
+
+    def neurons(
+        self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
+    ) -> None:
+        del state
+        if first == 0:
+            self.record.slopes[name] = self.make(self.modules[name])
+            self.record.spikes[name] = torch.zeros_like(spikes[0])
+        self.record.slopes[name].add(first, current, spikes)
+        self.record.spikes[name] += spikes.sum(dim=0)
+
+
+@contextmanager
+def _watching(body: fx.GraphModule, record: Record) -> Iterator[None]:
+    """Keep the masks that dropout draws and the variances that batch norms divide by."""
+
+    def keep_mask(module: nn.Module, inputs: tuple[Tensor, ...], mask: Tensor) -> None:
+        del inputs
+        record.masks[module] = mask
+
+    def keep_variance(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x = inputs[0]
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        record.variances.setdefault(module, []).append(x.var(axes, unbiased=False))
+
+    handles = []
+    for module in body.modules():
+        if module.training and isinstance(module, DROPOUTS):
+            handles.append(module.register_forward_hook(keep_mask))
+        if module.training and isinstance(module, NORMS):
+            handles.append(module.register_forward_pre_hook(keep_variance))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Linearised(torch.autograd.Function):
+    """The rates a layer had, as a function of its mean current with the given slope."""
+
+    @staticmethod
+    def forward(ctx, current: Tensor, rates: Tensor, slope: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        del current
+        ctx.save_for_backward(slope)
+        return rates.clone()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        (slope,) = ctx.saved_tensors
+        return gradient * slope, None, None
+
+
+class _Replay(fx.Interpreter):
+    """One pass through the network on mean rates."""
+
+    def __init__(self, body: fx.GraphModule, record: Record, timesteps: int) -> None:
+        super().__init__(body)
+        self.body, self.record, self.timesteps = body, record, timesteps
+
+    def run_node(self, n: fx.Node) -> Any:
+        kind = kind_of(self.body, n)
+        if kind not in (Kind.NEURON, Kind.DROPOUT, Kind.NORM):
+            return super().run_node(n)
+        x = self.env[n.args[0]]  # type: ignore[index]
+        if kind is Kind.NEURON:
+            rates = self.record.spikes[n.name] / self.timesteps
+            slope = self.record.slopes[n.name].slope(self.timesteps)
+            return _Linearised.apply(x, rates, slope)
+        module = self.body.get_submodule(str(n.target))
+        if not module.training:
+            return module(x)
+        if kind is Kind.DROPOUT:
+            return x * self.record.masks[module]
+        variances = torch.stack(self.record.variances[module]).mean(dim=0)
+        return normalise(module, x, variances)
+
+
+def normalise(module: nn.Module, x: Tensor, variance: Tensor) -> Tensor:
+    """Batch norm of x [B, C, ...] with its own mean and a variance that is given."""
+    shape = (1, -1, *([1] * (x.ndim - 2)))
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    scale = module.get_parameter("weight") * (variance + module.eps).rsqrt()  # type: ignore[operator]
+    centred = x - x.mean(axes, keepdim=True)
+    return centred * scale.view(shape) + module.get_parameter("bias").view(shape)
+
+
+def replayed(
+    network: SpikingNetwork, timesteps: int, make: Callable[[Neuron], Slopes], loss: Loss
+) -> Callable[[Tensor, Tensor, Tensor], Outcome]:
+    """The objective: loss of the readout as the run gave it, gradient through mean rates."""
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        recorder = _Recorder(network, make)
+        record = recorder.record
+        with torch.no_grad(), _watching(network.body, record):
+            outputs = unroll(
+                network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder]
+            )
+            scores = network.read(outputs)[-1]
+        assert record.inputs is not None
+        mean_input = record.inputs if record.static else record.inputs / timesteps
+        output = _Replay(network.body, record, timesteps).run(mean_input)
+        scores = output + (scores - output).detach()
+        return Outcome(loss(scores.unsqueeze(0), scores, labels), scores.detach())
+
+    return objective
