@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as reference
 
-from compare.data import AUGMENTATIONS, DataError, augment, load, locate, normalise, on_normalised
+from compare.data import AUGMENTATIONS, DataError, augment, load, locate, normalise
 from compare.data import augmentation as augmentation_module
 from compare.data.arrays import ArrayImages, Dataset, histogram, pixels, statistics
 from compare.data.places import data_directory
@@ -200,12 +200,3 @@ def test_jitter_is_that_of_torchvision() -> None:
         expected = reference.adjust_saturation(expected, factors[2, index].item())
         # torchvision rounds the weights of grey to 0.2989, 0.587, 0.114.
         torch.testing.assert_close(ours[index], expected, atol=2e-4, rtol=0)
-
-
-def test_augmenting_normalised_images_is_augmenting_pixels() -> None:
-    mean, std = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
-    images = torch.rand(5, 3, 8, 8, generator=seeded(1))
-    flip_crop_jitter = augment("flip-crop-jitter")
-    expected = normalise(flip_crop_jitter(images, seeded()), mean, std)
-    result = on_normalised(flip_crop_jitter, mean, std)(normalise(images, mean, std), seeded())
-    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         normalise,
         pixels,
     )
-    from compare.data.augmentation import AUGMENTATIONS, augment, on_normalised
+    from compare.data.augmentation import AUGMENTATIONS, augment
     from compare.data.events import load_events
     from compare.data.loading import load
 
@@ -37,7 +37,6 @@ LATER = {
     "FolderImages": "arrays",
     "augment": "augmentation",
     "load_events": "events",
-    "on_normalised": "augmentation",
     "normalise": "arrays",
     "pixels": "arrays",
     "load": "loading",
@@ -59,7 +58,6 @@ __all__ = [
     "load_events",
     "locate",
     "normalise",
-    "on_normalised",
     "pixels",
 ]
 

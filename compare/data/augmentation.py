@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
 
-from compare.data.arrays import normalise
 from network.registry import Registry
 
 Augmentation = Callable[[Tensor, Generator], Tensor]
@@ -97,20 +96,3 @@ def flip_crop_jitter(images: Tensor, generator: Generator) -> Tensor:
 def augment(name: str) -> Augmentation:
     """The augmentation of that name; raises UnknownName."""
     return AUGMENTATIONS.get(name)
-
-
-def on_normalised(
-    augmentation: Augmentation, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Augmentation:
-    """The same augmentation for normalised images: undone, augmented as pixels, normalised again.
-
-    So that what comes in at a border is black, and colours are changed on their own scale.
-    """
-
-    def apply(images: Tensor, generator: Generator) -> Tensor:
-        shape = (-1, 1, 1)
-        as_pixels = images * images.new_tensor(std).view(shape)
-        as_pixels = (as_pixels + images.new_tensor(mean).view(shape)).clamp_(0, 1)
-        return normalise(augmentation(as_pixels, generator), mean, std)
-
-    return apply

@@ -82,7 +82,7 @@ class Source:
     lie in one of them (a file `x` may also be there as `x.gz`), or all of `also`, the same data in
     another layout. `embedded` finds a data set that comes with an installed package instead.
     `obtain` completes "put ..." where it can be downloaded, and stands alone where it cannot.
-    `validation` is the number of training images held out by default (None: a tenth, at most 5,000).
+    `validation` training images are held out by default (None: a tenth, at most 5,000).
     """
 
     name: str
