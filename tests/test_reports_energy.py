@@ -1,0 +1,133 @@
+"""Energy models against sums done by hand."""
+
+import math
+
+import pytest
+
+from reports.energy import (
+    CONSTANTS,
+    ENERGIES,
+    EnergyError,
+    activation_bits,
+    break_even,
+    energy_pj_per_image,
+    horowitz_fp32,
+    horowitz_int32,
+    lemaire,
+    matched_qnn,
+    standing,
+)
+from reports.lookup import UnknownNameError
+
+
+def test_simple_models():
+    # 10 * 0.9 + 2 * 4.6 = 18.2; 10 * 0.1 + 2 * 3.2 = 7.4
+    assert horowitz_fp32(10, 2) == pytest.approx(18.2)
+    assert horowitz_int32(10, 2) == pytest.approx(7.4)
+    assert energy_pj_per_image(model="horowitz-fp32", ac=10, mac=2) == horowitz_fp32(10, 2)
+
+
+def test_break_even():
+    # 4.6 / 0.9 and 3.2 / 0.1 additions for one multiply-add
+    assert break_even("horowitz-fp32") == pytest.approx(5.1111, abs=1e-4)
+    assert break_even("horowitz-int32") == pytest.approx(32.0)
+    assert list(standing(0.2).values()) == [True, True, False, True]
+    assert list(standing(2.0).values()) == [True, False, False, False]
+
+
+def test_matched_bits():
+    # T = 7: 3 bits; 3.1 * (32 * 3) / 1024 + 0.1 = 0.390625
+    assert [activation_bits(t) for t in (1, 2, 3, 4, 7, 8)] == [1, 2, 2, 3, 3, 4]
+    assert matched_qnn(1.0, 7) == pytest.approx(0.390625)
+    # 8 bits by 8 bits: 3.1 * 64 / 1024 + 0.1 / 4 = 0.21875, Horowitz 0.2 + 0.03 within 5 %
+    assert matched_qnn(1.0, 255, weight_bits=8) == pytest.approx(0.21875)
+
+
+@pytest.mark.parametrize("counts", [(-1.0, 0.0), (0.0, math.nan)])
+def test_counts_that_are_none_raise(counts):
+    with pytest.raises(EnergyError, match="at least 0"):
+        horowitz_fp32(*counts)
+
+
+def test_models_that_need_more_say_so():
+    with pytest.raises(EnergyError, match="needs layers"):
+        energy_pj_per_image("lemaire", 1.0, 1.0)
+    with pytest.raises(UnknownNameError, match="did you mean 'horowitz-fp32'"):
+        energy_pj_per_image("horowitz-fp3", 1.0, 1.0)
+
+
+def linear(**changes):
+    return {
+        "kind": "hidden",
+        "in_channels": 2,
+        "out_channels": 3,
+        "kernel_height": 1,
+        "kernel_width": 1,
+        "stride": 1,
+        "out_height": 1,
+        "out_width": 1,
+        "mac_per_image": 0.0,
+        "spikes_per_image": 2.0,
+        "input_spikes_per_image": 4.0,
+    } | changes
+
+
+def access(elements, bits=32):
+    return 1.09e-5 * elements * bits + 13.2
+
+
+def test_lemaire_ann_linear():
+    # 3 bias additions, 6 multiply-adds; reads: 2 inputs, 6 weights, 3 biases; writes: 3 outputs
+    arithmetic = 3 * 0.1 + 6 * 3.2
+    memory = 2 * access(2) + 6 * access(6) + 3 * access(3) + 3 * access(3)
+    assert lemaire([linear()], 0) == pytest.approx(arithmetic + memory)
+
+
+def test_lemaire_spiking_linear():
+    # 4 spikes in, 3 neurons, T = 5, 2 spikes out: 4*3 + 5*3 + 2 = 29 additions;
+    # addressing 2*4 multiply-adds and 4*3 additions; 12 weights read; 2 * (12 + 15) potentials
+    arithmetic = (29 + 12) * 0.1 + 8 * 3.2
+    memory = 12 * access(6) + 2 * 27 * access(3)
+    assert lemaire([linear()], 5) == pytest.approx(arithmetic + memory)
+    leak = lemaire([linear()], 5, leak=True) - lemaire([linear()], 5)
+    assert leak == pytest.approx(15 * 3.2)  # one multiply-add for each neuron and step
+
+
+def test_lemaire_spiking_convolution():
+    # 1 -> 2 channels, 3 x 3, stride 2, 4 x 4 outputs; 10 spikes in, 6 out, T = 3
+    row = linear(
+        in_channels=1, out_channels=2, kernel_height=3, kernel_width=3, stride=2,
+        out_height=4, out_width=4, input_spikes_per_image=10.0, spikes_per_image=6.0,
+    )  # fmt: skip
+    # ceil(3/2)^2 * 2 = 8 additions a spike: 80 + 3*32 + 6 = 182; addressing 10*2*9 = 180 and 20
+    arithmetic = (182 + 180) * 0.1 + 20 * 3.2
+    # weights 10*2*9 = 180 of 18; potentials 2 * (180 + 96) of 32; inputs 10 of 1*16*4 bits;
+    # biases 96 of 2; outputs 6 of 32 bits
+    memory = (
+        180 * access(18) + 2 * 276 * access(32) + 10 * access(64, 1) + 96 * access(2)
+        + 6 * access(32, 1)
+    )  # fmt: skip
+    assert lemaire([row], 3) == pytest.approx(arithmetic + memory)
+
+
+def test_lemaire_analogue_first_layer_costs_the_ann_once():
+    row = linear(mac_per_image=6.0, input_spikes_per_image=math.nan)
+    # ANN layer once; then T = 5: 15 increments, potentials read and written, 2 spikes written
+    more = (15 + 2) * 0.1 + 2 * 15 * access(3) + 2 * access(3, 1)
+    assert lemaire([row], 5) == pytest.approx(lemaire([row], 0) + more)
+
+
+def test_lemaire_needs_a_synaptic_layer():
+    with pytest.raises(EnergyError, match="synaptic"):
+        lemaire([linear(kind="pooling")], 5)
+
+
+def test_every_model_and_constant_has_a_source():
+    assert {"horowitz-fp32", "horowitz-int32", "lemaire", "matched-qnn"} == set(ENERGIES)
+    for model in ENERGIES.values():
+        assert model.definition.endswith(".")
+        assert model.source
+    for constant in CONSTANTS.values():
+        assert constant.value > 0
+        assert constant.source
+        assert constant.unit

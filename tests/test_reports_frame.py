@@ -1,0 +1,133 @@
+"""Reading a study directory."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from synthetic_study import IMAGES, write_study
+
+import reports
+from reports.curves import CurveError, curves, fastest, reference
+from reports.frame import COLUMNS, StudyError
+from reports.metrics import sustained_timesteps
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return write_study(tmp_path, methods=("data-norm", "bptt"), seeds=2, timesteps=(1, 2, 4, 8))
+
+
+def test_import_is_light():
+    code = (
+        "import sys, reports\n"
+        "heavy = {'torch', 'pandas', 'scipy', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "import reports.page, reports.tables, reports.figures\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_records_have_the_columns_of_the_contract(directory):
+    records = reports.load(directory)
+    assert list(records.columns) == list(COLUMNS)
+    assert len(records) == 2 * (1 + 4 + 4)  # seeds * (ANN + two sweeps of four T)
+    ann = records[records["arm"] == "ann"]
+    assert ann["train_timesteps"].isna().all()
+    assert ann["spikes_per_image"].isna().all()  # a missing value is not 0
+    assert (ann["timestep"] == 0).all()
+    assert str(records["train_timesteps"].dtype) == "Int64"
+
+
+def test_the_rest_is_read_when_asked_for(directory):
+    study = reports.study(directory)
+    assert study.name == "made-up"
+    assert study.papers[0]["value"] == 99.57
+    case = study.cases["bptt-lenet-0-T8"]
+    assert case.specification["method"] == "bptt"
+    assert case.correctness is not None
+    assert case.correctness.correct.shape == (4, IMAGES)
+    assert study.layers is not None
+    assert set(study.layers["case"]) == set(study.cases) - {"ann-lenet-0", "ann-lenet-1"}
+    assert study.history is not None
+    assert study.stacked("errors.csv") is None
+
+
+def test_what_is_no_study_is_said_in_one_line(tmp_path):
+    with pytest.raises(StudyError, match="no such study directory"):
+        reports.load(tmp_path / "nowhere")
+    with pytest.raises(StudyError, match=r"has no records\.csv"):
+        reports.load(tmp_path)
+    (tmp_path / "records.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(StudyError, match="lacks the columns study, dataset"):
+        reports.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("accuracy", "1.5", "0 to 1"),
+        ("arm", "hybrid", "ann, converted, direct; got 'hybrid'"),
+        ("timestep", "few", "column timestep must hold whole numbers"),
+        ("timestep", "", "column timestep must hold whole numbers"),
+    ],
+)
+def test_bad_values_are_named(directory, column, value, message):
+    path = directory / "records.csv"
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    raw.loc[3, column] = value
+    raw.to_csv(path, index=False)
+    with pytest.raises(StudyError, match=message):
+        reports.load(directory)
+
+
+def test_empty_and_twice(directory):
+    path = directory / "records.csv"
+    raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+    pd.concat([raw, raw.iloc[[4]]]).to_csv(path, index=False)
+    with pytest.raises(StudyError, match="twice"):
+        reports.load(directory)
+    raw.iloc[:0].to_csv(path, index=False)
+    with pytest.raises(StudyError, match="no case of the study has finished"):
+        reports.load(directory)
+
+
+def test_other_formats_of_a_case_are_refused(directory):
+    path = directory / "cases" / "ann-lenet-0" / "case.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
+    with pytest.raises(StudyError, match="format must be 1; got 2"):
+        reports.load(directory)
+
+
+def test_curves_group_seeds_and_tell_settings_apart(tmp_path):
+    write_study(
+        tmp_path, methods=("bptt",), seeds=2, timesteps=(1, 2, 4, 8), train_timesteps=(2, 4)
+    )
+    found = curves(reports.study(tmp_path))
+    assert [curve.label for curve in found] == ["ANN", "bptt (T=2)", "bptt (T=4)"]
+    assert [curve.report_timestep for curve in found] == [0, 2, 4]
+    assert all(curve.seeds == (0, 1) for curve in found)
+    assert found[1].measures["accuracy"].shape == (2, 4)
+    assert reference(found) is found[0]
+    with pytest.raises(CurveError, match="must be in the sweep"):
+        found[1].index(3)
+
+
+def test_options_that_differ_make_curves_of_their_own(directory):
+    for seed, gamma in ((0, 1.0), (1, 10.0)):
+        path = directory / "cases" / f"bptt-lenet-{seed}-T8" / "case.json"
+        facts = json.loads(path.read_text())
+        facts["spec"]["options"] = {"gamma": gamma}
+        path.write_text(json.dumps(facts))
+    labels = [curve.label for curve in curves(reports.study(directory))]
+    assert labels[-2:] == ["bptt (gamma=1.0)", "bptt (gamma=10.0)"]
+
+
+def test_fastest_prefers_steps_then_accuracy(directory):
+    found = curves(reports.study(directory))
+    direct = found[-1]
+    assert fastest(found, "direct", 0.5) is direct
+    assert sustained_timesteps(direct.timesteps, direct.accuracy, 0.5) == 1
+    assert fastest(found[:1], "direct", 0.5) is None
