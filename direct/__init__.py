@@ -1,6 +1,6 @@
 """Training a spiking network directly: rules, surrogates, losses, normalisation."""
 
-from direct import bptt, rate_bp, spike_bp  # noqa: F401  (importing a rule registers it)
+from direct import bptt, hybrid, rate_bp, spike_bp, tdbn, tune_width  # noqa: F401  (they register)
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Trainable, prepare
 from direct.surrogates import SURROGATES

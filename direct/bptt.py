@@ -26,7 +26,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
         "neuron": "if",
         "reset": "soft",
-        "tau": 2.0,  # steps, of lif; tau_decay of lif-iterative is 0.25
+        "tau": 2.0,  # steps, of lif; τ_decay (a factor) of lif-iterative; unused by if
         "surrogate": "fast-sigmoid",
         "gamma": 2.0,  # steepness: the width of the slope is 2/gamma, whatever its shape
         "loss": "cross-entropy",
@@ -43,6 +43,8 @@ def dynamics_of(neuron: str, reset: str, tau: float) -> Dynamics:
     kind: Reset = "soft" if reset == "soft" else "hard"
     if neuron == "lif":
         return NEURONS.get(neuron)(tau=tau, reset=kind)
+    if neuron == "lif-iterative":
+        return NEURONS.get(neuron)(tau_decay=tau, reset=kind)
     return NEURONS.get(neuron)(reset=kind)
 
 

@@ -34,8 +34,7 @@ class MeanSurrogate:
         self.v: Tensor | None = None
         self.total: Tensor | None = None
 
-    def add(self, first: int, current: Tensor, spikes: Tensor) -> None:
-        del first
+    def add(self, current: Tensor, spikes: Tensor) -> None:
         theta = per_channel(self.neuron.theta, current)
         if self.v is None or self.total is None:
             self.v = self.neuron.initial_state(current).v
@@ -46,7 +45,8 @@ class MeanSurrogate:
             soft = self.neuron.dynamics.reset == "soft"
             self.v = before - theta * fired if soft else before * (1.0 - fired)
 
-    def slope(self, timesteps: int) -> Tensor:
+    def slope(self, count: Tensor, timesteps: int) -> Tensor:
+        del count
         assert self.total is not None
         return self.total / timesteps
 

@@ -32,11 +32,11 @@ CHUNK = 4  # steps at once; batch norm takes its statistics over these
 class Slopes(Protocol):
     """Collects what a rule needs to know of one layer's neurons, chunk by chunk."""
 
-    def add(self, first: int, current: Tensor, spikes: Tensor) -> None:
-        """Current and spikes of a chunk, [steps, B, ...]."""
+    def add(self, current: Tensor, spikes: Tensor) -> None:
+        """Current and spikes of the next chunk, [steps, B, ...]."""
 
-    def slope(self, timesteps: int) -> Tensor:
-        """∂r/∂z of every neuron, [B, ...]."""
+    def slope(self, count: Tensor, timesteps: int) -> Tensor:
+        """∂r/∂z of every neuron, [B, ...], given its number of spikes."""
 
 
 @dataclass
@@ -71,7 +71,7 @@ class _Recorder:
         if first == 0:
             self.record.slopes[name] = self.make(self.modules[name])
             self.record.spikes[name] = torch.zeros_like(spikes[0])
-        self.record.slopes[name].add(first, current, spikes)
+        self.record.slopes[name].add(current, spikes)
         self.record.spikes[name] += spikes.sum(dim=0)
 
 
@@ -129,9 +129,9 @@ class _Replay(fx.Interpreter):
             return super().run_node(n)
         x = self.env[n.args[0]]  # type: ignore[index]
         if kind is Kind.NEURON:
-            rates = self.record.spikes[n.name] / self.timesteps
-            slope = self.record.slopes[n.name].slope(self.timesteps)
-            return _Linearised.apply(x, rates, slope)
+            count = self.record.spikes[n.name]
+            slope = self.record.slopes[n.name].slope(count, self.timesteps)
+            return _Linearised.apply(x, count / self.timesteps, slope)
         module = self.body.get_submodule(str(n.target))
         if not module.training:
             return module(x)
@@ -159,9 +159,7 @@ def replayed(
         recorder = _Recorder(network, make)
         record = recorder.record
         with torch.no_grad(), _watching(network.body, record):
-            outputs = unroll(
-                network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder]
-            )
+            outputs = unroll(network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder])
             scores = network.read(outputs)[-1]
         assert record.inputs is not None
         mean_input = record.inputs if record.static else record.inputs / timesteps

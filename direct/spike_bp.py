@@ -22,7 +22,7 @@ from direct.losses import LOSSES
 from direct.replay import replayed
 from direct.rules import RULES, Rule, Task, Trainable, generator_of
 from network.fit import Recipe
-from network.neurons import Neuron
+from network.neurons import Neuron, per_channel
 
 
 class LeakCorrected:
@@ -31,24 +31,21 @@ class LeakCorrected:
     def __init__(self, neuron: Neuron) -> None:
         self.theta = neuron.theta
         self.decay = neuron.dynamics.decay
-        self.count: Tensor | None = None
         self.trace: Tensor | None = None
 
-    def add(self, first: int, current: Tensor, spikes: Tensor) -> None:
-        del first, current
-        if self.count is None or self.trace is None:
-            self.count = torch.zeros_like(spikes[0])
+    def add(self, current: Tensor, spikes: Tensor) -> None:
+        del current
+        if self.trace is None:
             self.trace = torch.zeros_like(spikes[0])
-        self.count += spikes.sum(dim=0)
         for fired in spikes:  # Σ_k exp(−(t − t_k)/τ), one step at a time
             self.trace.mul_(self.decay).add_(fired)
 
-    def slope(self, timesteps: int) -> Tensor:
+    def slope(self, count: Tensor, timesteps: int) -> Tensor:
         del timesteps
-        assert self.count is not None and self.trace is not None
+        assert self.trace is not None
         leak = math.log(self.decay) if self.decay > 0 else 0.0  # −1/τ
-        correction = 1.0 + leak * self.trace / self.count.clamp(min=1.0)
-        return torch.where(self.count > 0, correction / self.theta, 0.0)
+        correction = 1.0 + leak * self.trace / count.clamp(min=1.0)
+        return torch.where(count > 0, correction / per_channel(self.theta, count[None]), 0.0)
 
 
 def spike_bp(task: Task) -> Trainable:

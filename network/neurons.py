@@ -255,6 +255,15 @@ class Neuron(nn.Module):
         if leak:
             self.leak = nn.Parameter(torch.tensor(self.dynamics.decay))
 
+    def freeze_threshold(self) -> None:
+        """Undo `train_threshold`: θ is a buffer again, and the trained λ the decay."""
+        theta = self.theta.detach().clone()
+        del self.theta
+        self.register_buffer("theta", theta)
+        if self.leak is not None:
+            self.dynamics = Dynamics(self.leak.item(), self.dynamics.reset)
+            self.leak = None
+
     def initial_state(self, current: Tensor) -> NeuronState:
         """State before the first step of current [T, B, ...]."""
         v = torch.zeros_like(current[0], dtype=torch.float32)

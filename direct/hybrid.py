@@ -1,0 +1,121 @@
+"""Rules `hybrid` (Rathi 2020) and `diet` (DIET-SNN): train on from a converted network.
+
+A converted network emits spikes as high as their threshold, s = θ·1[v⁻ ≥ θ]. Its surrogate works
+on (v⁻ − θ)/θ, so that one width fits layers of every threshold: ds/dv⁻ = (θ/θ)·slope((v⁻ − θ)/θ).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from direct.bptt import finished, objective_of, slope_of
+from direct.rules import RULES, Rule, Task, Trainable
+from direct.surrogates import Surrogate
+from network.fit import Recipe
+from network.neurons import Neuron
+from network.unroll import SpikingNetwork
+
+OPTIONS: Mapping[str, Any] = MappingProxyType(
+    {"surrogate": "fast-sigmoid", "gamma": 2.0, "loss": "cross-entropy"}
+)
+RECIPE = Recipe(epochs=2, batch_size=50, learning_rate=5e-4)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A surrogate in units of a layer's threshold: slope(x/θ)/θ."""
+
+    surrogate: Surrogate
+    theta: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.surrogate.slope(x / self.theta) / self.theta
+
+
+def differentiable_start(task: Task) -> SpikingNetwork:
+    """The converted network with slopes in its neurons, and every weight a leaf of its own."""
+    assert task.start is not None
+    network = task.start
+    network.observation = None
+    for neuron in network.neurons().values():
+        neuron.slope = Scaled(
+            slope_of(task.options["surrogate"], task.options["gamma"]),
+            neuron.theta.mean().item(),
+        )
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    return network
+
+
+def hybrid(task: Task) -> Trainable:
+    """Fine-tune a converted network with bptt at few steps."""
+    network = differentiable_start(task)
+    objective = objective_of(network, task.timesteps, task.options["loss"])
+    return Trainable(network, objective, task.recipe, finished(network))
+
+
+def diet(task: Task) -> Trainable:
+    """`hybrid` that also trains one threshold and, with option leak, one leak per layer."""
+    network = differentiable_start(task)
+    for neuron in network.neurons().values():
+        neuron.train_threshold(leak=task.options["leak"])
+    inner = objective_of(network, task.timesteps, task.options["loss"])
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Any:
+        for neuron in network.neurons().values():
+            keep_in_range(neuron)
+        return inner(images, labels, keys)
+
+    return Trainable(network, objective, task.recipe, frozen(network))
+
+
+@torch.no_grad()
+def keep_in_range(neuron: Neuron) -> None:
+    """θ stays positive and the leak in [0, 1], whatever the last update did."""
+    neuron.theta.clamp_(min=1e-3)
+    if neuron.leak is not None:
+        neuron.leak.clamp_(0.0, 1.0)
+
+
+def frozen(network: SpikingNetwork) -> Any:
+    """The network in eval mode, trained thresholds and leaks turned back into constants."""
+
+    def finish() -> SpikingNetwork:
+        finished(network)()
+        for neuron in network.neurons().values():
+            keep_in_range(neuron)
+            if isinstance(neuron.theta, nn.Parameter):
+                neuron.freeze_threshold()
+        return network
+
+    return finish
+
+
+RULES.register("hybrid")(
+    Rule(
+        name="hybrid",
+        summary="fine-tune a converted network with bptt at few timesteps",
+        source="Rathi 2020",
+        function=hybrid,
+        recipe=RECIPE,
+        options=OPTIONS,
+        needs_conversion=True,
+    )
+)
+RULES.register("diet")(
+    Rule(
+        name="diet",
+        summary="hybrid that also trains a threshold and a leak per layer",
+        source="Rathi 2021",
+        function=diet,
+        recipe=RECIPE,
+        options=MappingProxyType({**OPTIONS, "leak": True}),
+        needs_conversion=True,
+    )
+)

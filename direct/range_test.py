@@ -1,0 +1,81 @@
+"""Learning-rate range test (Smith 2017; Ledinauskas 2020, section 3.1)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from direct.rules import Trainable
+from network.fit import Batches, derived_seed, make_optimiser
+
+SMOOTHING = 0.7  # weight of the past in the running mean of the loss
+BLOW_UP = 4.0  # times the least smoothed loss: the test stops
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """rows: (learning rate, smoothed loss) per batch. suggestion: a maximum for a schedule."""
+
+    rows: tuple[tuple[float, float], ...]
+    suggestion: float
+
+
+def learning_rate_range(
+    trainable: Trainable,
+    data: Batches,
+    *,
+    seed: int,
+    lowest: float = 1e-6,
+    highest: float = 1.0,
+    batches: int = 50,
+) -> RangeTest:
+    """Raise the learning rate exponentially, batch by batch, until the loss blows up.
+
+    The suggestion is a third of the rate with the least smoothed loss, below which it still falls.
+    The network ends as it began.
+    """
+    if not 0 < lowest < highest:
+        raise ValueError(f"rates must rise from above 0, got {lowest} to {highest}")
+    network = trainable.network
+    saved, mode = copy.deepcopy(network.state_dict()), network.training
+    network.train()
+    optimiser = make_optimiser(network, replace(trainable.recipe, learning_rate=lowest))
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[tuple[float, float]] = []
+    for index in range(batches):
+        rate = lowest * (highest / lowest) ** (index / max(1, batches - 1))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = _train_one_batch(trainable, data, optimiser, generator, derived_seed(seed, index))
+        smooth = loss if not rows else SMOOTHING * rows[-1][1] + (1 - SMOOTHING) * loss
+        if not math.isfinite(loss) or (rows and smooth > BLOW_UP * min(r[1] for r in rows)):
+            break
+        rows.append((rate, smooth))
+    network.load_state_dict(saved)
+    network.train(mode)
+    if not rows:
+        raise ValueError(f"the loss is not finite at the lowest learning rate {lowest}")
+    best = min(rows, key=lambda row: row[1])[0]
+    return RangeTest(tuple(rows), best / 3.0)
+
+
+def _train_one_batch(
+    trainable: Trainable,
+    data: Batches,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+    seed: int,
+) -> float:
+    indices = torch.randint(len(data), (trainable.recipe.batch_size,), generator=generator)
+    images, labels = data.batch(indices)
+    keys = torch.randint(2**62, (len(labels),), generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        loss, _ = trainable.objective(images, labels, keys)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    optimiser.step()
+    return loss.item()

@@ -1,0 +1,164 @@
+"""Width of the surrogate by bisection (Ledinauskas 2020, section 2.5), and the rule `tune-width`.
+
+A wide slope (small γ) makes gradients explode towards the first layers, a narrow one makes them
+vanish: the ratio of the mean gradient over the first half of the layers to that over the second
+half falls as γ grows, so the γ of ratio 1 is found by bisection on log γ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from direct.bptt import OPTIONS, RECIPE, bptt, slope_of
+from direct.rules import RULES, Rule, Task, Trainable
+from network.graph import Kind, layers
+
+Row = dict[str, str | float | int]
+LOWEST, HIGHEST = 1e-3, 1e5  # γ, where the search gives up
+
+
+class NoBalance(ValueError):
+    """No width balances the gradients of the two halves."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """gamma: the balanced steepness. ratio: first half / second half there. rows: one per γ tried
+    and layer: parameter, value, index, layer, gradient (mean absolute gradient of its weights)."""
+
+    gamma: float
+    ratio: float
+    evaluations: int
+    rows: tuple[Row, ...]
+
+
+def ratio_of_halves(gradients: list[float]) -> float:
+    """Mean over the first half of the layers / mean over the rest."""
+    half = len(gradients) // 2
+    if half == 0:
+        raise NoBalance(f"gradients are balanced between layers, got {len(gradients)} layer")
+    first, second = gradients[:half], gradients[half:]
+    below = sum(second) / len(second)
+    return (sum(first) / half) / below if below > 0 else math.inf
+
+
+def tune(
+    measure: Callable[[float], dict[str, float]],
+    *,
+    start: float = 2.0,
+    tolerance: float = 0.05,
+    limit: int = 30,
+) -> Tuning:
+    """The γ at which the halves' gradients agree to within `tolerance`.
+
+    measure: γ to mean absolute gradient by layer, in the order of the layers.
+    Raises NoBalance where no γ between 1e-3 and 1e5 does.
+    """
+    rows: list[Row] = []
+    ratios: dict[float, float] = {}
+
+    def evaluate(gamma: float) -> float:
+        gradients = measure(gamma)
+        for index, (layer, gradient) in enumerate(gradients.items()):
+            rows.append(_row(gamma, index, layer, gradient))
+        ratios[gamma] = ratio_of_halves(list(gradients.values()))
+        return ratios[gamma]
+
+    low = high = start
+    while evaluate(low) < 1.0 and low > LOWEST:
+        high, low = low, low / 4.0
+    while high == low or (ratios.get(high, math.inf) >= 1.0 and high < HIGHEST):
+        high *= 4.0
+        evaluate(high)
+    if not ratios[low] >= 1.0 > ratios[high]:
+        raise NoBalance(
+            f"no γ balances the gradients: their ratio is {ratios[low]:.3g} at γ = {low:.3g} "
+            f"and {ratios[high]:.3g} at γ = {high:.3g}"
+        )
+    while (best := _nearest(ratios))[1] > tolerance and len(ratios) < limit:
+        middle = math.sqrt(low * high)
+        if evaluate(middle) >= 1.0:
+            low = middle
+        else:
+            high = middle
+    gamma = best[0]
+    return Tuning(gamma, ratios[gamma], len(ratios), tuple(rows))
+
+
+def _row(gamma: float, index: int, layer: str, gradient: float) -> Row:
+    return {
+        "parameter": "gamma",
+        "value": gamma,
+        "index": index,
+        "layer": layer,
+        "gradient": gradient,
+    }
+
+
+def _nearest(ratios: dict[float, float]) -> tuple[float, float]:
+    """The γ with the ratio nearest to 1, and its distance |ratio − 1|."""
+    gamma = min(ratios, key=lambda g: abs(ratios[g] - 1.0))
+    return gamma, abs(ratios[gamma] - 1.0)
+
+
+def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Mean absolute gradient of the weights of every synaptic layer, in order; nothing is changed.
+
+    One batch in train mode; running statistics and gradients are put back as they were.
+    """
+    network = trainable.network
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    mode = network.training
+    network.train()
+    weights = {
+        node.name: layer.get_parameter("weight")
+        for node, layer in layers(network.body, Kind.SYNAPSE)
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same dropout for every γ
+        loss, _ = trainable.objective(images, labels, torch.arange(len(labels)))
+    found = torch.autograd.grad(loss, list(weights.values()))
+    network.train(mode)
+    with torch.no_grad():
+        for name, buffer in network.named_buffers():
+            buffer.copy_(buffers[name])
+    return {
+        name: gradient.abs().mean().item() for name, gradient in zip(weights, found, strict=True)
+    }
+
+
+def tune_width(task: Task) -> Trainable:
+    """bptt with γ balanced on the given images before training."""
+    trainable = bptt(task)
+    neurons = trainable.network.neurons().values()
+
+    def use(gamma: float) -> None:
+        for neuron in neurons:
+            neuron.slope = slope_of(task.options["surrogate"], gamma)
+
+    def measure(gamma: float) -> dict[str, float]:
+        use(gamma)
+        return gradients_by_layer(trainable, task.images, task.labels)
+
+    tuning = tune(measure, start=task.options["gamma"])
+    use(tuning.gamma)
+    trainable.records["gradients"] = list(tuning.rows)
+    return trainable
+
+
+RULES.register("tune-width")(
+    Rule(
+        name="tune-width",
+        summary="bptt with the surrogate's width tuned until gradients neither explode nor vanish",
+        source="Ledinauskas 2020, section 2.5",
+        function=tune_width,
+        recipe=RECIPE,
+        options=MappingProxyType(dict(OPTIONS)),
+    )
+)
