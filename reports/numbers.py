@@ -73,5 +73,6 @@ def _three(value: float) -> str:
     """Three significant digits without an exponent."""
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
+    rounded = float(f"{value:.3g}")
+    digits = max(0, 2 - math.floor(math.log10(abs(rounded))))
     return f"{value:.{min(digits, 4)}f}"

@@ -66,6 +66,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.axhline(1, color="black", linewidth=0.7)
     ax.set_xticks(range(len(labels)), labels)
     ax.grid(visible=False, axis="x")
+    ax.set_xlabel("conversion")
     ax.set_ylabel("steps converted / steps direct")
 
 

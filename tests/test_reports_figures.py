@@ -1,0 +1,215 @@
+"""Figures: what the artists hold, one look per method, the same bytes twice."""
+
+import colorsys
+import re
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure as Canvas
+from synthetic_study import write_study
+
+import reports
+from reports import style
+from reports.analysis import Analysis
+from reports.figures import FIGURES, render
+from reports.figures.energy_front import on_front
+
+ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
+ONLY_WITH_SEVERAL_T = {"training-timesteps"}
+ONLY_WITH_EXTRAS = {
+    "conversion-error", "conversion-error-timesteps", "gradients", "output-currents",
+    "membranes", "firing-rates", "raster",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory):
+    home = write_study(
+        tmp_path_factory.mktemp("lenet"), seeds=2, timesteps=(1, 2, 4, 8, 16), extras=True
+    )
+    return Analysis(reports.study(home))
+
+
+@pytest.fixture(scope="module")
+def depths(tmp_path_factory):
+    home = write_study(
+        tmp_path_factory.mktemp("depths"),
+        methods=("robust-norm", "bptt"),
+        seeds=1,
+        timesteps=(1, 2, 4, 8, 16, 32),
+        networks=(("vgg5", 5), ("vgg7", 7)),
+        train_timesteps=(2, 8),
+    )
+    return Analysis(reports.study(home))
+
+
+def axes_of(figure, rows):
+    ax = Canvas().subplots()
+    panel = rows[rows["panel"] == rows["panel"].iloc[0]]
+    FIGURES[figure].draw(panel, ax)
+    return ax, panel
+
+
+def lines_of(ax):
+    return {line.get_label(): line for line in ax.lines}
+
+
+def test_which_figures_have_data(lenet, depths):
+    with_rows = {name for name, figure in FIGURES.items() if len(figure.prepare(lenet))}
+    assert with_rows == set(FIGURES) - ONLY_WITH_DEPTHS - ONLY_WITH_SEVERAL_T
+    with_rows = {name for name, figure in FIGURES.items() if len(figure.prepare(depths))}
+    assert with_rows == set(FIGURES) - ONLY_WITH_EXTRAS
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_onto_axes_with_units(name, lenet, depths):
+    figure = FIGURES[name]
+    analysis = depths if name in ONLY_WITH_DEPTHS | ONLY_WITH_SEVERAL_T else lenet
+    rows = figure.prepare(analysis)
+    assert {"panel", "label", "method", "arm"} <= set(rows.columns)
+    ax, _ = axes_of(name, rows)
+    assert ax.has_data()
+    assert ax.get_xlabel()
+    horizontal_bars = name in ("complexity", "energy")
+    assert ax.get_ylabel() or horizontal_bars
+    assert figure.description.endswith(".")
+
+
+def test_accuracy_lines_hold_the_means(lenet):
+    ax, _ = axes_of("accuracy-timesteps", FIGURES["accuracy-timesteps"].prepare(lenet))
+    lines = lines_of(ax)
+    assert set(lines) == {"ANN", "data-norm", "robust-norm", "spike-norm", "bptt"}
+    records = lenet.study.records
+    for label in ("data-norm", "bptt"):
+        own = records[records["method"] == label].groupby("timestep")["accuracy"].mean() * 100
+        assert lines[label].get_xdata() == pytest.approx(own.index.to_numpy())
+        assert lines[label].get_ydata() == pytest.approx(own.to_numpy())
+    ann = records[records["arm"] == "ann"]["accuracy"].mean() * 100
+    assert lines["ANN"].get_ydata() == pytest.approx([ann, ann])
+    assert len(ax.collections) == 4  # one band per spiking method
+
+
+def test_gap_is_the_difference_of_the_lines(lenet):
+    rows = FIGURES["gap-timesteps"].prepare(lenet)
+    ax, _ = axes_of("gap-timesteps", rows)
+    records = lenet.study.records
+    ann = records[records["arm"] == "ann"]["accuracy"].mean()
+    own = records[records["method"] == "bptt"].groupby("timestep")["accuracy"].mean()
+    assert lines_of(ax)["bptt"].get_ydata() == pytest.approx((100 * (ann - own)).to_numpy())
+
+
+def test_spikes_per_neuron(lenet):
+    # spikes are shared evenly by three layers: at T = 16, 40 * 16 * (1 + 1.02) / 2 / 3 / 864
+    ax, _ = axes_of("layer-spikes", FIGURES["layer-spikes"].prepare(lenet))
+    line = lines_of(ax)["data-norm at T = 16"]
+    assert line.get_ydata()[0] == pytest.approx(40 * 16 * 1.01 / 3 / 864)
+
+
+def test_energy_bars(lenet):
+    ax, rows = axes_of("energy", FIGURES["energy"].prepare(lenet))
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(rows["energy_nj"].to_list())
+    assert rows["energy_nj"].iloc[0] == pytest.approx(120_000 * 4.6 / 1000)
+
+
+def test_confusion_rows_add_up(lenet):
+    rows = FIGURES["confusion"].prepare(lenet)
+    sums = rows.groupby(["panel", "true"])["share"].sum()
+    assert sums.to_numpy() == pytest.approx(1.0)
+
+
+def test_depth_lines(depths):
+    ax, rows = axes_of("accuracy-depth", FIGURES["accuracy-depth"].prepare(depths))
+    own = rows[rows["label"] == "robust-norm"].sort_values("depth")
+    assert own["depth"].to_list() == [5, 7]
+    line = next(line for line in ax.lines if line.get_marker() == "s")
+    assert line.get_ydata() == pytest.approx(own["accuracy"].to_numpy() * 100)
+
+
+def test_front_is_what_nothing_beats():
+    rows = pd.DataFrame(
+        {"energy_nj": [1.0, 2.0, 3.0, 4.0, 2.0], "accuracy": [0.5, 0.8, 0.7, 0.9, 0.6]}
+    )
+    assert on_front(rows).tolist() == [True, True, False, True, False]
+
+
+def test_speedup_bars_say_not_reached(lenet):
+    ax, rows = axes_of("speedups", FIGURES["speedups"].prepare(lenet))
+    missing = int(rows["speedup"].isna().sum())
+    words = [text.get_text().strip() for text in ax.texts]
+    assert missing > 0
+    assert words.count("not reached") == missing
+
+
+def luminance(colour):
+    return colorsys.rgb_to_hls(*to_rgb(colour))[1]
+
+
+def test_looks_differ_in_more_than_colour():
+    looks = {n: look for n, look in style.METHODS.items() if look.marker != "None"}
+    for (one, first), (two, second) in combinations(looks.items(), 2):
+        without_colour = (first.marker, first.dash, first.hollow)
+        assert without_colour != (second.marker, second.dash, second.hollow), (one, two)
+    for name, look in looks.items():
+        assert luminance(look.colour) < 0.75, name  # dark enough on white
+        assert look.hollow == (name in {
+            "bptt", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet", "rate-bp"})  # fmt: skip
+
+
+def test_a_method_looks_the_same_everywhere(lenet):
+    for name in ("accuracy-timesteps", "spikes-timesteps", "accuracy-spikes"):
+        ax, _ = axes_of(name, FIGURES[name].prepare(lenet))
+        line = lines_of(ax)["robust-norm"]
+        assert to_hex(line.get_color()) == style.METHODS["robust-norm"].colour.lower()
+        assert line.get_marker() == "s"
+
+
+def test_looks_of_the_users_methods_and_of_variants():
+    own = style.look("my-norm", "converted")
+    assert own == style.look("my-norm", "converted")
+    assert not own.hollow
+    assert style.look("my-rule", "direct").hollow
+    plain, variant = style.look("bptt", "direct"), style.look("bptt", "direct", 1)
+    assert variant.colour == plain.colour
+    assert (variant.marker, variant.dash) != (plain.marker, plain.dash)
+
+
+def test_panels_share_one_legend(depths):
+    figure = FIGURES["accuracy-timesteps"]
+    canvas = render(figure, figure.prepare(depths))
+    assert [ax.get_title(loc="left") for ax in canvas.axes] == [
+        "vgg5 on mnist-5k",
+        "vgg7 on mnist-5k",
+    ]
+    (legend,) = canvas.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["ANN", "robust-norm", "bptt (T=2)", "bptt (T=8)"]
+    slide = render(figure, figure.prepare(depths), style.SIZES["slide"])
+    assert (slide.get_size_inches() > 2 * canvas.get_size_inches() * 0.8).all()
+
+
+def test_files_are_the_same_twice_and_ids_carry_the_name(lenet, tmp_path):
+    figure = FIGURES["accuracy-timesteps"]
+    rows = figure.prepare(lenet)
+    first = style.save(render(figure, rows), tmp_path / "one", "a-name")
+    second = style.save(render(figure, rows), tmp_path / "two", "a-name")
+    assert [path.suffix for path in first] == [".svg", ".png", ".pdf"]
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes()
+    svg = first[0].read_text()
+    assert "accuracy" in svg  # text stays text
+    identifiers = set(re.findall(r'\bid="([^"]+)"', svg))
+    assert identifiers
+    assert all(name.startswith("a-name-") for name in identifiers)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    assert used <= identifiers
+
+
+def test_raster_marks_every_spike(lenet):
+    rows = FIGURES["raster"].prepare(lenet)
+    ax, panel = axes_of("raster", rows)
+    with np.load(lenet.study.cases["data-norm-lenet-0"].directory / "traces.npz") as kept:
+        assert len(panel) == int(kept["raster"].sum())
+    assert len(ax.lines[0].get_xdata()) == len(panel)

@@ -1,0 +1,256 @@
+"""The page: one file, escaped, honest, and alive in a browser."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from synthetic_study import write_study
+
+import reports
+from reports import page
+from reports.analysis import Analysis
+from reports.answers import answers
+from reports.caveats import caveats
+from reports.figures import FIGURES
+from reports.frame import StudyError
+from reports.tables import Cell
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+GRID = (1, 2, 4, 8, 16, 32)
+FEW = ("accuracy-timesteps",)
+HOSTILE = '<img src=x onerror="document.title=1"> & "quoted"'
+
+
+@pytest.fixture(autouse=True)
+def few_figures(monkeypatch):
+    """One figure is enough to test the page; every figure has its own test."""
+    chosen = {name: figure for name, figure in page.FIGURES.items() if name in FEW}
+    monkeypatch.setattr(page, "FIGURES", chosen)
+
+
+@pytest.fixture
+def study(tmp_path):
+    home = tmp_path / "runs" / "made-up"
+    home.mkdir(parents=True)
+    return write_study(home, timesteps=GRID)
+
+
+def analysis_of(tmp_path, **settings):
+    return Analysis(reports.study(write_study(tmp_path, **settings)))
+
+
+def test_files_of_the_contract(study):
+    path = page.build([study])
+    assert path == study / "report" / "index.html"
+    figures = {file.name for file in (path.parent / "figures").iterdir()}
+    assert figures == {f"{name}.{kind}" for name in FEW for kind in ("svg", "png", "pdf")}
+    kinds = {file.suffix for file in (path.parent / "tables").iterdir()}
+    assert kinds == {".csv", ".md", ".tex"}
+    assert (path.parent / "tables" / "summary.csv").is_file()
+
+
+def test_page_is_self_contained_and_the_same_twice(study, tmp_path):
+    text = page.build([study], tmp_path / "one").read_text(encoding="utf-8")
+    assert text == page.build([study], tmp_path / "two").read_text(encoding="utf-8")
+    loaded = re.findall(r"""(?:\bsrc=|\bsrcset=|@import |url\()["']?([^"')\s>]+)""", text)
+    assert all(target.startswith(("#", "data:")) for target in loaded), loaded
+    assert '<link rel="stylesheet"' not in text
+    links = re.findall(r'<a [^>]*href="([^"]+)"', text)
+    assert links
+    assert all(link.startswith(("#", "data:", "figures/")) for link in links)
+
+
+def test_answer_stands_before_the_tables(study):
+    text = page.build([study]).read_text(encoding="utf-8")
+    answer = text.index("To stay within 1 point of the ANN")
+    assert text.index("<h1>") < answer < text.index('<h2 class="section">Tables')
+    assert "isospike compare made-up" in text
+    assert "abcdef0" in text
+
+
+def test_names_of_users_are_escaped(tmp_path):
+    home = tmp_path / "study"
+    home.mkdir()
+    write_study(home, name=HOSTILE, title=HOSTILE, dataset=HOSTILE, methods=("bptt",), seeds=1,
+                timesteps=GRID)  # fmt: skip
+    text = page.build([home], tmp_path / "out").read_text(encoding="utf-8")
+    assert "<img" not in text
+    assert html.escape(HOSTILE, quote=False).replace('"', "&#34;") in text
+
+
+def test_formulas_in_names_stay_text(tmp_path):
+    home = tmp_path / "study"
+    home.mkdir()
+    write_study(home, dataset="a$b_{c$", methods=("bptt",), seeds=1, timesteps=GRID)
+    assert "a$b_{c$" in page.build([home], tmp_path / "out").read_text(encoding="utf-8")
+
+
+def test_several_studies_on_one_page(study, tmp_path):
+    other = tmp_path / "runs" / "other"
+    other.mkdir()
+    write_study(other, methods=("robust-norm",), seeds=1, timesteps=GRID, title="The other")
+    path = page.build([study, other])
+    assert path == tmp_path / "runs" / "report" / "index.html"
+    text = path.read_text(encoding="utf-8")
+    assert text.count("<article") == 2
+    identifiers = re.findall(r'\sid="([^"]+)"', text)
+    assert len(identifiers) == len(set(identifiers))
+    figures = {file.name for file in (path.parent / "figures").glob("*.svg")}
+    assert figures == {f"made-up{n}-{name}.svg" for n in ("", "~2") for name in FEW}
+
+
+def test_a_rebuild_replaces_what_it_wrote(study):
+    path = page.build([study])
+    old = path.parent / "figures" / "old.svg"
+    old.write_text("old")
+    page.build([study])
+    assert not old.exists()
+
+
+def test_what_is_no_study_is_refused(tmp_path):
+    with pytest.raises(page.PageError, match="at least one"):
+        page.build([])
+    with pytest.raises(StudyError):
+        page.build([tmp_path])
+    assert not (tmp_path / "report").exists()
+
+
+def test_answer_names_steps_ratio_and_costs(tmp_path):
+    (answer,) = answers(analysis_of(tmp_path))
+    match = re.fullmatch(
+        r"To stay within 1 point of the ANN \(97\.67 %\), conversion by robust-norm needs "
+        r"T = 32 \[\d+, ∞\] and direct training by bptt needs T = 7 \[\d+, (\d+|∞)\]\.",
+        answer.headline,
+    )
+    assert match, answer.headline
+    assert answer.details[0].startswith("Direct training needs 4.57 times fewer steps [")  # 32 / 7
+    # spikes at T*: 70 * 32 against 110 * 7, 2.91 times
+    assert "and spends 2.91 times fewer spikes." in answer.details[0]
+
+
+def test_answer_is_honest_when_nothing_is_reached(tmp_path):
+    (answer,) = answers(analysis_of(tmp_path, methods=("data-norm",), timesteps=(1, 2, 4)))
+    assert answer.headline.startswith("No method stays within 1 point of the ANN")
+    assert "Conversion by data-norm does not get there by T = 4" in answer.details[0]
+    assert answer.details[-1] == "The study has no directly trained network to compare with."
+
+
+def test_answer_without_conversion(tmp_path):
+    (answer,) = answers(analysis_of(tmp_path, methods=("bptt",)))
+    assert "conversion by" not in answer.headline
+    assert answer.details[-1] == "The study has no converted network to compare with."
+
+
+def test_caveats_come_from_the_data(tmp_path):
+    one = analysis_of(tmp_path, seeds=1, timesteps=GRID)
+    path = tmp_path / "cases" / "bptt-lenet-0-T8" / "case.json"
+    facts = json.loads(path.read_text())
+    facts["dataset"] |= {"official": False, "note": "92 images rebuilt"}
+    facts["versions"]["torch"] = "2.9"
+    path.write_text(json.dumps(facts))
+    one = Analysis(reports.study(one.study.directory))
+    found = "\n".join(caveats(one, [FIGURES["energy"]]))
+    assert "One seed: intervals show the uncertainty of the test images" in found
+    assert "Not within 1 point of the ANN by T = 32 (lenet on mnist-5k): data-norm" in found
+    assert "differs from the official files (92 images rebuilt)" in found
+    assert "different versions of torch" in found
+    assert "never a measurement" in found
+    assert "energy by model (needs energies)" in found
+
+
+def test_cases_without_images_have_no_bootstrap_and_say_so(tmp_path):
+    write_study(tmp_path, seeds=2, timesteps=GRID)
+    for file in tmp_path.glob("cases/*/correct.npz"):
+        file.unlink()
+    without = Analysis(reports.study(tmp_path))
+    assert any("kept no per-image results" in caveat for caveat in caveats(without))
+    paces = [pace for found in without.paces.values() for pace in found]
+    assert all(pace.best.low is None for pace in paces)
+    assert answers(without)
+
+
+def test_sort_keys():
+    assert page.sort_key(Cell("1.2 k", 1234.5)) == "1234.5"
+    assert page.sort_key(Cell("not reached", float("inf"))) == "Infinity"
+    assert page.sort_key(Cell("–")) == ""
+
+
+PROBE = """
+<script>
+const table = document.querySelector("table");
+const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
+const heads = [...table.querySelectorAll("th")];
+const accuracy = heads.find((head) => head.textContent.startsWith("Accuracy"));
+const before = names();
+accuracy.querySelector("button").click();
+const rising = names();
+accuracy.querySelector("button").click();
+const falling = names();
+const steps = heads.find((head) => head.textContent.startsWith("T*"));
+steps.querySelector("button").click();
+const reached = names();
+document.querySelector("button.plot").click();
+const open = document.getElementById("large").open;
+document.getElementById("large").close();
+const report = { before, rising, falling, reached, open, sort: accuracy.getAttribute("aria-sort"),
+  width: document.documentElement.scrollWidth, window: innerWidth,
+  fetched: performance.getEntriesByType("resource").map((entry) => entry.name) };
+parent.postMessage(JSON.stringify(report), "*");
+</script>
+"""
+
+FRAME = """<!doctype html>
+<iframe src="probe.html" width="{width}" height="900" style="border:0"></iframe>
+<pre id="probe"></pre>
+<script>
+addEventListener("message", (event) => {{
+  document.getElementById("probe").textContent = event.data;
+}});
+</script>
+"""
+
+
+def browse(path: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", "--enable-logging=stderr", f"--user-data-dir={profile}", *options,
+        path.as_uri(),
+    ]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_in_a_browser(study, tmp_path, width):
+    path = page.build([study], tmp_path / "out")
+    probed = path.with_name("probe.html")
+    probed.write_text(path.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"))
+    framed = path.with_name("frame.html")  # a window has a least width, a frame has none
+    framed.write_text(FRAME.format(width=width))
+    done = browse(framed, tmp_path / "profile", "--virtual-time-budget=3000", "--dump-dom")
+    assert "CONSOLE" not in done.stderr, done.stderr
+    found = re.search(r'<pre id="probe">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr
+    result = json.loads(html.unescape(found.group(1)))
+    assert result["before"] == ["ANN", "data-norm", "robust-norm", "spike-norm", "bptt"]
+    assert result["rising"][0] == "spike-norm"
+    assert result["falling"] == result["rising"][::-1]
+    assert result["reached"][0] == "bptt"  # least steps first, `not reached` later
+    assert result["reached"][-1] == "ANN"  # missing last
+    assert result["sort"] == "none"
+    assert result["open"]
+    assert result["fetched"] == []
+    assert result["window"] == width
+    assert result["width"] <= result["window"]  # nothing sticks out sideways
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_on_paper(study, tmp_path):
+    path = page.build([study], tmp_path / "out")
+    browse(path, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
