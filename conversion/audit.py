@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from conversion.pooling import carries_spikes
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
@@ -79,11 +78,23 @@ def analogue_layers(body: fx.GraphModule, *, spiking_input: bool) -> tuple[str, 
 
 
 def _is_preprocessing(body: fx.GraphModule, node: fx.Node) -> bool:
-    """Scaling of the image by constants, in front of the first neurons."""
-    if node.target not in _AFFINE_FUNCTIONS or carries_spikes(body, node):
+    """Scaling of the image by constants, in front of all neurons."""
+    if node.target not in _AFFINE_FUNCTIONS or not _is_in_front(body, node):
         return False
-    values = [n for n in node.all_input_nodes if kind_of(body, n) is not Kind.CONSTANT]
-    return len(values) <= 1 and (node.target is not operator.truediv or node.args[0] in values)
+    varying = [
+        argument
+        for argument in node.args
+        if isinstance(argument, fx.Node) and kind_of(body, argument) is not Kind.CONSTANT
+    ]
+    divides = node.target in (operator.truediv, torch.div)
+    return len(varying) == 1 and (not divides or node.args[0] is varying[0])
+
+
+def _is_in_front(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether no activation comes before the node."""
+    if kind_of(body, node) is Kind.ACTIVATION:
+        return False
+    return all(_is_in_front(body, source) for source in node.all_input_nodes)
 
 
 def _advice(body: fx.GraphModule, node: fx.Node) -> str:

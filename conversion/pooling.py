@@ -85,7 +85,9 @@ def _pooled_before(body: fx.GraphModule, pool: fx.Node, source: fx.Node) -> fx.N
 def _call(body: fx.GraphModule, original: fx.Node, argument: fx.Node) -> fx.Node:
     """Another call of the module that `original` calls, right behind `argument`."""
     with body.graph.inserting_after(argument):
-        node = body.graph.call_module(str(original.target), (argument,))
+        node = body.graph.create_node(
+            "call_module", original.target, (argument,), name=original.name
+        )
     node.meta.update(path=original.meta.get("path", original.target))
     return node
 

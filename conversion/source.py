@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.encodings import image_keys
-from network.graph import ClippedReLU, Kind, Quantised, layers, replace_module
+from network.functional import ClippedReLU
+from network.graph import Kind, Quantised, layers, replace_module
 from network.neurons import Dynamics, Neuron, Reset
 from network.unroll import Observation, SpikingNetwork, Tap, unroll
 

@@ -7,15 +7,15 @@ node. Weights stay where they were, so state dictionaries carry over.
 
 from __future__ import annotations
 
+import copy
 import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import fx, nn
 
+from network.functional import FUNCTIONS, ClippedReLU, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
 
@@ -51,25 +51,13 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
 
-class ClippedReLU(nn.Module):
-    """min(max(x, 0), bound): what ReLU6, hardtanh(0, b) and clamp(0, b) are."""
-
-    def __init__(self, bound: float) -> None:
-        super().__init__()
-        self.bound = bound
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.clamp(0.0, self.bound)
-
-    def extra_repr(self) -> str:
-        return f"bound={self.bound}"
-
-
 class Quantised(nn.Module):
     """Base of activations that carry their own threshold (conversion.qcfs); kept by tracing."""
 
     threshold: torch.Tensor
 
+
+NORMAL_FORM = "isospike normal form"  # key in a GraphModule's meta
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
 
@@ -81,6 +69,7 @@ _SHAPE_FUNCTIONS = {
     "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
     operator.floordiv, operator.mul,
 }  # fmt: skip
+_SIZE_FUNCTIONS = {"size", "dim", getattr}
 _INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
 
 
@@ -97,8 +86,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
 
     Raises UnsupportedNetwork where torch.fx cannot follow the forward pass.
     """
-    if isinstance(model, fx.GraphModule) and not list(model.graph.nodes):
-        raise UnsupportedNetwork("the network is empty: nothing to trace")
+    if isinstance(model, fx.GraphModule) and NORMAL_FORM in model.meta:
+        return _again(model)
     try:
         graph = _Tracer().trace(model)
     except (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError) as error:
@@ -121,7 +110,15 @@ def trace(model: nn.Module) -> fx.GraphModule:
     graph.eliminate_dead_code()
     graph.lint()
     body.recompile()
+    body.meta[NORMAL_FORM] = True
     return body
+
+
+def _again(body: fx.GraphModule) -> fx.GraphModule:
+    """A graph of its own over the same layers, under the same names."""
+    twin = fx.GraphModule(body, copy.deepcopy(body.graph))
+    twin.meta[NORMAL_FORM] = True
+    return twin.train(body.training)
 
 
 def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
@@ -136,12 +133,17 @@ def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
         return Kind.SUM
     if node.target in _JOIN_FUNCTIONS:
         return Kind.JOIN
-    if node.target in _INTEGER_FUNCTIONS and any(
-        isinstance(argument, fx.Node) and kind_of(body, argument) is not Kind.SHAPE
-        for argument in node.args
-    ):
+    if node.target in _INTEGER_FUNCTIONS and not _is_size(node):
         return Kind.OTHER
     return Kind.SHAPE if node.target in _SHAPE_FUNCTIONS else Kind.OTHER
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Whether the node's value is a number counted from shapes, as in view(x.size(0), -1)."""
+    if node.target in _SIZE_FUNCTIONS:
+        return True
+    computed = node.target in _INTEGER_FUNCTIONS or node.target is operator.getitem
+    return computed and all(_is_size(source) for source in node.all_input_nodes)
 
 
 def _kind_of_module(module: nn.Module) -> Kind:
@@ -197,96 +199,16 @@ def swap_activations(
     return [node.name for node, _ in found]
 
 
-# Functional calls in their module form: target -> (arguments) -> module, or None to leave it.
-
-_Build = Callable[..., nn.Module | None]
-
-
-def _relu(inplace: bool = False) -> nn.Module:
-    del inplace
-    return nn.ReLU()
-
-
-def _clamp(min: Any = None, max: Any = None) -> nn.Module | None:
-    if min == 0 and max is None:
-        return nn.ReLU()
-    return ClippedReLU(float(max)) if min == 0 and isinstance(max, int | float) else None
-
-
-def _hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    del inplace
-    return _clamp(min_val, max_val)
-
-
-def _relu6(inplace: bool = False) -> nn.Module:
-    del inplace
-    return nn.ReLU6()
-
-
-def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
-    del inplace
-    return nn.Dropout(p) if training else nn.Identity()
-
-
-def _avg_pool2d(
-    kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> nn.Module:  # fmt: skip
-    return nn.AvgPool2d(
-        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
-    )
-
-
-def _max_pool2d(
-    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> nn.Module | None:  # fmt: skip
-    if return_indices:
-        return None
-    return nn.MaxPool2d(kernel_size, stride, padding, dilation, False, ceil_mode)
-
-
-def _adaptive_avg_pool2d(output_size: Any) -> nn.Module:
-    return nn.AdaptiveAvgPool2d(output_size)
-
-
-def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
-    """mean over the two spatial axes is global average pooling."""
-    if tuple(sorted(dim)) not in ((2, 3), (-2, -1)) if isinstance(dim, tuple | list) else True:
-        return None
-    pool = nn.AdaptiveAvgPool2d(1)
-    return pool if keepdim else GlobalAverage()
-
-
-class GlobalAverage(nn.AdaptiveAvgPool2d):
-    """x.mean((2, 3)): global average pooling without the spatial axes."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return super().forward(input).flatten(1)
-
-
-_FUNCTIONS: dict[Any, _Build] = {
-    F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
-    F.relu6: _relu6, F.hardtanh: _hardtanh,
-    torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
-    F.dropout: _dropout, F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
-    F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
-}  # fmt: skip
-
-
 def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
     """Give every function that has a module form, and every module used twice, its own module."""
     if node.op == "call_module":
         called = body.get_submodule(str(node.target))
         if isinstance(called, nn.Hardtanh) and not isinstance(called, nn.ReLU6):
-            clipped = _hardtanh(called.min_val, called.max_val)
+            clipped = hardtanh(called.min_val, called.max_val)
             if clipped is not None:
                 replace_module(body, node, clipped)
         return
-    build = _FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
+    build = FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
     if build is None or not node.args:
         return
     keywords = {name: value for name, value in node.kwargs.items() if name != "input"}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from conversion.folding import PerFeature
-from network.graph import GlobalAverage, UnsupportedNetwork
+from network.functional import GlobalAverage
+from network.graph import UnsupportedNetwork
 from network.neurons import Dynamics, Neuron
 from network.pooling import PooledCurrent
 

@@ -1,0 +1,102 @@
+"""Functional calls in their module form: F.relu(x) as nn.ReLU()(x), and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class ClippedReLU(nn.Module):
+    """min(max(x, 0), bound): what ReLU6, hardtanh(0, b) and clamp(0, b) are."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.bound = bound
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(0.0, self.bound)
+
+    def extra_repr(self) -> str:
+        return f"bound={self.bound}"
+
+
+Build = Callable[..., nn.Module | None]
+
+
+def _relu(inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.ReLU()
+
+
+def _clamp(min: Any = None, max: Any = None) -> nn.Module | None:
+    if min == 0 and max is None:
+        return nn.ReLU()
+    return ClippedReLU(float(max)) if min == 0 and isinstance(max, int | float) else None
+
+
+def hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
+    del inplace
+    return _clamp(min_val, max_val)
+
+
+def _relu6(inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.ReLU6()
+
+
+def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+    del inplace
+    return nn.Dropout(p) if training else nn.Identity()
+
+
+def _avg_pool2d(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> nn.Module:  # fmt: skip
+    return nn.AvgPool2d(
+        kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def _max_pool2d(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> nn.Module | None:  # fmt: skip
+    if return_indices:
+        return None
+    return nn.MaxPool2d(kernel_size, stride, padding, dilation, False, ceil_mode)
+
+
+def _adaptive_avg_pool2d(output_size: Any) -> nn.Module:
+    return nn.AdaptiveAvgPool2d(output_size)
+
+
+def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
+    """mean over the two spatial axes is global average pooling."""
+    if tuple(sorted(dim)) not in ((2, 3), (-2, -1)) if isinstance(dim, tuple | list) else True:
+        return None
+    pool = nn.AdaptiveAvgPool2d(1)
+    return pool if keepdim else GlobalAverage()
+
+
+class GlobalAverage(nn.AdaptiveAvgPool2d):
+    """x.mean((2, 3)): global average pooling without the spatial axes."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input).flatten(1)
+
+
+FUNCTIONS: dict[Any, Build] = {
+    F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
+    F.relu6: _relu6, F.hardtanh: hardtanh,
+    torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
+    F.dropout: _dropout, F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
+    F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
+}  # fmt: skip
