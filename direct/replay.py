@@ -61,7 +61,8 @@ class _Recorder:
 
     def inputs(self, first: int, inputs: Tensor) -> None:
         total = inputs.sum(dim=0)
-        self.record.inputs = total if first == 0 else self.record.inputs + total
+        before = self.record.inputs
+        self.record.inputs = total if before is None else before + total
         self.record.static = inputs.shape[0] == 1 and first == 0
 
     def neurons(

@@ -17,7 +17,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "neuron": "lif-iterative",
         "reset": "hard",
         "tau": 0.25,  # τ_decay of lif-iterative; τ in steps of lif
-        "threshold": 0.5,
+        "threshold": 1.0,
         "alpha": 1.0,
         "surrogate": "rectangle",
         "gamma": 2.0,  # width 2/γ = 1
@@ -84,7 +84,7 @@ RULES.register("tet")(
         function=tdbn,
         recipe=Recipe(epochs=3, batch_size=50, learning_rate=4e-3),
         options=MappingProxyType(
-            {**OPTIONS, "tau": 0.5, "threshold": 1.0, "surrogate": "triangle", "loss": "tet"}
+            {**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}
         ),
     )
 )
