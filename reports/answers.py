@@ -8,7 +8,7 @@ import numpy as np
 
 from reports import numbers
 from reports.analysis import Analysis
-from reports.curves import Curve, fastest, reference
+from reports.curves import Curve, families, fastest, reference
 from reports.iso import Estimate, Pace, spikes_with_input, steps_ratio
 from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached
 
@@ -26,8 +26,38 @@ class Answer:
 
 
 def answers(analysis: Analysis) -> tuple[Answer, ...]:
-    """One answer per network of the study."""
-    return tuple(_answer(analysis, name, items) for name, items in analysis.networks.items())
+    """One answer per family of several depths, then one per network of the study."""
+    overall = [
+        _depth_answer(analysis, name, items) for name, items in families(analysis.curves).items()
+    ]
+    single = [_answer(analysis, name, items) for name, items in analysis.networks.items()]
+    return (*overall, *single)
+
+
+def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer:
+    """How accuracy and T* of each method change from the least to the greatest depth."""
+    by_label: dict[str, list[Curve]] = {}
+    for curve in sorted(items, key=lambda c: c.depth or 0):
+        by_label.setdefault(curve.label, []).append(curve)
+    deep = {label: own for label, own in by_label.items() if len(own) > 1}
+    depths = sorted({curve.depth for curve in items if curve.depth is not None})
+    accuracies = [
+        f"{label} from {_reported(own[0])} to {_reported(own[-1])} %" for label, own in deep.items()
+    ]
+    pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
+    steps = []
+    for label, own in deep.items():
+        within = [_within(pace_of[id(c)]) for c in own if id(c) in pace_of and c.arm != "ann"]
+        if within:
+            steps.append(f"{label} {', '.join(numbers.steps(e.value) for e in within)}")
+    headline = f"From depth {depths[0]} to {depths[-1]}, accuracy goes: {'; '.join(accuracies)}."
+    grid = ", ".join(str(depth) for depth in depths)
+    details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.",) if steps else ()
+    return Answer(f"{family}, by depth", headline, details)
+
+
+def _reported(curve: Curve) -> str:
+    return numbers.percent(float(curve.accuracy[curve.index(curve.report_timestep)]))
 
 
 def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
@@ -80,7 +110,8 @@ def _failure(curve: Curve, ann: Curve) -> str:
     close = f"its best is {numbers.percent(best)} %, {gap:.2f} points below"
     if gap <= TOLERANCE:
         close = f"it touches {numbers.percent(best)} % but does not stay there"
-    return f"{_who(curve).capitalize()} does not get there by T = {last}: {close}."
+    who = _who(curve)
+    return f"{who[0].upper()}{who[1:]} does not get there by T = {last}: {close}."
 
 
 def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: Curve) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -166,6 +167,19 @@ def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
         return (reached, -float(curve.accuracy.max()))
 
     return min(own, key=rank)
+
+
+def families(items: Iterable[Curve]) -> dict[str, list[Curve]]:
+    """Curves of architectures that differ in depth alone: `vgg5` and `vgg9` are one family.
+
+    Families of a single depth are left out.
+    """
+    result: dict[str, list[Curve]] = {}
+    for curve in items:
+        family = re.sub(r"[\d-]+$", "", curve.architecture)
+        if curve.depth is not None:
+            result.setdefault(f"{family} on {curve.dataset}", []).append(curve)
+    return {name: own for name, own in result.items() if len({c.depth for c in own}) > 1}
 
 
 def _curve(

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.curves import Curve
+from reports.curves import families
 from reports.figures.base import each, empty, identity, look_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def families(analysis: Analysis) -> dict[str, list[Curve]]:
-    """Curves of architectures that differ in depth alone: `vgg5` and `vgg9` are one family."""
-    result: dict[str, list[Curve]] = {}
-    for curve in analysis.curves:
-        family = re.sub(r"[\d-]+$", "", curve.architecture)
-        if curve.depth is not None:
-            result.setdefault(f"{family} on {curve.dataset}", []).append(curve)
-    return {
-        name: items for name, items in result.items() if len({curve.depth for curve in items}) > 1
-    }
-
-
 def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
     """A measure at the report T of every curve, with its 95 % ends, against depth."""
     rows = []
-    for family, items in families(analysis).items():
+    for family, items in families(analysis.curves).items():
         for curve in items:
             found = (
                 curve.accuracy_interval(curve.report_timestep)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
+from reports.curves import families
 from reports.figures.base import Figure, each, empty, identity, look_of
-from reports.figures.depth import depth_axis, families
+from reports.figures.depth import depth_axis
 from reports.metrics import TOLERANCES, NotReached
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     place = TOLERANCES.index(1.0)
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
     rows = []
-    for family, items in families(analysis).items():
+    for family, items in families(analysis.curves).items():
         for curve in items:
             pace = pace_of.get(id(curve))
             if pace is None or not pace.within:

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import numbers
 from reports.curves import Curve
-from reports.intervals import Interval
+from reports.intervals import Interval, mean_t
 from reports.iso import Estimate, Value
 from reports.metrics import NotReached
 from reports.significance import Comparison
@@ -127,6 +127,14 @@ def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell
         interval=ends,
         n=plural(estimate.seeds),
     )
+
+
+def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:
+    """Values of several seeds as their mean with its t-interval."""
+    n = plural(len(values))
+    if len(values) < 2:
+        return Cell(form(values[0]), values[0], n=n)
+    return _interval_cell(mean_t(values), form, n)
 
 
 def value_cell(value: Value | None, curve: Curve) -> Cell:

@@ -7,7 +7,7 @@ import numpy as np
 from reports import numbers
 from reports.analysis import Analysis, analyse
 from reports.curves import Curve, reference
-from reports.energy import energy_pj_per_image, matched_qnn, standing
+from reports.energy import energy_pj_per_image, lemaire, matched_qnn, standing
 from reports.frame import Study
 from reports.metrics import spikes_per_synapse
 from reports.tables.cells import (
@@ -19,21 +19,26 @@ from reports.tables.cells import (
     name_cell,
     number,
     seeds_of,
+    spread_cell,
 )
 
 
 def energies(study: Study | Analysis) -> Table:
     """Energy by the simple model, against the ANN and against one with matched bits."""
+    analysis = analyse(study)
     rows: list[tuple[Cell, ...]] = []
-    for items in analyse(study).networks.values():
+    for items in analysis.networks.values():
         ann = reference(items)
         if ann is None:
             continue
+        with_memory = _lemaire(analysis, ann)
         dense = float(ann.mean("mac_per_image")[0])
         base = float(ann.mean("energy_pj_per_image")[0])
         for curve in items:
             if curve.arm != "ann" and dense > 0:
-                rows.append(_energy_row(curve, dense, base))
+                rows.append(
+                    (*_energy_row(curve, dense, base), _lemaire(analysis, curve), with_memory)
+                )
     columns = (
         Column("Network"),
         Column("Method"),
@@ -47,14 +52,35 @@ def energies(study: Study | Analysis) -> Table:
         Column("with memory, favourable"),
         Column("with memory, unfavourable"),
         Column("matched-bit ANN"),
+        Column("Energy per image", "lemaire model", False),
+        Column("ANN", "lemaire model", False),
     )
     notes = (
         "A model, never a measurement (constants: Horowitz 2014, 45 nm).",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
         "ANN with activations of matched bits (Yan 2024); `below` favours spikes.",
+        "The model `lemaire` (2022) adds memory accesses and addressing, in 32-bit integers.",
     )
     return Table("energy", "Energy by model", columns, tuple(rows), notes)
+
+
+def _lemaire(analysis: Analysis, curve: Curve) -> Cell:
+    """Energy with memory accesses and addressing at the report T, as the mean over seeds."""
+    layers = analysis.study.layers
+    if layers is None:
+        return MISSING
+    layers = layers[layers["timestep"] == curve.report_timestep]
+    values = []
+    for name in curve.cases:
+        own = layers[layers["case"] == name]
+        if not len(own) or own["in_channels"].isna().all():
+            return MISSING
+        case = analysis.study.cases[name]
+        options = case.specification.get("options") or {}
+        leak = str(options.get("neuron", "if")).startswith("lif")
+        values.append(lemaire(own.to_dict("records"), curve.report_timestep, leak))
+    return spread_cell(values, numbers.energy)
 
 
 def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
