@@ -39,7 +39,7 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     by_label: dict[str, list[Curve]] = {}
     for curve in sorted(items, key=lambda c: c.depth or 0):
         by_label.setdefault(curve.label, []).append(curve)
-    deep = {label: own for label, own in by_label.items() if len(own) > 1}
+    deep = _leading({label: own for label, own in by_label.items() if len(own) > 1})
     depths = sorted({curve.depth for curve in items if curve.depth is not None})
     accuracies = [
         f"{label} from {_reported(own[0])} to {_reported(own[-1])} %" for label, own in deep.items()
@@ -54,6 +54,16 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     grid = ", ".join(str(depth) for depth in depths)
     details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.",) if steps else ()
     return Answer(f"{family}, by depth", headline, details)
+
+
+def _leading(deep: dict[str, list[Curve]]) -> dict[str, list[Curve]]:
+    """Of each arm, the method that is the most accurate at its greatest depth."""
+    best: dict[str, str] = {}
+    for label, own in deep.items():
+        held = best.get(own[-1].arm)
+        if held is None or float(_reported(own[-1])) > float(_reported(deep[held][-1])):
+            best[own[-1].arm] = label
+    return {label: own for label, own in deep.items() if label in best.values()}
 
 
 def _reported(curve: Curve) -> str:

@@ -114,6 +114,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
     records = study.records.copy()
     records["variant"] = records["case"].map(_variants(study)).fillna("")
     keys = ["dataset", "architecture", "arm", "method", "encoding", "train_timesteps", "variant"]
+    records["variant"] += _studies(records, [*keys, "seed", "timestep"])
     order = {name: place for place, name in enumerate(records["architecture"].unique())}
     groups = [
         (dict(zip(keys, values, strict=True)), rows)
@@ -176,10 +177,14 @@ def families(items: Iterable[Curve]) -> dict[str, list[Curve]]:
     """
     result: dict[str, list[Curve]] = {}
     for curve in items:
-        family = re.sub(r"[\d-]+$", "", curve.architecture)
         if curve.depth is not None:
-            result.setdefault(f"{family} on {curve.dataset}", []).append(curve)
+            result.setdefault(f"{family_of(curve)} on {curve.dataset}", []).append(curve)
     return {name: own for name, own in result.items() if len({c.depth for c in own}) > 1}
+
+
+def family_of(curve: Curve) -> str:
+    """The architecture's name without its depth: `vgg` of `vgg9`."""
+    return re.sub(r"[\d-]+$", "", curve.architecture)
 
 
 def _curve(
@@ -241,6 +246,19 @@ def _variants(study: Study) -> dict[str, str]:
         for name, values in settings.items():
             result[name] = ", ".join(f"{k}={values[k]}" for k in varying if k in values)
     return result
+
+
+def _studies(records: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """The study's name for methods that several studies ran with the same seeds, else nothing."""
+    twice = records.duplicated(keys, keep=False)
+    methods = ["dataset", "architecture", "method"]
+    marked = (
+        records[methods]
+        .apply(tuple, axis=1)
+        .isin(set(records.loc[twice, methods].itertuples(index=False, name=None)))
+    )
+    names = records["study"].where(marked, "")
+    return names.where((records["variant"] == "") | (names == ""), ", " + names)
 
 
 def _settings(case: Case) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +168,21 @@ def load(directory: str | Path) -> Study:
         settings=settings,
         records=records,
         cases={case.name: case for case in _cases(directory / "cases", set(records["case"]))},
+    )
+
+
+def combine(studies: Sequence[Study], title: str) -> Study:
+    """Several studies as one; a case that is in more than one of them counts once."""
+    records = pd.concat([study.records for study in studies], ignore_index=True)
+    return Study(
+        directory=studies[0].directory,
+        name=" and ".join(study.name for study in studies),
+        title=title,
+        description="; ".join(study.title for study in studies),
+        source="",
+        settings={},
+        records=records.drop_duplicates(["case", "timestep"], ignore_index=True),
+        cases={name: case for study in studies for name, case in study.cases.items()},
     )
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from reports import frame, writers
 from reports.analysis import Analysis
 from reports.answers import Answer, answers
 from reports.caveats import caveats
+from reports.curves import curves, family_of
 from reports.figures import FIGURES, Figure, render
 from reports.provenance import Fact, commands, compared, provenance
 from reports.style import save
@@ -97,6 +99,8 @@ def build(directories: Sequence[Path | str], out: Path | str | None = None) -> P
     for folder in ("figures", "tables"):
         shutil.rmtree(home / folder, ignore_errors=True)
     home.mkdir(parents=True, exist_ok=True)
+    if len(studies) > 1 and _overlap(studies):
+        studies = [frame.combine(studies, "All studies together"), *studies]
     keys = _keys(studies)
     alone = len(studies) == 1
     made = [
@@ -113,6 +117,14 @@ def _home(studies: Sequence[frame.Study], out: Path | str | None) -> Path:
         return Path(out)
     first = studies[0].directory
     return first / "report" if len(studies) == 1 else first.parent / "report"
+
+
+def _overlap(studies: Sequence[frame.Study]) -> bool:
+    """Whether two studies share a network or a family, so that together they show more."""
+    names = [
+        {f"{curve.dataset} {family_of(curve)}" for curve in curves(study)} for study in studies
+    ]
+    return any(one & two for one, two in combinations(names, 2))
 
 
 def _keys(studies: Sequence[frame.Study]) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from synthetic_study import IMAGES, write_study
 
 import reports
 from reports.curves import CurveError, curves, fastest, reference
-from reports.frame import COLUMNS, StudyError
+from reports.frame import COLUMNS, StudyError, combine
 from reports.metrics import sustained_timesteps
 
 
@@ -123,6 +124,16 @@ def test_options_that_differ_make_curves_of_their_own(directory):
         path.write_text(json.dumps(facts))
     labels = [curve.label for curve in curves(reports.study(directory))]
     assert labels[-2:] == ["bptt (gamma=1.0)", "bptt (gamma=10.0)"]
+
+
+def test_studies_together_count_a_case_once_and_tell_runs_apart(directory):
+    study = reports.study(directory)
+    assert len(combine([study, study], "both").records) == len(study.records)
+    moved = study.records.assign(study="other", case="other-" + study.records["case"])
+    direct_only = moved[moved["method"] == "bptt"]
+    other = replace(study, name="other", records=direct_only, cases={})
+    labels = [curve.label for curve in curves(combine([study, other], "both"))]
+    assert labels == ["ANN", "data-norm", "bptt (made-up)", "bptt (other)"]
 
 
 def test_fastest_prefers_steps_then_accuracy(directory):

@@ -92,13 +92,27 @@ def test_formulas_in_names_stay_text(tmp_path):
 def test_several_studies_on_one_page(study, tmp_path):
     other = tmp_path / "runs" / "other"
     other.mkdir()
-    write_study(other, methods=("robust-norm",), seeds=1, timesteps=GRID, title="The other")
+    write_study(
+        other, name="other", methods=("robust-norm",), seeds=1, timesteps=GRID, title="The other"
+    )
     path = page.build([study, other])
     assert path == tmp_path / "runs" / "report" / "index.html"
     text = path.read_text(encoding="utf-8")
-    assert text.count("<article") == 2
+    assert text.count("<article") == 3  # both, and together, since they share a network
+    assert "All studies together" in text
     identifiers = re.findall(r'\sid="([^"]+)"', text)
     assert len(identifiers) == len(set(identifiers))
+    figures = {file.name for file in (path.parent / "figures").glob("*.svg")}
+    keys = ("made-up", "other", "made-up-and-other")
+    assert figures == {f"{key}-{name}.svg" for key in keys for name in FEW}
+
+
+def test_studies_that_share_nothing_stay_apart_and_names_never_clash(study, tmp_path):
+    other = tmp_path / "runs" / "other"
+    other.mkdir()
+    write_study(other, methods=("bptt",), seeds=1, timesteps=GRID, dataset="svhn")
+    path = page.build([study, other])
+    assert path.read_text(encoding="utf-8").count("<article") == 2
     figures = {file.name for file in (path.parent / "figures").glob("*.svg")}
     assert figures == {f"made-up{n}-{name}.svg" for n in ("", "~2") for name in FEW}
 
