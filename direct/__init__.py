@@ -1,6 +1,14 @@
 """Training a spiking network directly: rules, surrogates, losses, normalisation."""
 
-from direct import bptt, hybrid, rate_bp, spike_bp, tdbn, tune_width  # noqa: F401  (they register)
+from direct import (  # noqa: F401  (importing a rule registers it)
+    bptt,
+    hybrid,
+    membrane_bp,
+    rate_bp,
+    spike_bp,
+    tdbn,
+    tune_width,
+)
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Trainable, prepare
 from direct.surrogates import SURROGATES

@@ -83,8 +83,6 @@ RULES.register("tet")(
         source="Deng 2022",
         function=tdbn,
         recipe=Recipe(epochs=3, batch_size=50, learning_rate=4e-3),
-        options=MappingProxyType(
-            {**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}
-        ),
+        options=MappingProxyType({**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}),
     )
 )

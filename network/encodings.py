@@ -96,6 +96,24 @@ class SignedPoisson:
         return (torch.sign(images) * (chance < images.abs())).to(images.dtype).flatten(0, 1)
 
 
+class TotalPoisson:
+    """Poisson spikes with 5 events per step of 1 ms in all (Lee 2016, section 6: 5,000 per s).
+
+    p_k = min(1, 5·x_k/Σx) for pixels x ∈ [0, 1]: bright and dark images send as many events.
+    """
+
+    name = "poisson-total"
+    static = False
+    spiking = True
+    events_per_step = 5.0
+
+    def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
+        chance = uniform(_require(keys, self.name), first, steps, images.shape[1:])
+        total = images.flatten(1).sum(dim=1).clamp(min=torch.finfo(images.dtype).tiny)
+        share = images / total.view(-1, *([1] * (images.ndim - 1)))
+        return (chance < self.events_per_step * share).to(images.dtype).flatten(0, 1)
+
+
 class Events:
     """A recorded event stream binned into frames: images are [B, T, 2, H, W]."""
 
@@ -113,7 +131,7 @@ class Events:
         return images[:, first : first + steps].transpose(0, 1).flatten(0, 1)
 
 
-for _encoding in (Constant(), Poisson(), SignedPoisson(), Events()):
+for _encoding in (Constant(), Poisson(), SignedPoisson(), TotalPoisson(), Events()):
     ENCODINGS.register(_encoding.name)(_encoding)
 
 

@@ -71,10 +71,12 @@ class NeuronState(NamedTuple):
 
     v: membrane potential, float32 [B, ...].
     mask: neurons allowed to spike, [B, ...] of 0 and 1, or None for all of them.
+    since: time since each neuron's last spike in ms, for neurons with a refractory period.
     """
 
     v: Tensor
     mask: Tensor | None = None
+    since: Tensor | None = None
 
 
 class _Spike(torch.autograd.Function):
@@ -141,15 +143,15 @@ def advance(
     spikes = like_each_step(current, current.dtype)
     v = v.clone()
     for t in range(current.shape[0]):
-        if decay != 1.0:
-            v.mul_(decay)
-        v.add_(current[t])
-        fired = v >= theta
-        spikes[t] = fired
-        if reset == "soft":
-            v.sub_(fired * theta)
+        if decay == 1.0:
+            v.add_(current[t])
         else:
-            v.masked_fill_(fired, 0.0)
+            torch.add(current[t], v, alpha=decay, out=v)
+        torch.ge(v, theta, out=spikes[t])
+        if reset == "soft":
+            v.addcmul_(spikes[t], theta, value=-1.0)
+        else:
+            v.masked_fill_(spikes[t] != 0, 0.0)
     return spikes, v
 
 

@@ -1,0 +1,84 @@
+"""Errors and updates of Lee 2016, sections 4 and 5, as functions of tensors.
+
+Traces at the end of the stimulus (eq. 3): x_k of a layer's inputs, a_i of its own spikes, each
+spike decaying with τ_mp. A neuron or synapse is active where it has spiked. Shapes: weight [N, M],
+theta [N], traces and errors [B, M] or [B, N].
+
+Signs. Eq. 8 solves eq. 7 with κ_ij = −μ, μ > 0 being the strength. Eq. 12 for the thresholds is
+used with the sign that follows from eq. 6, ∂a/∂θ = −(∂a/∂s)·â: a neuron that should be more active
+gets a lower threshold.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+RESET = 1.0  # γ
+EFFICACY = 0.5  # σ, expected efficacy of lateral inhibition
+
+
+def scaled_gain(theta: Tensor, active: Tensor) -> Tensor:
+    """g_i/ḡ, g = 1/θ, ḡ its root mean square over the active neurons: [B, N], 0 where silent."""
+    gain = 1.0 / theta
+    count = active.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    mean = ((gain.square() * active).sum(dim=-1, keepdim=True) / count).sqrt()
+    return torch.where(active > 0, gain / mean.clamp(min=torch.finfo(gain.dtype).tiny), 0.0)
+
+
+def backward_through(
+    weight: Tensor, theta: Tensor, error: Tensor, active: Tensor, inhibition: float
+) -> Tensor:
+    """Σ_j δ_j·w̃_ji: the error that reaches a layer's inputs, [B, M].
+
+    Without inhibition w̃ = w. In a winner-take-all group (eq. 8), with n active neurons::
+
+        w̃_ji = γ/(γ − μσ) · (w_ji − μσθ_j/(γ + μσ(n − 1)) · Σ_h w_hi/θ_h)
+    """
+    plain = error @ weight
+    if not inhibition:
+        return plain
+    strength = inhibition * EFFICACY
+    count = active.sum(dim=-1, keepdim=True)
+    share = strength / (RESET + strength * (count - 1.0).clamp(min=0.0))
+    together = (active / theta) @ weight
+    pulled = share * (error * theta).sum(dim=-1, keepdim=True) * together
+    return RESET / (RESET - strength) * (plain - pulled)
+
+
+def hidden_error(theta: Tensor, active: Tensor, arrived: Tensor) -> Tensor:
+    """δ_i = (g_i/ḡ)·√(M/m)·arrived_i (eq. 11): M neurons of this layer, m of them active."""
+    count = active.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    return scaled_gain(theta, active) * (active.shape[-1] / count).sqrt() * arrived
+
+
+def weight_gradient(error: Tensor, inputs: Tensor) -> Tensor:
+    """√(N/m)·δ_i·x_j (eq. 12), mean over the batch: [N, M]; m active synapses."""
+    active = (inputs != 0).sum(dim=-1, keepdim=True).clamp(min=1)
+    scaled = error * (error.shape[-1] / active).sqrt()
+    return scaled.T @ inputs / len(inputs)
+
+
+def threshold_gradient(error: Tensor, inputs: Tensor, trace: Tensor, inhibition: float) -> Tensor:
+    """−√(N/(mM))·δ_i·â_i with â_i = γa_i + σμΣ_{j≠i} a_j (eq. 12), mean over the batch: [N]."""
+    active = (inputs != 0).sum(dim=-1, keepdim=True).clamp(min=1)
+    others = trace.sum(dim=-1, keepdim=True) - trace
+    effective = RESET * trace + EFFICACY * inhibition * others
+    scale = (error.shape[-1] / (active * inputs.shape[-1])).sqrt()
+    return -(scale * error * effective).mean(dim=0)
+
+
+def exponential_regularisation(weight: Tensor, strength: float, steepness: float) -> Tensor:
+    """Gradient of ½λ·exp(β(Σ_j w_ij² − 1)) (eq. 13): λβ·w·exp(β(Σ_j w_ij² − 1)), [N, M]."""
+    excess = weight.square().sum(dim=1, keepdim=True) - 1.0
+    return strength * steepness * weight * torch.exp((steepness * excess).clamp(max=20.0))
+
+
+def threshold_shift(counts: Tensor, rate: float) -> Tensor:
+    """Threshold regularisation (section 5.2) over a run, mean over the batch: [N].
+
+    Every spike of neuron i adds ρN to θ_i, every spike of any neuron takes ρ from all:
+    Δθ_i = ρ(N·c_i − Σ_j c_j), counts c [B, N]. The sum over the group is 0.
+    """
+    units = counts.shape[-1]
+    return rate * (units * counts - counts.sum(dim=-1, keepdim=True)).mean(dim=0)

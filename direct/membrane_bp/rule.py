@@ -1,0 +1,227 @@
+"""Rule `membrane-bp`: membrane potentials as differentiable signals (Lee 2016)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+
+from direct.editing import insert_after
+from direct.losses import LOSSES
+from direct.membrane_bp import gradient
+from direct.membrane_bp.neuron import EventDynamics, EventNeuron
+from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
+from network.fit import Outcome, Recipe
+from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
+from network.neurons import NeuronState
+from network.unroll import SpikingNetwork, unroll
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A fully connected layer and its group of neurons."""
+
+    name: str
+    linear: nn.Linear
+    neuron: EventNeuron
+    floor: float
+
+
+class Traces:
+    """A tap: eq. 3 of the inputs and of every layer, and the spike counts; all [B, N]."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.traces: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        self._add("input", first, inputs.flatten(2))
+
+    def neurons(
+        self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
+    ) -> None:
+        del current, state
+        self._add(name, first, spikes)
+
+    def _add(self, name: str, first: int, spikes: Tensor) -> None:
+        if first == 0:
+            self.traces[name] = torch.zeros_like(spikes[0])
+            self.counts[name] = torch.zeros_like(spikes[0])
+        for fired in spikes:
+            self.traces[name] = self.traces[name] * self.decay + fired
+        self.counts[name] += spikes.sum(dim=0)
+
+
+def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
+    """Event neurons behind every linear layer, the last one too; weights and θ drawn (eq. 9)."""
+    options, body = task.options, task.body
+    allowed = (Kind.INPUT, Kind.OUTPUT, Kind.SHAPE, Kind.SYNAPSE, Kind.ACTIVATION)
+    for node in body.graph.nodes:
+        if kind_of(body, node) not in allowed:
+            raise UnsupportedNetwork(
+                "membrane-bp trains plain fully connected networks without batch norm, "
+                f"got {describe_node(body, node)}"
+            )
+    found = list(layers(body, Kind.SYNAPSE))
+    inhibitions = [options["inhibition"]] + [0.0] * (len(found) - 1)
+    inhibitions[-1] = options["output_inhibition"]
+    installed = []
+    for (node, linear), inhibition in zip(found, inhibitions, strict=True):
+        if not isinstance(linear, nn.Linear):
+            raise UnsupportedNetwork(
+                f"membrane-bp trains linear layers only, got {describe_node(body, node)}"
+            )
+        events = EventDynamics(
+            options["tau_ms"], options["refractory_ms"], options["step_ms"], inhibition
+        )
+        neuron = EventNeuron(events, draw(linear, options["alpha"], generator_of(task)))
+        users = list(node.users)
+        if len(users) == 1 and kind_of(body, users[0]) is Kind.ACTIVATION:
+            replace_module(body, users[0], neuron)
+            name = users[0].name
+        else:
+            name = insert_after(body, node, f"{node.name}_neurons", neuron).name
+        floor = options["floor"] * neuron.theta.min().item()
+        installed.append(Layer(name, linear, neuron, floor))
+    body.delete_all_unused_submodules()
+    body.recompile()
+    network = SpikingNetwork(body, encoding=task.encoding, readout=task.readout)
+    return network, installed
+
+
+@torch.no_grad()
+def draw(linear: nn.Linear, alpha: float, generator: torch.Generator) -> Tensor:
+    """w ~ U(−√(3/M), √(3/M)) and θ = α√(3/M) (eq. 9), without biases; returns θ [N]."""
+    if not alpha > 1:
+        raise OptionError(f"option alpha must be above 1, got {alpha}")
+    bound = math.sqrt(3.0 / linear.in_features)
+    linear.weight.uniform_(-bound, bound, generator=generator)
+    linear.register_parameter("bias", None)
+    return torch.full((linear.out_features,), alpha * bound)
+
+
+@torch.no_grad()
+def gradients_of(
+    chain: list[Layer], traces: Traces, error: Tensor, task: Task
+) -> list[tuple[Tensor, Tensor]]:
+    """Gradients (weight, threshold) of every layer, first to last, from error out − onehot."""
+    options = task.options
+    names = ["input", *(layer.name for layer in chain)]
+    found: list[tuple[Tensor, Tensor]] = []
+    everyone = torch.ones_like(error)
+    delta = gradient.scaled_gain(chain[-1].neuron.theta, everyone) * error
+    for index in range(len(chain) - 1, -1, -1):
+        layer, inputs = chain[index], traces.traces[names[index]]
+        own = traces.traces[layer.name]
+        inhibition = layer.neuron.events.inhibition
+        weight, theta = layer.linear.weight, layer.neuron.theta
+        update = gradient.weight_gradient(delta, inputs)
+        if index < len(chain) - 1:
+            update += gradient.exponential_regularisation(
+                weight, options["weight_lambda"], options["weight_beta"]
+            )
+        by_threshold = gradient.threshold_gradient(delta, inputs, own, inhibition)
+        found.insert(0, (update, options["threshold_rate"] * by_threshold))
+        if index > 0:
+            active = (traces.counts[layer.name] > 0).to(weight.dtype)
+            arrived = gradient.backward_through(weight, theta, delta, active, inhibition)
+            below = (traces.counts[names[index]] > 0).to(weight.dtype)
+            delta = gradient.hidden_error(chain[index - 1].neuron.theta, below, arrived)
+    return found
+
+
+@torch.no_grad()
+def regularise_thresholds(chain: list[Layer], traces: Traces, rate: float) -> None:
+    """Section 5.2, for hidden groups. Below its floor a threshold stays, and the weights rise."""
+    for layer in chain[:-1]:
+        theta = layer.neuron.theta
+        theta += gradient.threshold_shift(traces.counts[layer.name], rate)
+    for layer in chain:
+        lacking = (layer.floor - layer.neuron.theta).clamp(min=0.0)
+        layer.neuron.theta += lacking
+        layer.linear.weight += lacking.unsqueeze(1)
+
+
+def with_gradients(value: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """A scalar of this value whose derivative by each parameter is the gradient beside it."""
+    for parameter, wanted in pairs:
+        value = value + ((parameter - parameter.detach()) * wanted).sum()
+    return value
+
+
+def membrane_bp(task: Task) -> Trainable:
+    """Event-driven LIF groups trained by the traces of their spikes."""
+    options = task.options
+    network, chain = install(task)
+    loss = LOSSES.get("mse")
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        traces = Traces(math.exp(-options["step_ms"] / options["tau_ms"]))
+        with torch.no_grad():
+            outputs = unroll(network, images, task.timesteps, keys=keys, chunk=8, taps=[traces])
+            scores = network.read(outputs)[-1]
+            error = scores - nn.functional.one_hot(labels, scores.shape[-1]).to(scores.dtype)
+            value = loss(outputs, scores, labels)
+            regularise_thresholds(chain, traces, options["rho"])
+            found = gradients_of(chain, traces, error, task)
+        pairs = []
+        for layer, (weight, theta) in zip(chain, found, strict=True):
+            pairs += [(layer.linear.weight, weight), (layer.neuron.theta, theta)]
+        return Outcome(with_gradients(value, pairs), scores)
+
+    return Trainable(network, objective, task.recipe, swept(network, chain))
+
+
+def swept(network: SpikingNetwork, chain: list[Layer]) -> Callable[[], SpikingNetwork]:
+    """The network in eval mode, no threshold below its floor."""
+
+    def finish() -> SpikingNetwork:
+        network.eval()
+        with torch.no_grad():
+            for layer in chain:
+                layer.neuron.theta.clamp_(min=layer.floor)
+                layer.neuron.theta.requires_grad_(False)
+        return network
+
+    return finish
+
+
+RULES.register("membrane-bp")(
+    Rule(
+        name="membrane-bp",
+        summary="membrane potentials as signals, winner-take-all groups, trained thresholds",
+        source="Lee 2016",
+        function=membrane_bp,
+        recipe=Recipe(
+            epochs=10,
+            batch_size=10,
+            optimiser="sgd",
+            learning_rate=0.02,
+            momentum=0.0,
+            weight_decay=0.0,
+            schedule="cosine",
+        ),
+        options=MappingProxyType(
+            {
+                "tau_ms": 20.0,
+                "refractory_ms": 1.0,
+                "step_ms": 1.0,
+                "alpha": 5.0,  # θ = α√(3/M); the paper uses 3 to 10
+                "inhibition": 0.4,  # of the first hidden layer
+                "output_inhibition": 1.0,
+                "weight_lambda": 0.002,
+                "weight_beta": 10.0,
+                "threshold_rate": 0.1,  # η_th/η_w
+                "rho": 4e-5,
+                "floor": 0.1,  # lowest threshold, as a share of its first value
+            }
+        ),
+        encoding="poisson-total",
+        readout="spike-count",
+    )
+)
