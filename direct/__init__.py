@@ -10,7 +10,18 @@ from direct import (  # noqa: F401  (importing a rule registers it)
     tune_width,
 )
 from direct.losses import LOSSES
+from direct.presets import PRESETS, Preset
 from direct.rules import RULES, OptionError, Rule, Trainable, prepare
 from direct.surrogates import SURROGATES
 
-__all__ = ["LOSSES", "RULES", "SURROGATES", "OptionError", "Rule", "Trainable", "prepare"]
+__all__ = [
+    "LOSSES",
+    "PRESETS",
+    "RULES",
+    "SURROGATES",
+    "OptionError",
+    "Preset",
+    "Rule",
+    "Trainable",
+    "prepare",
+]

@@ -1,0 +1,137 @@
+"""The four founding papers as values: what each trained on MNIST or CIFAR-10, part by part.
+
+A preset names entries of the registries; `options` are those of its rule. Epochs and timesteps are
+the paper's; a study may shorten the recipe (`dataclasses.replace`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from network.fit import Recipe
+from network.registry import Registry
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One paper's way of training.
+
+    chosen_here: what the paper leaves open and we had to choose.
+    """
+
+    name: str
+    summary: str
+    source: str
+    architecture: str
+    rule: str
+    recipe: Recipe
+    timesteps: int
+    encoding: str
+    readout: str
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    batch_norm: bool = False
+    dropout: float = 0.0
+    chosen_here: str = ""
+
+
+PRESETS: Registry[Preset] = Registry("preset")
+
+
+def _register(preset: Preset) -> None:
+    PRESETS.register(preset.name)(preset)
+
+
+_register(
+    Preset(
+        name="lee2016",
+        summary="fully connected groups with lateral inhibition, through membrane potentials",
+        source="Lee 2016, tables 1 and 2",
+        architecture="mlp-300-300",
+        rule="membrane-bp",
+        recipe=Recipe(
+            epochs=150,
+            batch_size=20,
+            optimiser="adam",
+            learning_rate=2e-3,
+            weight_decay=0.0,
+            schedule="cosine",
+        ),
+        timesteps=50,
+        encoding="poisson-total",
+        readout="spike-count",
+        options=MappingProxyType({"threshold_rate": 1.0}),
+        chosen_here="batches of 20 (paper: 1), cosine for exp(−epoch/35), α = 5 of 3 to 10",
+    )
+)
+_register(
+    Preset(
+        name="ledinauskas2020",
+        summary="IF neurons with soft reset, tuned surrogate width, balanced thresholds",
+        source="Ledinauskas 2020, sections 3.1 and 3.2 (MNIST)",
+        architecture="mnist-cnn",
+        rule="tune-width",
+        recipe=Recipe(epochs=30, batch_size=100, learning_rate=2e-3, weight_decay=0.01),
+        timesteps=20,
+        encoding="constant",
+        readout="mean-current",
+        options=MappingProxyType({"neuron": "if", "reset": "soft", "surrogate": "fast-sigmoid"}),
+        dropout=0.5,
+        chosen_here="epochs, batch size, maximum learning rate (paper: by a range test)",
+    )
+)
+_register(
+    Preset(
+        name="lee2020",
+        summary="spike-based backpropagation of LIF neurons with spiking pooling",
+        source="Lee 2020, tables 2 and 4",
+        architecture="lenet",
+        rule="spike-bp",
+        recipe=Recipe(
+            epochs=150,
+            batch_size=32,
+            optimiser="sgd",
+            learning_rate=2e-3,
+            momentum=0.9,
+            weight_decay=0.0,
+            schedule="step",
+            milestones=(70, 100, 125),
+        ),
+        timesteps=50,
+        encoding="poisson",
+        readout="membrane",
+        options=MappingProxyType({"tau": 100.0, "reset": "hard", "pooling_threshold": 0.75}),
+        dropout=0.2,
+        chosen_here="momentum 0.9 and a factor of 0.1 at the milestones; loss and ΔW are means "
+        "over the batch",
+    )
+)
+_register(
+    Preset(
+        name="zheng2021",
+        summary="deep residual networks with threshold-dependent batch norm",
+        source="Zheng 2021, tables 1, 4 and 5 (CIFAR-10)",
+        architecture="resnet19",
+        rule="tdbn",
+        recipe=Recipe(
+            epochs=120,
+            batch_size=36,
+            optimiser="sgd",
+            learning_rate=0.1,
+            momentum=0.9,
+            weight_decay=0.0,
+            schedule="step",
+            milestones=(35, 70, 105),
+        ),
+        timesteps=4,
+        encoding="constant",
+        readout="mean-current",
+        options=MappingProxyType(
+            {"neuron": "lif-iterative", "tau": 0.25, "threshold": 1.0, "surrogate": "rectangle"}
+        ),
+        batch_norm=True,
+        chosen_here="number of epochs; θ = 1 as in its figures 3 and 4",
+    )
+)
