@@ -62,7 +62,7 @@ def convolve(signal: Tensor, kernel: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Fit:
-    """weights after training; errors: wrong steps |S − S_gt| after each update; spikes at the end."""
+    """weights after training; errors: steps where S differs from S_gt, by update."""
 
     weights: Tensor
     errors: tuple[int, ...]
