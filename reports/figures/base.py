@@ -148,12 +148,19 @@ def accuracy_axis(ax: Axes, values: pd.Series) -> None:
 
 
 def count_axis(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers (2 k, 50 k) at 1, 2 and 5 of each decade."""
+    """A logarithmic axis with plain numbers (2 k, 50 k), closer where it is short.
+
+    To be called when everything is plotted.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=9))
+    axes.autoscale_view()
+    low, high = axis.get_view_interval()
+    short = high < 12 * low
+    subs = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if short else (1.0, 2.0, 5.0)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.tick(value)))
 

@@ -58,7 +58,16 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             places, own["speedup"], own["low"], own["high"], strict=True
         ):
             if pd.isna(value):
-                ax.text(place, 0, " not reached", rotation=90, ha="center", va="bottom", size=6)
+                ax.text(
+                    place,
+                    0,
+                    " not reached",
+                    rotation=90,
+                    ha="center",
+                    va="bottom",
+                    size=6,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+                )
             elif pd.notna(low) and pd.notna(high):
                 ax.plot([place, place], [low, high], color="black", linewidth=0.8)
     ax.bar([0], [0], color="#767676", label="iso: to the direct network's best accuracy")

@@ -40,8 +40,12 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: arrows at the largest T where T* lies beyond it."""
+    labels = list(rows["label"].unique())
+    room = 0.035 * (rows["depth"].max() - rows["depth"].min())
     for label, unordered in each(rows):
         own = unordered.sort_values("depth")
+        aside = (labels.index(label) - (len(labels) - 1) / 2) * room  # so that none hides another
+        own = own.assign(depth=own["depth"] + aside)
         arguments = look_of(own)
         ax.plot(own["depth"], own["timesteps"], label=label, **arguments)
         for row in own.itertuples():
@@ -56,6 +60,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter("{x:.0f}")
     ax.set_ylabel("T*(1 point) (steps)")
+    ax.grid(visible=False, axis="x")
     depth_axis(ax, rows)
 
 
