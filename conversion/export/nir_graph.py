@@ -128,13 +128,11 @@ class _Writer:
             shape: tuple[int, ...] = (layer.out_features,)
             written = nir.Affine(weight=_array(weight * inputs), bias=_array(bias))
         elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-            groups = layer.groups
-            heights = inputs.view(groups, 1, -1, 1, 1)
-            scaled = (weight.unflatten(0, (groups, -1)) * heights).flatten(0, 1)
+            scaled = _ungrouped(layer) * inputs.view(1, -1, 1, 1)
             shape = tuple(layer(torch.zeros(1, *signal.shape).to(weight)).shape[1:])
             written = nir.Conv2d(
                 input_shape=signal.shape[1:], weight=_array(scaled), stride=layer.stride,
-                padding=layer.padding, dilation=layer.dilation, groups=groups, bias=_array(bias),
+                padding=layer.padding, dilation=layer.dilation, groups=1, bias=_array(bias),
             )  # fmt: skip
         else:
             raise UnsupportedNetwork(f"NIR cannot express {describe_node(self.body, node)}")
@@ -200,6 +198,20 @@ class _Writer:
         scale = places.view(-1, *([1] * (len(signal.shape) - 1))).expand(signal.shape)
         self._add(name, nir.Scale(_array(scale)), signal)
         return _Signal((name,), torch.ones(()), signal.shape)
+
+
+def _ungrouped(layer: nn.Conv2d) -> Tensor:
+    """The weights of a grouped convolution with zeros between the groups.
+
+    The nir package takes the second axis of a weight for the input channels, groups or not.
+    """
+    weight = layer.weight.detach()
+    outputs, inputs = layer.out_channels // layer.groups, layer.in_channels // layer.groups
+    dense = weight.new_zeros(layer.out_channels, layer.in_channels, *weight.shape[2:])
+    for group in range(layer.groups):
+        rows = slice(group * outputs, (group + 1) * outputs)
+        dense[rows, group * inputs : (group + 1) * inputs] = weight[rows]
+    return dense
 
 
 def _per_channel(value: Tensor, channels: int) -> Tensor:

@@ -14,14 +14,15 @@ from network.neurons import NeuronState
     "spike-norm",
     summary="threshold = largest current of the layer in the spiking network so far",
     source="Sengupta 2019, algorithm 1",
-    calibration_images=256,
+    calibration_images=128,
 )
 def spike_norm(source: Source, *, timesteps: int = 100) -> Balance:
     """θ_l = largest input current of layer l in any neuron at any of `timesteps` steps.
 
-    The layers before it already spike with their thresholds. The paper's input is Poisson over
-    more than 2,000 steps; here it is the encoding that the network will run with, and the largest
-    current of the LeNet grows by less than 2 % from 100 steps to 400.
+    The layers before it already spike with their thresholds. The paper takes Poisson input, the
+    whole training set and as many steps as the network will run; here the input is what the network
+    will run with. The largest of many currents is an extreme value: it keeps growing with steps and
+    images (second layer of a LeNet on MNIST: 14.5 after 16 steps, 16.6 after 100, 21.7 after 400).
     """
     within("spike-norm", "timesteps", timesteps, 0, float("inf"))
     theta = {name: torch.ones(()) for name in source.names}

@@ -1,0 +1,322 @@
+"""Exported networks spike as ours do: read by a plain interpreter, and by other simulators."""
+
+import importlib
+import json
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small_networks import SHAPE, images, network
+from torch import Tensor, nn
+
+from compare.data import load
+from conversion import CONVERSIONS, convert, quantise_activations
+from conversion.export import load_plain, nir_graph, save_plain, write_nir
+from network.architectures import Geometry, build
+from network.graph import UnsupportedNetwork
+from network.unroll import SpikingNetwork, unroll
+
+STEPS = 12
+
+
+class Trains:
+    """Spikes of every layer in units, [T, B, ...]."""
+
+    def __init__(self, network: SpikingNetwork) -> None:
+        self.network = network
+        self.parts: dict[str, list[Tensor]] = {}
+
+    def inputs(self, first: int, inputs: Tensor) -> None: ...
+
+    def neurons(self, name, first, current, spikes, state) -> None:
+        self.parts.setdefault(name, []).append((spikes > 0).float())
+
+    def joined(self) -> dict[str, Tensor]:
+        return {name: torch.cat(parts) for name, parts in self.parts.items()}
+
+
+def own_spikes(network: SpikingNetwork, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    trains = Trains(network)
+    with torch.no_grad():
+        outputs = unroll(network, x, STEPS, taps=[trains])
+    return trains.joined(), outputs
+
+
+def read_nir(
+    graph: nir.NIRGraph, x: Tensor, steps: int, *, hard: bool = False
+) -> tuple[dict[str, Tensor], Tensor]:
+    """A plain reading of NIR: unit spikes, subtraction of the threshold, inputs added up."""
+    sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for before, after in graph.edges:
+        sources[after].append(before)
+    potentials: dict[str, Tensor] = {}
+    spikes: dict[str, list[Tensor]] = {}
+    outputs = []
+    for _ in range(steps):
+        values: dict[str, Tensor] = {"input": x}
+        while len(values) < len(graph.nodes):
+            for name, node in graph.nodes.items():
+                ready = name not in values and all(s in values for s in sources[name])
+                if ready:
+                    current = sum(values[s] for s in sources[name])
+                    values[name] = evaluate(node, name, current, potentials, hard)
+        for name, node in graph.nodes.items():
+            if isinstance(node, nir.IF):
+                spikes.setdefault(name, []).append(values[name])
+        outputs.append(values["output"])
+    return {name: torch.stack(parts) for name, parts in spikes.items()}, torch.stack(outputs)
+
+
+def evaluate(
+    node: nir.NIRNode, name: str, x: Tensor, potentials: dict[str, Tensor], hard: bool
+) -> Tensor:
+    if isinstance(node, nir.Affine):
+        return F.linear(x, torch.tensor(node.weight), torch.tensor(node.bias))
+    if isinstance(node, nir.Conv2d):
+        stride, padding, dilation = (
+            tuple(int(v) for v in value) for value in (node.stride, node.padding, node.dilation)
+        )
+        weight, bias = torch.tensor(node.weight), torch.tensor(node.bias)
+        return F.conv2d(x, weight, bias, stride, padding, dilation, int(node.groups))
+    if isinstance(node, nir.SumPool2d):
+        return F.avg_pool2d(x, tuple(node.kernel_size), tuple(node.stride), divisor_override=1)
+    if isinstance(node, nir.AvgPool2d):
+        return F.avg_pool2d(x, tuple(node.kernel_size), tuple(node.stride))
+    if isinstance(node, nir.Flatten):
+        return x.flatten(node.start_dim + 1)
+    if isinstance(node, nir.Scale):
+        return x * torch.tensor(node.scale)
+    if isinstance(node, nir.IF):
+        threshold = torch.tensor(node.v_threshold)
+        v = potentials.get(name, torch.zeros_like(x)) + x
+        s = (v >= threshold).float()
+        potentials[name] = v * (1 - s) if hard else v - threshold * s
+        return s
+    return x
+
+
+@pytest.mark.parametrize("pooling", ["sum", "average"])
+@pytest.mark.parametrize("method", ["data-norm", "channel-norm", "spike-norm"])
+@pytest.mark.parametrize("name", ["plain", "residual"])
+def test_nir_spikes_as_the_network_does(name: str, method: str, pooling: str) -> None:
+    x = images(8)
+    options = {"timesteps": 10} if method == "spike-norm" else None
+    result = convert(network(name), x, method=method, options=options)
+    ours, outputs = own_spikes(result.network, x)
+    graph = nir_graph(result.network, SHAPE, pooling=pooling)
+    theirs, their_outputs = read_nir(graph, x, STEPS)
+    assert sorted(ours) == sorted(theirs)
+    for layer, spikes in ours.items():
+        assert spikes.sum() > 0
+        # the weights are multiplied in another order: a sum may fall on the other side of θ
+        assert (spikes != theirs[layer]).float().mean() < 2e-3, layer
+    torch.testing.assert_close(their_outputs.mean(0), outputs.mean(0), rtol=1e-2, atol=2e-2)
+
+
+def test_nir_holds_unit_spikes_and_folded_heights() -> None:
+    """θ of the first layer is folded into the second's weights, with ¼ of the 2×2 pooling."""
+    result = convert(network("plain"), images(8), method="data-norm")
+    graph = nir_graph(result.network, SHAPE)
+    first, second = (
+        module for module in result.network.body.modules() if isinstance(module, nn.Conv2d)
+    )
+    written = [node for node in graph.nodes.values() if isinstance(node, nir.Conv2d)]
+    theta = next(iter(result.thresholds.values())).item()
+    np.testing.assert_allclose(written[0].weight, first.weight.detach().numpy())
+    np.testing.assert_allclose(
+        written[1].weight, second.weight.detach().numpy() * theta / 4, rtol=1e-6
+    )
+    np.testing.assert_allclose(written[1].bias, second.bias.detach().numpy())
+
+
+def test_nir_file_reads_back(tmp_path: Path) -> None:
+    x = images(4)
+    result = convert(network("plain"), x, method="data-norm")
+    path = tmp_path / "snn.nir"
+    write_nir(result.network, SHAPE, path)
+    read, _ = read_nir(nir.read(path), x, STEPS)
+    written, _ = read_nir(nir_graph(result.network, SHAPE), x, STEPS)
+    for layer, spikes in written.items():
+        assert torch.equal(spikes, read[layer])
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "words"),
+    [
+        ("plain", "half-shift", "no start potential"),
+        ("branches", "data-norm", "NIR cannot express"),
+        ("max-pooled", "data-norm", r"NIR cannot express 2 \(PooledCurrent\)"),
+    ],
+)
+def test_what_nir_cannot_express_is_refused(name: str, method: str, words: str) -> None:
+    result = convert(network(name), images(4), method=method)
+    with pytest.raises(UnsupportedNetwork, match=words):
+        nir_graph(result.network, SHAPE)
+
+
+def test_nir_has_no_observation_steps() -> None:
+    model = quantise_activations(network("plain"), 4)
+    result = convert(model, images(1), method="srp")
+    with pytest.raises(UnsupportedNetwork, match="no observation steps, and this network spends 4"):
+        nir_graph(result.network, SHAPE)
+
+
+def test_nir_pooling_is_checked() -> None:
+    result = convert(network("plain"), images(4), method="data-norm")
+    with pytest.raises(ValueError, match="pooling must be 'average' or 'sum', got 'max'"):
+        nir_graph(result.network, SHAPE, pooling="max")
+
+
+def peer(name: str):
+    """Another simulator, or a skip where it is not installed."""
+    pytest.importorskip("nirtorch", reason="nirtorch is not installed")
+    return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def layer_by_layer(graph: nir.NIRGraph) -> list[tuple[str, nir.NIRNode]]:
+    """Nodes of a chain in order, input first."""
+    following = dict(graph.edges)
+    names = ["input"]
+    while names[-1] in following:
+        names.append(following[names[-1]])
+    return [(name, graph.nodes[name]) for name in names]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("simulator", ["snntorch", "sinabs", "norse"])
+def test_other_simulators_spike_as_ours(simulator: str) -> None:
+    """Each simulator's own importer of every NIR node, run over time, spike for spike.
+
+    What an importer adds to NIR's IF is set back: snnTorch a leak of 0.9 and an early reset,
+    sinabs a bound at −θ and several spikes per step. Norse resets to 0: so does the network then.
+    The images are not those of the calibration, whose largest activation meets θ exactly: NIR
+    fires above the threshold, we fire at it.
+    """
+    peer(simulator)
+    data = load("mnist-5k")
+    pixels = (data.train.images.float() / 255 - data.mean[0]) / data.std[0]
+    x = pixels[100:150]
+    model = build("lenet", Geometry(1, 28, 28, 10), width=0.5, seed=0)
+    reset = "hard" if simulator == "norse" else "soft"
+    result = convert(model, pixels[:100], method="robust-norm", reset=reset)
+    ours, _ = own_spikes(result.network, x)
+    pooling = "average" if simulator == "snntorch" else "sum"
+    graph = nir_graph(result.network, (1, 28, 28), pooling=pooling)
+    run = {"snntorch": run_snntorch, "sinabs": run_sinabs, "norse": run_norse}[simulator]
+    theirs = run(graph, x)
+    assert list(theirs) == list(ours)
+    for layer, spikes in ours.items():
+        assert spikes.mean() > 0.001
+        # sums taken in another order may fall on the other side of θ
+        assert (spikes != theirs[layer]).float().mean() < 1e-4, layer
+
+
+def run_snntorch(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
+    importer = importlib.import_module("snntorch.import_nir")
+    modules = []
+    for name, node in layer_by_layer(graph):
+        module = importer._nir_to_snntorch_module(node)
+        if isinstance(node, nir.IF):
+            module.beta.fill_(1.0)
+            module.reset_delay = True
+        if isinstance(node, nir.Flatten):
+            module = nn.Flatten(1)
+        modules.append((name, node, module))
+    potentials: dict[str, Tensor] = {}
+    trains: dict[str, list[Tensor]] = {}
+    with torch.no_grad():
+        for _ in range(STEPS):
+            value = x
+            for name, node, module in modules:
+                if isinstance(node, nir.IF):
+                    before = potentials.get(name, torch.zeros_like(value))
+                    value, potentials[name] = module(value, before)
+                    trains.setdefault(name, []).append(value)
+                elif module is not None:
+                    value = module(value)
+    return {name: torch.stack(parts) for name, parts in trains.items()}
+
+
+def run_sinabs(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
+    importer = importlib.import_module("sinabs.nir")
+    activation = importlib.import_module("sinabs.activation")
+    trains: dict[str, Tensor] = {}
+    value = x.repeat_interleave(STEPS, dim=0)  # batch first, then time
+    with torch.no_grad():
+        for name, node in layer_by_layer(graph):
+            if isinstance(node, nir.IF):
+                node.v_threshold = torch.tensor(node.v_threshold)
+            module = importer._import_sinabs_module(node, len(x), STEPS)
+            if isinstance(node, nir.IF):
+                module.min_v_mem = None
+                module.spike_fn = activation.SingleSpike
+            value = module(value)
+            if isinstance(node, nir.IF):
+                trains[name] = value.unflatten(0, (len(x), STEPS)).transpose(0, 1)
+    return trains
+
+
+def run_norse(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
+    importer = importlib.import_module("norse.torch.utils.import_nir")
+    reset = importlib.import_module("norse.torch.functional.reset")
+    modules = []
+    for name, node in layer_by_layer(graph):
+        if isinstance(node, nir.Input | nir.Output):
+            continue
+        module = importer._import_norse_module(node, reset_method=reset.reset_value)
+        if isinstance(node, nir.Flatten):
+            module = nn.Flatten(1)
+        modules.append((name, node, module))
+    states: dict[str, object] = {}
+    trains: dict[str, list[Tensor]] = {}
+    with torch.no_grad():
+        for _ in range(STEPS):
+            value = x
+            for name, node, module in modules:
+                if isinstance(node, nir.IF):
+                    value, states[name] = module(value, states.get(name))
+                    trains.setdefault(name, []).append(value)
+                else:
+                    value = module(value)
+    return {name: torch.stack(parts) for name, parts in trains.items()}
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "branches", "max-pooled"])
+@pytest.mark.parametrize("method", ["channel-norm", "calibration", "srp", "offset"])
+def test_the_plain_form_loads_back_and_spikes_identically(
+    name: str, method: str, tmp_path: Path
+) -> None:
+    model = network(name)
+    if CONVERSIONS.get(method).ann == "qcfs":
+        model = quantise_activations(model, 4)
+    x = images(6)
+    result = convert(model, x, method=method)
+    save_plain(result.network, tmp_path)
+    loaded = load_plain(tmp_path)
+    assert list(loaded.neurons()) == list(result.network.neurons())
+    ours, outputs = own_spikes(result.network, x)
+    theirs, their_outputs = own_spikes(loaded, x)
+    for layer, spikes in ours.items():
+        assert torch.equal(spikes, theirs[layer])
+    assert torch.equal(outputs, their_outputs)
+    assert loaded.encoding == result.network.encoding
+
+
+def test_the_plain_form_is_refused_in_another_format(tmp_path: Path) -> None:
+    save_plain(convert(network("plain"), images(2), method="data-norm").network, tmp_path)
+    graph = tmp_path / "snn.json"
+    content = json.loads(graph.read_text())
+    graph.write_text(json.dumps({**content, "format": 9}))
+    with pytest.raises(ValueError, match=r"snn.json: format must be 1, got 9"):
+        load_plain(tmp_path)
+
+
+def test_the_plain_form_builds_only_known_modules(tmp_path: Path) -> None:
+    save_plain(convert(network("plain"), images(2), method="data-norm").network, tmp_path)
+    graph = tmp_path / "snn.json"
+    graph.write_text(graph.read_text().replace('"AvgPool2d"', '"Anything"'))
+    with pytest.raises(ValueError, match=r"module must be one of .*, got 'Anything'"):
+        load_plain(tmp_path)
