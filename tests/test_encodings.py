@@ -1,0 +1,102 @@
+"""Encodings: rates, independence of batch and chunk, and what they refuse."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from network.encodings import ENCODINGS, image_keys, uniform
+
+STOCHASTIC = ["poisson", "poisson-signed", "poisson-total"]
+
+
+def keys(count: int, seed: int = 0) -> Tensor:
+    return image_keys(seed, torch.arange(count))
+
+
+def encode(name: str, images: Tensor, first: int, steps: int, seed: int = 0) -> Tensor:
+    encoded = ENCODINGS.get(name).encode(images, first, steps, keys(len(images), seed))
+    return encoded.unflatten(0, (steps, len(images)))
+
+
+def test_constant_is_the_image_itself() -> None:
+    images = torch.rand(2, 1, 3, 3)
+    assert ENCODINGS.get("constant").encode(images, 0, 5, None) is images
+
+
+def test_poisson_rate_is_the_pixel() -> None:
+    levels = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
+    images = levels.view(1, 1, 1, 5).expand(20, 1, 40, 5)
+    rates = encode("poisson", images, 0, 10).mean(dim=(0, 1, 2, 3))
+    # 8,000 draws each: five standard errors are at most 5·√(0.25/8000) = 0.028
+    assert rates.tolist() == pytest.approx(levels.tolist(), abs=0.028)
+    assert rates[0] == 0
+    assert rates[4] == 1
+
+
+def test_signed_poisson_has_the_sign_of_the_pixel() -> None:
+    images = torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0]).view(1, 1, 1, 5).expand(20, 1, 40, 5)
+    spikes = encode("poisson-signed", images, 0, 10)
+    assert set(spikes.unique().tolist()) == {-1.0, 0.0, 1.0}
+    rates = spikes.mean(dim=(0, 1, 2, 3)).tolist()
+    assert rates == pytest.approx([-1.0, -0.5, 0.0, 0.5, 1.0], abs=0.028)
+
+
+def test_total_poisson_sends_five_events_per_step() -> None:
+    dim = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0)) * 0.2
+    images = torch.cat([dim, 5 * dim])
+    events = encode("poisson-total", images, 0, 400).sum(dim=(2, 3, 4)).mean(dim=0)
+    # mean of 400 Poisson counts of mean 5: five standard errors are 5·√(5/400) = 0.56
+    assert events.tolist() == pytest.approx([5.0, 5.0], abs=0.56)
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_chunks_and_batches_do_not_change_the_spikes(name: str) -> None:
+    images = torch.rand(4, 2, 3, 3, generator=torch.Generator().manual_seed(1))
+    whole = encode(name, images, 0, 6)
+    pieces = torch.cat([encode(name, images, 0, 2), encode(name, images, 2, 4)])
+    assert torch.equal(whole, pieces)
+    alone = ENCODINGS.get(name).encode(images[2:3], 0, 6, keys(4)[2:3])
+    assert torch.equal(alone.unflatten(0, (6, 1))[:, 0], whole[:, 2])
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_seeds_and_images_have_their_own_spikes(name: str) -> None:
+    images = torch.full((2, 1, 16, 16), 0.5)
+    one, other = encode(name, images, 0, 20), encode(name, images, 0, 20, seed=1)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one[:, 0], one[:, 1])
+
+
+def test_uniform_numbers_fill_the_unit_interval_evenly() -> None:
+    drawn = uniform(keys(8), 0, 16, torch.Size([1, 32, 32])).flatten()
+    assert 0 <= drawn.min() < drawn.max() < 1
+    counts = torch.histc(drawn, 16, 0, 1)
+    expected = len(drawn) / 16
+    chi_square = ((counts - expected).square() / expected).sum().item()
+    assert chi_square < 45  # 15 degrees of freedom: exceeded once in 10,000
+
+
+def test_uniform_numbers_of_neighbours_are_uncorrelated() -> None:
+    drawn = uniform(keys(2), 0, 64, torch.Size([1000]))
+    pairs = [(drawn[:-1], drawn[1:]), (drawn[:, 0], drawn[:, 1]), (drawn[..., :-1], drawn[..., 1:])]
+    for one, other in pairs:
+        both = torch.stack([one.flatten(), other.flatten()])
+        assert abs(torch.corrcoef(both)[0, 1].item()) < 0.02  # 64,000 pairs: 5 errors are 0.02
+
+
+def test_events_hands_out_its_frames() -> None:
+    frames = torch.arange(2 * 3 * 2).view(2, 3, 2, 1, 1).float()
+    encoded = ENCODINGS.get("events").encode(frames, 1, 2, None)
+    # steps 1 and 2 of recording 0 are 2,3 and 4,5; of recording 1 they are 8,9 and 10,11
+    assert encoded.flatten(1).tolist() == [[2, 3], [8, 9], [4, 5], [10, 11]]
+
+
+def test_events_refuses_more_steps_than_frames() -> None:
+    with pytest.raises(ValueError, match="binned into 3 frames, got timesteps up to 4"):
+        ENCODINGS.get("events").encode(torch.zeros(1, 3, 2, 1, 1), 2, 2, None)
+
+
+@pytest.mark.parametrize("name", STOCHASTIC)
+def test_random_encodings_ask_for_keys(name: str) -> None:
+    with pytest.raises(ValueError, match="give keys, one per image"):
+        ENCODINGS.get(name).encode(torch.rand(1, 1, 2, 2), 0, 1, None)
