@@ -162,21 +162,33 @@ def bootstrap_accuracies(
     correct: per method, per seed, [timesteps, images] bool. Returns per method
     [resamples, timesteps].
     """
-    images = {rows.shape[1] for method in correct for rows in method}
-    if len(images) != 1:
-        raise IntervalError(f"all methods need the same test images, got {sorted(images)}")
-    n = images.pop()
-    weights = generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float32) / n
-    seed_weights: dict[int, np.ndarray] = {}
+    sizes = {rows.shape[1] for method in correct for rows in method}
+    if len(sizes) != 1:
+        raise IntervalError(f"all methods need the same test images, got {sorted(sizes)}")
+    images = sizes.pop()
+    counts = [[rows.T.astype(np.float32) for rows in method] for method in correct]
+    blocks: list[list[np.ndarray]] = [[] for _ in correct]
+    for size in _blocks(resamples, images):
+        draws = generator.multinomial(images, np.full(images, 1 / images), size=size)
+        weights = draws.astype(np.float32)  # whole numbers below 2^24: the products are exact
+        for place, method in enumerate(counts):
+            blocks[place].append(np.stack([weights @ rows for rows in method]))
+    seeds: dict[int, np.ndarray] = {}
     results = []
-    for method in correct:
-        count = len(method)
-        if count not in seed_weights:
-            draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)
-            seed_weights[count] = draws / count
-        per_seed = np.stack([weights @ rows.T.astype(np.float32) for rows in method])
-        results.append(np.einsum("rs,srt->rt", seed_weights[count], per_seed))
+    for rows_of_seeds, parts in zip(correct, blocks, strict=True):
+        n = len(rows_of_seeds)
+        if n not in seeds:
+            seeds[n] = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
+        totals = np.concatenate(parts, axis=1, dtype=np.float64)
+        results.append(np.einsum("rs,srt->rt", seeds[n], totals) / (n * images))
     return results
+
+
+def _blocks(resamples: int, images: int, most: int = 5_000_000) -> list[int]:
+    """Resamples in blocks whose weights stay below `most` numbers."""
+    size = max(1, min(resamples, most // images))
+    whole, rest = divmod(resamples, size)
+    return [size] * whole + ([rest] if rest else [])
 
 
 def percentile_interval(draws: np.ndarray, estimate: float, level: float = LEVEL) -> Interval:

@@ -169,7 +169,7 @@ def _target_samples(
     """Sustained steps of every resample, infinite where not reached: [resamples]."""
     if anchors is None or not samples:
         return None
-    below = samples[curve.label] < anchors[:, None] - margin - 1e-7
+    below = samples[curve.label] < anchors[:, None] - margin - 1e-12
     last_below = below.shape[1] - 1 - below[:, ::-1].argmax(axis=1)
     first = np.where(below.any(axis=1), last_below + 1, 0)
     return np.append(curve.latency.astype(float), np.inf)[first]
