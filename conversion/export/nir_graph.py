@@ -136,8 +136,8 @@ class _Writer:
             )  # fmt: skip
         else:
             raise UnsupportedNetwork(f"NIR cannot express {describe_node(self.body, node)}")
-        self._add(node.name, written, signal)
-        return _Signal((node.name,), torch.ones(()), shape)
+        self._add(_name(node), written, signal)
+        return _Signal((_name(node),), torch.ones(()), shape)
 
     def _neuron(self, node: fx.Node, neuron: Neuron, signal: _Signal) -> _Signal:
         if neuron.start.any() or neuron.shift.any() or neuron.dynamics.decay != 1.0:
@@ -149,9 +149,9 @@ class _Writer:
         theta = neuron.theta.detach().cpu()
         places = _per_channel(theta, signal.shape[0]).view(-1, *([1] * (len(signal.shape) - 1)))
         threshold = _array(places.expand(signal.shape))
-        self._add(node.name, nir.IF(r=np.ones_like(threshold), v_threshold=threshold), signal)
+        self._add(_name(node), nir.IF(r=np.ones_like(threshold), v_threshold=threshold), signal)
         height = theta if neuron.height == "threshold" else torch.ones(())
-        return _Signal((node.name,), height, signal.shape)
+        return _Signal((_name(node),), height, signal.shape)
 
     def _pool(self, node: fx.Node, module: Any, signal: _Signal) -> _Signal:
         if isinstance(module, nn.AdaptiveAvgPool2d):
@@ -167,10 +167,10 @@ class _Writer:
         kernel_size, stride = _pair(module.kernel_size), _pair(module.stride)
         size = np.array(kernel_size), np.array(stride), np.zeros(2, dtype=int)
         pool = nir.SumPool2d(*size) if self.pooling == "sum" else nir.AvgPool2d(*size)
-        self._add(node.name, pool, signal)
+        self._add(_name(node), pool, signal)
         window = kernel_size[0] * kernel_size[1] if self.pooling == "sum" else 1
         shape = tuple(module(torch.zeros(1, *signal.shape)).shape[1:])
-        return _Signal((node.name,), signal.height / window, shape)
+        return _Signal((_name(node),), signal.height / window, shape)
 
     def _flatten(self, node: fx.Node, signal: _Signal) -> _Signal:
         if len(signal.shape) == 1:
@@ -178,9 +178,9 @@ class _Writer:
         per_channel = _per_channel(signal.height, signal.shape[0])
         places = int(np.prod(signal.shape[1:]))
         input_type = {"input": np.array(signal.shape)}
-        self._add(node.name, nir.Flatten(input_type, start_dim=0, end_dim=-1), signal)
+        self._add(_name(node), nir.Flatten(input_type, start_dim=0, end_dim=-1), signal)
         heights = per_channel.repeat_interleave(places)
-        return _Signal((node.name,), heights, (signal.shape[0] * places,))
+        return _Signal((_name(node),), heights, (signal.shape[0] * places,))
 
     def _sum(self, node: fx.Node) -> _Signal:
         parts = [
@@ -198,6 +198,11 @@ class _Writer:
         scale = places.view(-1, *([1] * (len(signal.shape) - 1))).expand(signal.shape)
         self._add(name, nir.Scale(_array(scale)), signal)
         return _Signal((name,), torch.ones(()), signal.shape)
+
+
+def _name(node: fx.Node) -> str:
+    """The node's name, kept apart from NIR's own 'input' and 'output'."""
+    return f"{node.name}_layer" if node.name in ("input", "output") else node.name
 
 
 def _ungrouped(layer: nn.Conv2d) -> Tensor:
