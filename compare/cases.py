@@ -51,6 +51,7 @@ class Case:
     calibration_images: int | None
     precision: str
     sweep_precision: str
+    threads: int
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     ann: Case | None = None
@@ -92,7 +93,8 @@ def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: s
         for architecture in study.architectures:
             for seed in study.seeds:
                 for case in _network_cases(study, facts, dataset, architecture, seed):
-                    case = replace(case, sweep_precision=sweep_precision)
+                    if case.arm != "ann":
+                        case = replace(case, sweep_precision=sweep_precision)
                     cases[json.dumps(case.specification(), sort_keys=True, default=list)] = case
     return list(cases.values())
 
@@ -205,6 +207,7 @@ def _shared(study: Study, dataset: str, architecture: str, seed: int) -> dict[st
         "test_images": study.test_images,
         "precision": study.precision,
         "sweep_precision": "",
+        "threads": study.threads or 1,
     }
 
 

@@ -41,7 +41,7 @@ def make_network(
     dropout: float,
     seed: int,
 ) -> nn.Module:
-    """A fresh network: a registered architecture, or `package.module:function` / `file.py:function`.
+    """A fresh network: a registered architecture, or module:function, or file.py:function.
 
     A user's function is called with those of channels, height, width, classes, num_classes and
     seed that its signature names, with torch's generator seeded.
@@ -92,7 +92,7 @@ def load_function(reference: str) -> Callable[..., Any]:
     if not callable(function):
         known = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise ModelError(f"{place} has no function {name!r}; it has: {', '.join(known) or 'none'}")
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -123,7 +123,8 @@ def _load_module(name: str) -> ModuleType:
         ours = Path(__file__).resolve().parent.parent
         if Path.cwd().resolve() != ours:
             raise ModelError(
-                f"the name {top!r} is taken by isospike: write the path, {name.replace('.', '/')}.py:…"
+                f"the name {top!r} is taken by isospike: write the path, "
+                f"{name.replace('.', '/')}.py:function"
             )
     try:
         with _searched(Path.cwd()):
@@ -168,7 +169,8 @@ def _refuse_clash(path: Path) -> None:
         theirs = [path.parent / f"{room}.py", path.parent / room]
         if path.parent != ours and any(p.exists() for p in theirs):
             raise ModelError(
-                f"{path.name} imports {room!r}, a name taken by isospike: rename {room} in {path.parent}"
+                f"{path.name} imports {room!r}, a name taken by isospike: "
+                f"rename {room} in {path.parent}"
             )
 
 
@@ -208,4 +210,3 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-

@@ -31,7 +31,7 @@ from compare.sweep import (
     evaluate_ann,
     sweep,
 )
-from conversion import CONVERSIONS, Conversion, convert, quantise_activations
+from conversion import CONVERSIONS, Conversion, convert
 from direct import RULES, prepare
 from network.architectures import Geometry, depth_of
 from network.encodings import image_keys
@@ -122,6 +122,8 @@ class _Setting:
             seed=derived_seed(case.seed, 10),
         )
         if case.base == "qcfs-ann":
+            from conversion import quantise_activations
+
             network = quantise_activations(network, **case.options)
         return network
 

@@ -78,7 +78,8 @@ class Store:
                 raise KeyError("case")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCase(
-                f"{folder / CASE_FILE} is not the record of this case: remove {folder} and run again"
+                f"{folder / CASE_FILE} is not the record of this case: "
+                f"remove {folder} and run again"
             ) from error
         for name, expected in checksums.items():
             file = folder / name

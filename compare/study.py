@@ -31,17 +31,17 @@ class _Table(BaseModel):
 class Training(_Table):
     """Overrides of a training recipe (network.fit.Recipe); what is absent keeps its default."""
 
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
     optimiser: Literal["adamw", "adam", "sgd"] | None = None
-    learning_rate: float | None = Field(None, gt=0)
-    weight_decay: float | None = Field(None, ge=0)
-    momentum: float | None = Field(None, ge=0, lt=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    weight_decay: float | None = Field(default=None, ge=0)
+    momentum: float | None = Field(default=None, ge=0, lt=1)
     schedule: Literal["one-cycle", "step", "cosine", "constant"] | None = None
     milestones: tuple[int, ...] | None = None
-    gamma: float | None = Field(None, gt=0, le=1)
-    warm_up: float | None = Field(None, ge=0, lt=1)
-    clip_gradient: float | None = Field(None, gt=0)
+    gamma: float | None = Field(default=None, gt=0, le=1)
+    warm_up: float | None = Field(default=None, ge=0, lt=1)
+    clip_gradient: float | None = Field(default=None, gt=0)
 
     def overrides(self) -> dict[str, Any]:
         """The fields that were given."""
@@ -64,26 +64,27 @@ class Study(_Table):
     title: str = ""
     description: str = ""
     source: str = ""
-    expected_minutes: float | None = Field(None, gt=0)
-    expected_minutes_h100: float | None = Field(None, gt=0)
+    expected_minutes: float | None = Field(default=None, gt=0)
+    expected_minutes_h100: float | None = Field(default=None, gt=0)
     datasets: tuple[str, ...] = ("mnist-5k",)
     architectures: tuple[str, ...] = ("lenet",)
     methods: tuple[str, ...] = ("data-norm", "robust-norm", "spike-norm", "bptt")
     variants: dict[str, Variant] = {}
     seeds: tuple[int, ...] = (0, 1, 2)
-    timesteps: int = Field(64, ge=1, le=100_000)
+    timesteps: int = Field(default=64, ge=1, le=100_000)
     train_timesteps: tuple[int, ...] | None = None
     encoding: Literal["constant", "poisson", "poisson-signed", "events"] = "constant"
     batch_norm: bool = True
-    width: float = Field(1.0, gt=0, le=64)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    width: float = Field(default=1.0, gt=0, le=64)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     augmentation: str | None = None
-    validation_images: int | None = Field(None, ge=0)
-    train_images: int | None = Field(None, ge=1)
-    test_images: int | None = Field(None, ge=1)
-    calibration_images: int | None = Field(None, ge=1)
-    batch_size: int = Field(100, ge=1)
+    validation_images: int | None = Field(default=None, ge=0)
+    train_images: int | None = Field(default=None, ge=1)
+    test_images: int | None = Field(default=None, ge=1)
+    calibration_images: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=100, ge=1)
     precision: Precision = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
     ann: Training = Training()
     direct: Training = Training()
     options: dict[str, dict[str, Any]] = {}

@@ -138,14 +138,15 @@ def _spiking_rows(
     zero = torch.zeros(len(steps), dtype=torch.float64)
     kinds = {layer.name: layer.kind for layer in counter.wires.layers}
     totals = {"hidden": zero, "pooling": zero, "input": zero}
-    for name, spikes in counter.spikes.items():
-        totals[kinds[name]] = totals[kinds[name]] + spikes
+    for name, counted in counter.spikes.items():
+        totals[kinds[name]] = totals[kinds[name]] + counted
     spikes = {kind: (t.cumsum(0) / images).tolist() for kind, t in totals.items()}
     ac = (sum(counter.accumulates.values(), zero).cumsum(0) / images).tolist()
     analogue = [s for s in counter.wires.synapses if s.analogue]
     once = sum(s.operations for s in analogue if s.static)
     each = sum(s.operations for s in analogue if not s.static)
     neurons = sum(layer.neurons for layer in counter.wires.layers if layer.kind in _SPIKING)
+    spiking_input, pooling = INPUT in counter.spikes, "pooling" in kinds.values()
     rows = []
     for i, t in enumerate(steps.tolist()):
         mac = float(once + each * t)
@@ -156,8 +157,8 @@ def _spiking_rows(
                 "correct": int(correct[i]),
                 "accuracy": int(correct[i]) / images,
                 "spikes_per_image": spikes["hidden"][i],
-                "input_spikes_per_image": spikes["input"][i] if INPUT in counter.spikes else None,
-                "pooling_spikes_per_image": spikes["pooling"][i] if "pooling" in kinds.values() else None,
+                "input_spikes_per_image": spikes["input"][i] if spiking_input else None,
+                "pooling_spikes_per_image": spikes["pooling"][i] if pooling else None,
                 "ac_per_image": ac[i],
                 "mac_per_image": mac,
                 "mac_uncached_per_image": float((once + each) * t),
@@ -171,9 +172,7 @@ def _spiking_rows(
 _SPIKING = ("hidden", "pooling")
 
 
-def _spiking_layers(
-    counter: ActivityCounter, steps: npt.NDArray[np.int32]
-) -> list[dict[str, Any]]:
+def _spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> list[dict[str, Any]]:
     cumulative = {n: (s.cumsum(0) / counter.images).tolist() for n, s in counter.spikes.items()}
     adds = {n: (s.cumsum(0) / counter.images).tolist() for n, s in counter.accumulates.items()}
     rows = []

@@ -131,7 +131,8 @@ class _Counter:
 
     def _value(self, node: fx.Node, values: dict[fx.Node, Any], shape: tuple[int, ...]) -> Any:
         kind = kind_of(self.body, node)
-        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
+        arguments: Any = fx.map_arg((node.args, node.kwargs), lambda n: values[n])
+        args, kwargs = arguments
         if kind is Kind.INPUT:
             self.analogue[node] = not self.spiking_input
             self._place(INPUT, INPUT, torch.Size(shape).numel(), ())

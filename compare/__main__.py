@@ -1,0 +1,267 @@
+"""The command line. Nothing here loads torch before a command needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="isospike",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Convert a trained ANN to a spiking network, or train the spiking network directly? "
+    "Compare both.",
+)
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+# typer brings its own copy of click from some version on: reach its classes by a public name.
+ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="directory of the data sets", metavar="DIR")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="where results go", metavar="DIR")]
+
+
+def main() -> None:
+    """Entry point: exit codes 0 done, 2 bad input (one line), 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = app(standalone_mode=False)
+    except ClickException as error:
+        code = _fail(_in_one_line(error))
+    except (typer.Abort, KeyboardInterrupt):
+        _say("interrupted; the same command goes on from where it was:\n  " + command_line())
+        code = INTERRUPTED
+    except (ValueError, OSError) as error:
+        if os.environ.get("ISOSPIKE_DEBUG"):
+            raise
+        code = _fail(str(error) or type(error).__name__)
+    sys.stdout.flush()
+    sys.exit(code or 0)
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _fail(message: str) -> int:
+    _say(" ".join(message.split()))
+    return BAD_INPUT
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"isospike: {message}\n")
+
+
+def _in_one_line(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context is not None else ""
+    return f"{error.format_message()}{hint}"
+
+
+def command_line() -> str:
+    """This command as it would be typed."""
+    return shlex.join(["isospike", *sys.argv[1:]])
+
+
+@app.command()
+def compare(
+    study: Annotated[str, typer.Argument(help="built-in study or TOML file")] = "first-look",
+    dataset: Annotated[str | None, typer.Option(help="data set, or folder:PATH, npz:PATH")] = None,
+    architecture: Annotated[str | None, typer.Option(help="see `isospike list`")] = None,
+    methods: Annotated[str | None, typer.Option(help="M,M: conversions and rules")] = None,
+    seeds: Annotated[int | None, typer.Option(help="number of seeds", min=1)] = None,
+    timesteps: Annotated[int | None, typer.Option(help="largest T of the sweep", min=1)] = None,
+    data: DataOption = None,
+    out: OutOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="auto, float32, bfloat16; int16, int8 for sweeps")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="cases at once", min=1)] = None,
+    threads: Annotated[int | None, typer.Option(help="threads of each case", min=1)] = None,
+) -> None:
+    """Run a study: train, convert, train directly, sweep timesteps, report."""
+    from compare import study as studies
+
+    chosen = studies.load_study(study)
+    changes: dict[str, Any] = {
+        "datasets": [dataset] if dataset else None,
+        "architectures": [architecture] if architecture else None,
+        "methods": [m.strip() for m in methods.split(",")] if methods is not None else None,
+        "seeds": seeds,
+        "timesteps": timesteps,
+        "precision": precision,
+        "threads": threads,
+    }
+    given = {key: value for key, value in changes.items() if value is not None}
+    if {"datasets", "architectures", "methods"} & set(given):
+        given["name"] = derived_name(chosen, given)
+        given["title"] = given["description"] = ""
+        given["expected_minutes"] = None
+        given["paper"] = []
+    values = {**chosen.model_dump(mode="json", exclude_none=True), **given}
+    values = {key: value for key, value in values.items() if value is not None}
+    chosen = studies.build_study(values, where="command line")
+    from compare.data.places import absent, locate
+
+    for name in chosen.datasets:
+        where = locate(name, data)
+        if not where.found and data is not None:
+            raise absent(where)
+    _compare(chosen, out or Path("runs") / chosen.name, data, device, jobs)
+
+
+def derived_name(study: Any, given: dict[str, Any]) -> str:
+    """A name for a study changed on the command line: what it compares."""
+    import re
+
+    words = [*(given.get("datasets") or study.datasets)]
+    words += given.get("architectures") or study.architectures
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(words)).strip("-.")[:80] or study.name
+
+
+def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: int | None) -> None:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    console.print(
+        f"{study.title or study.name}: {', '.join(study.methods)} on {', '.join(study.datasets)}, "
+        f"{', '.join(study.architectures)}, {len(study.seeds)} seeds, T = 1 … {study.timesteps}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    from compare.execute import Settings, run_study
+
+    settings = Settings(data, data is None, device, jobs, command_line())
+    run_study(study, directory, settings, console)
+    _report([directory], None)
+
+
+def _report(directories: list[Path], out: Path | None) -> None:
+    """Build the report, print the summary tables and the path."""
+    import reports
+    from compare.terminal import show
+    from reports import page
+    from reports.tables import summary
+
+    path = page.build(directories, out)
+    for directory in directories:
+        show(summary(reports.study(directory)))
+    typer.echo(str(path))
+
+
+@app.command()
+def studies() -> None:
+    """Built-in studies: what each shows, its source, the time it takes."""
+    from compare import study as known
+    from compare.terminal import show_rows
+
+    rows = []
+    for name in known.builtin_studies():
+        study = known.load_study(name)
+        rows.append((name, study.title, study.source or "–", _minutes(study)))
+    show_rows(("study", "what it shows", "source", "time on 2 cores · H100"), rows)
+
+
+def _minutes(study: Any) -> str:
+    def say(minutes: float | None) -> str:
+        if minutes is None:
+            return "?"
+        return f"{minutes:g} min" if minutes < 120 else f"{minutes / 60:.0f} h"
+
+    return f"{say(study.expected_minutes)} · {say(study.expected_minutes_h100)}"
+
+
+@app.command(name="list")
+def list_(kind: Annotated[str, typer.Argument(help="what to list")]) -> None:
+    """Names of datasets, architectures, conversions, rules, surrogates, neurons, metrics,
+    energies or figures, one line each."""
+    from compare import catalogue
+    from compare.terminal import show_rows
+
+    show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
+
+
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="data set; all of them by default")] = None,
+    directory: DataOption = None,
+) -> None:
+    """Where each data set is looked for, and whether it is there."""
+    from compare.data import DATASETS, locate
+    from compare.terminal import show_rows
+
+    rows = []
+    for entry in [name] if name else DATASETS.names():
+        if entry.endswith(":PATH"):
+            rows.append((entry, "yours", "", DATASETS.get(entry).description))
+            continue
+        where = locate(entry, directory)
+        rows.append((entry, "there" if where.found else "absent", str(where.path), where.how))
+    show_rows(("data set", "state", "directory", "to get it"), rows)
+
+
+@app.command()
+def report(
+    directories: Annotated[list[Path], typer.Argument(help="study directories", metavar="DIR")],
+    out: OutOption = None,
+) -> None:
+    """Rebuild the report of one study, or one report over several."""
+    _report(directories, out)
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="architecture, module:function or file.py:function")],
+    dataset: Annotated[str, typer.Option(help="data set for calibration and test")],
+    method: Annotated[str, typer.Option(help="conversion method")] = "spike-norm",
+    weights: Annotated[
+        Path | None, typer.Option(help="safetensors or state_dict", metavar="FILE")
+    ] = None,
+    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1)] = 64,
+    data: DataOption = None,
+    out: OutOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Convert a trained network, sweep its timesteps, and write network, audit and export."""
+    from compare import catalogue
+
+    catalogue.check("datasets", dataset)
+    catalogue.check("conversions", method)
+    catalogue.check("architectures", model)
+    from compare.convert_command import convert_model
+
+    directory = out or Path("runs") / f"convert-{Path(model.split(':')[0]).stem}-{method}"
+    typer.echo(
+        str(convert_model(model, dataset, method, weights, timesteps, data, directory, device))
+    )
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if show:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"isospike {installed('isospike')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+if __name__ == "__main__":
+    main()
