@@ -69,9 +69,12 @@ def threshold_gradient(error: Tensor, inputs: Tensor, trace: Tensor, inhibition:
 
 
 def exponential_regularisation(weight: Tensor, strength: float, steepness: float) -> Tensor:
-    """Gradient of ½λ·exp(β(Σ_j w_ij² − 1)) (eq. 13): λβ·w·exp(β(Σ_j w_ij² − 1)), [N, M]."""
+    """Gradient of ½λ·exp(β(Σ_j w_ij² − 1)) (eq. 13): λβ·w·exp(β(Σ_j w_ij² − 1)), [N, M].
+
+    The exponent is held at 5: beyond it one update of ordinary size would overshoot 0.
+    """
     excess = weight.square().sum(dim=1, keepdim=True) - 1.0
-    return strength * steepness * weight * torch.exp((steepness * excess).clamp(max=20.0))
+    return strength * steepness * weight * torch.exp((steepness * excess).clamp(max=5.0))
 
 
 def threshold_shift(counts: Tensor, rate: float) -> Tensor:

@@ -1,0 +1,185 @@
+"""Contract of every training rule: it learns, is deterministic, refuses what it does not take."""
+
+import copy
+
+import pytest
+import torch
+from direct_networks import Toy, WithoutNorm, accuracy, converted, prepared, seeded, trained
+from torch import nn
+
+from direct import RULES, OptionError, prepare
+from direct.bptt import balance_thresholds
+from direct.presets import PRESETS
+from network.encodings import ENCODINGS
+from network.graph import UnsupportedNetwork
+from network.readouts import READOUTS
+from network.registry import UnknownName
+
+STEPS = {"membrane-bp": 20, "spike-bp": 16}
+RATES = {"hybrid": 1e-2, "diet": 1e-2, "spike-bp": 5e-3}  # few updates: faster than the rules'
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+def test_every_rule_learns_the_toy(rule: str) -> None:
+    toy, steps = Toy(), STEPS.get(rule, 4)
+    trainable = prepared(rule, steps)
+    trained(trainable, toy, rate=RATES.get(rule))
+    network = trainable.finish()
+    assert not network.training
+    assert accuracy(network, toy, steps) >= 0.95
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+def test_the_same_seed_gives_the_same_loss_and_gradients(rule: str) -> None:
+    toy, results = Toy(20), []
+    for _ in range(2):
+        trainable = prepared(rule, 6)
+        trainable.network.train()
+        loss, scores = trainable.objective(toy.images, toy.labels, torch.arange(20))
+        loss.backward()
+        gradients = [p.grad for p in trainable.network.parameters()]
+        results.append((loss.detach(), scores.detach(), gradients))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+    for one, other in zip(results[0][2], results[1][2], strict=True):
+        assert one is not None
+        assert torch.equal(one, other)
+        assert torch.isfinite(one).all()
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+def test_a_finished_network_holds_no_surrogate_and_takes_more_steps(rule: str) -> None:
+    network = prepared(rule, 3).finish()
+    assert all(neuron.slope is None for neuron in network.neurons().values())
+    with torch.no_grad():
+        assert network(Toy(4).images, 7, torch.arange(4)).shape == (7, 4, 2)
+
+
+@pytest.mark.parametrize("rule", RULES.names())
+def test_entries_name_things_that_exist(rule: str) -> None:
+    entry = RULES.get(rule)
+    assert entry.name == rule
+    assert entry.encoding in ENCODINGS
+    assert entry.readout in READOUTS
+    assert entry.summary
+    assert entry.source
+
+
+@pytest.mark.parametrize("name", PRESETS.names())
+def test_presets_name_things_that_exist_and_options_of_their_rule(name: str) -> None:
+    from direct.rules import resolve_options
+    from network.architectures import ARCHITECTURES
+
+    preset = PRESETS.get(name)
+    rule = RULES.get(preset.rule)
+    assert preset.architecture in ARCHITECTURES
+    assert preset.encoding in ENCODINGS
+    assert preset.readout in READOUTS
+    resolved = resolve_options(rule.name, rule.options, preset.options)
+    assert all(resolved[key] == value for key, value in preset.options.items())
+
+
+def test_weights_are_shared_with_the_model() -> None:
+    model = seeded(WithoutNorm)
+    trainable = prepared("bptt", model=model)
+    weights = {p.data_ptr() for p in model.parameters()}
+    assert {p.data_ptr() for p in trainable.network.parameters()} == weights
+
+
+def test_unknown_rule_and_option_say_what_is_known() -> None:
+    with pytest.raises(UnknownName, match="unknown rule 'bpt'; did you mean 'bptt'"):
+        prepared_with(rule="bpt")
+    with pytest.raises(OptionError, match="rule bptt has no option 'gama'; known: neuron, reset"):
+        prepared_with(options={"gama": 1.0})
+    with pytest.raises(OptionError, match="option gamma of rule bptt must be of type float"):
+        prepared_with(options={"gamma": "wide"})
+    with pytest.raises(OptionError, match="option reset must be 'soft' or 'hard', got 'none'"):
+        prepared_with(options={"reset": "none"})
+    with pytest.raises(ValueError, match="timesteps must be at least 1, got 0"):
+        prepared_with(timesteps=0)
+
+
+def prepared_with(rule: str = "bptt", timesteps: int = 2, options: dict | None = None) -> None:
+    toy = Toy(4)
+    prepare(
+        seeded(WithoutNorm), rule=rule, timesteps=timesteps, options=options,
+        images=toy.images, labels=toy.labels,
+    )  # fmt: skip
+
+
+def test_hybrid_needs_a_start_and_others_refuse_one() -> None:
+    toy, start = Toy(4), converted(seeded(WithoutNorm))
+    sample = {"timesteps": 2, "images": toy.images, "labels": toy.labels}
+    with pytest.raises(ValueError, match="hybrid trains on from a converted network"):
+        prepare(seeded(WithoutNorm), rule="hybrid", **sample)
+    with pytest.raises(ValueError, match="bptt starts from a model"):
+        prepare(None, rule="bptt", start=start, **sample)
+
+
+def test_a_network_without_relu_is_refused() -> None:
+    toy = Toy(4)
+    with pytest.raises(UnsupportedNetwork, match="Sequential has no ReLU"):
+        prepare(
+            nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), rule="bptt", timesteps=2,
+            images=toy.images, labels=toy.labels,
+        )  # fmt: skip
+
+
+def test_balanced_thresholds_by_hand() -> None:
+    model = nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False),
+                          nn.ReLU(), nn.Linear(1, 2))  # fmt: skip
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0], [0.5]]))
+        model[2].weight.copy_(torch.tensor([[3.0, 4.0]]))
+    images = torch.tensor([[1.0], [2.0]])
+    trainable = prepare(model, rule="bptt", timesteps=4, images=images, labels=torch.zeros(2))
+    first, second = trainable.network.neurons().values()
+    # Largest current of layer 1: 2·1. With θ = 2 the image of 2 spikes in neuron 1 at every step,
+    # in neuron 2 (current 1) at steps 2 and 4: the largest current of layer 2 is 3 + 4.
+    assert first.theta.item() == 2.0
+    assert second.theta.item() == 7.0
+    assert trainable.network.observation is None
+
+
+def test_batch_norm_networks_are_not_balanced() -> None:
+    thetas = [neuron.theta.item() for neuron in prepared("bptt").network.neurons().values()]
+    assert thetas == [1.0, 1.0]
+
+
+def test_hybrid_starts_where_the_conversion_ended() -> None:
+    toy, start = Toy(20), converted(seeded(WithoutNorm))
+    expected = start(toy.images, 6)[-1].detach()
+    trainable = prepare(
+        None, rule="hybrid", timesteps=6, images=toy.images, labels=toy.labels,
+        start=copy.deepcopy(start),
+    )  # fmt: skip
+    _, scores = trainable.objective(toy.images, toy.labels, torch.arange(20))
+    torch.testing.assert_close(scores.detach(), expected)
+
+
+def test_diet_trains_thresholds_and_leaks() -> None:
+    trainable = prepared("diet")
+    names = {name.split(".")[-1] for name, _ in trainable.network.named_parameters()}
+    assert {"theta", "leak"} <= names
+    before = [n.theta.item() for n in trainable.network.neurons().values()]
+    trained(trainable, Toy(), epochs=2)
+    after = [n.theta.item() for n in trainable.finish().neurons().values()]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert all(n.dynamics.decay <= 1.0 for n in trainable.network.neurons().values())
+
+
+def test_balancing_leaves_a_silent_layer_at_its_threshold() -> None:
+    trainable = prepared("bptt", model=seeded(WithoutNorm))
+    with torch.no_grad():
+        for parameter in trainable.network.parameters():
+            parameter.zero_()
+    from direct.rules import Task
+
+    toy = Toy(8)
+    task = Task(
+        trainable.network.body, 2, {}, trainable.recipe, "constant", "mean-current",
+        toy.images, toy.labels, 0,
+    )  # fmt: skip
+    thetas = [n.theta.item() for n in trainable.network.neurons().values()]
+    balance_thresholds(trainable.network, task)
+    assert [n.theta.item() for n in trainable.network.neurons().values()] == thetas
