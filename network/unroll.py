@@ -194,9 +194,7 @@ class _Run:
     def _split(self, x: Tensor, steps: int) -> Tensor:
         return x.unflatten(0, (steps, self.batch))
 
-    def _neurons(
-        self, node: fx.Node, values: dict[fx.Node, Any], first: int, steps: int
-    ) -> Tensor:
+    def _neurons(self, node: fx.Node, values: dict[fx.Node, Any], first: int, steps: int) -> Tensor:
         neuron = self.modules[str(node.target)]
         assert isinstance(neuron, Neuron)
         source = node.all_input_nodes[0]
@@ -246,16 +244,20 @@ class _Run:
         return value.repeat(steps, *([1] * (value.ndim - 1)))
 
     def _call(self, node: fx.Node, arguments: Any, inputs: Tensor) -> Any:
-        args, kwargs = arguments
         if node.op == "placeholder":
             return inputs
-        if node.op == "get_attr":
-            return operator.attrgetter(str(node.target))(self.body)
-        if node.op == "call_module":
-            return self.modules[str(node.target)](*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return call_node(self.body, node, *arguments)
+
+
+def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Any:
+    """The value of a node that is no placeholder, for these values of its arguments."""
+    if node.op == "get_attr":
+        return operator.attrgetter(str(node.target))(body)
+    if node.op == "call_module":
+        return body.get_submodule(str(node.target))(*args, **kwargs)
+    if node.op == "call_method":
+        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -290,4 +292,3 @@ def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
 
 def _is_number(node: fx.Node) -> bool:
     return node.target in (operator.getitem, operator.floordiv, operator.mul, operator.add)
-

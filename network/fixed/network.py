@@ -1,0 +1,69 @@
+"""A converted network in whole numbers, ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, fx
+
+from network.fixed.plan import Plan
+from network.fixed.planner import make_plan
+from network.operators import Units
+from network.readouts import READOUTS
+from network.unroll import SpikingNetwork
+
+Bits = Literal[8, 16]
+
+
+@dataclass(frozen=True)
+class FixedPointNetwork:
+    """A spiking network with weights, thresholds and potentials as whole numbers.
+
+    source: the network that it computes. shape: of one image [C, H, W]. bits: of a weight.
+    """
+
+    source: SpikingNetwork
+    shape: tuple[int, ...]
+    bits: Bits
+    plan: Plan
+
+    @property
+    def body(self) -> fx.GraphModule:
+        return self.source.body
+
+    @property
+    def encoding(self) -> str:
+        return self.source.encoding
+
+    @property
+    def note(self) -> str:
+        """Which arithmetic runs here, one line."""
+        return self.plan.units.note
+
+    def read(self, outputs: Tensor) -> Tensor:
+        """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""
+        return READOUTS.get(self.source.readout)(outputs)
+
+
+def fixed_point(
+    network: SpikingNetwork,
+    images_shape: tuple[int, ...],
+    bits: Bits,
+    *,
+    units: Units | None = None,
+) -> FixedPointNetwork:
+    """The network in whole numbers of 8 or 16 bits (METHODS.md section 9).
+
+    images_shape: of one image, [C, H, W].
+    units: how to compute; None takes the fastest exact way of this machine.
+
+    Raises NotFixedPoint, naming the layer, for a network with other parts than these:
+    integrate-and-fire neurons, 2-d convolutions and linear layers on spikes, average pooling of
+    spikes, sums, and a constant or Poisson input.
+    """
+    if bits not in (8, 16):
+        raise ValueError(f"bits must be 8 or 16, got {bits}")
+    return FixedPointNetwork(
+        network, tuple(images_shape), bits, make_plan(network, images_shape, bits, units)
+    )

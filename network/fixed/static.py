@@ -1,0 +1,70 @@
+"""What a constant input makes of the layers in front of the first neurons: once, in float64.
+
+Pixels are rounded to 22 bits of the image's largest and weights to 22 bits of their layer's
+largest, so that products have 44 bits and the sum of up to 512 of them is exact in float64: it
+does not depend on the order, hence not on batch, threads or machine.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from network.graph import SYNAPSES, Kind, kind_of
+from network.unroll import channels_last
+
+_BITS = 22
+
+
+def static_values(
+    body: fx.GraphModule, static: Collection[fx.Node], images: Tensor
+) -> dict[str, Tensor]:
+    """Values of the static nodes for images [B, C, H, W], by node name."""
+    interpreter = _Static(body, static)
+    interpreter.run(channels_last(round_to_bits(images.double(), images.ndim - 1)))
+    return interpreter.found
+
+
+class _Static(fx.Interpreter):
+    def __init__(self, body: fx.GraphModule, static: Collection[fx.Node]) -> None:
+        super().__init__(body, garbage_collect_values=False)
+        self.body = body
+        self.static = static
+        self.found: dict[str, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        if n not in self.static:
+            return None
+        if kind_of(self.body, n) is Kind.SYNAPSE:
+            args, _ = self.fetch_args_kwargs_from_env(n)
+            value = _synapse(self.body.get_submodule(str(n.target)), args[0])
+        else:
+            value = super().run_node(n)
+        self.found[n.name] = value
+        return value
+
+
+def _synapse(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, SYNAPSES)
+    exact = copy.deepcopy(layer).double()
+    exact.weight = nn.Parameter(round_to_bits(exact.weight, exact.weight.ndim), False)
+    bias, exact.bias = exact.bias, None
+    result: Tensor = exact(x)
+    if bias is None:
+        return result
+    return result + (bias if result.ndim == 2 else bias.view(-1, *([1] * (result.ndim - 2))))
+
+
+def round_to_bits(x: Tensor, axes: int) -> Tensor:
+    """x rounded to multiples of 2⁻²² times the power of two above its largest magnitude.
+
+    The magnitude is taken over the last `axes` axes.
+    """
+    over = tuple(range(x.ndim - axes, x.ndim))
+    _, exponent = torch.frexp(x.abs().amax(over, keepdim=True))
+    grid = torch.ldexp(torch.ones_like(x), exponent - _BITS)
+    return (x / grid).round() * grid
