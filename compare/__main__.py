@@ -231,6 +231,9 @@ def convert(
         Path | None, typer.Option(help="safetensors or state_dict", metavar="FILE")
     ] = None,
     timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1)] = 64,
+    option: Annotated[
+        list[str] | None, typer.Option(help="option of the method", metavar="NAME=VALUE")
+    ] = None,
     data: DataOption = None,
     out: OutOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -241,12 +244,32 @@ def convert(
     catalogue.check("datasets", dataset)
     catalogue.check("conversions", method)
     catalogue.check("architectures", model)
-    from compare.convert_command import convert_model
+    from compare.convert_command import convert_model, summary_lines
 
     directory = out or Path("runs") / f"convert-{Path(model.split(':')[0]).stem}-{method}"
-    typer.echo(
-        str(convert_model(model, dataset, method, weights, timesteps, data, directory, device))
+    chosen = parse_options(option or [])
+    written = convert_model(
+        model, dataset, method, weights, timesteps, data, directory, device, chosen
     )
+    for line in summary_lines(written):
+        typer.echo(line)
+    typer.echo(str(written))
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE as TOML values; a bare word is text."""
+    import tomllib
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--option is written NAME=VALUE, got {pair!r}")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    return options
 
 
 @app.callback(invoke_without_command=True)

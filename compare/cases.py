@@ -7,10 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from compare import catalogue
 from compare.study import Arm, Study, StudyError
+
+if TYPE_CHECKING:
+    from direct import Rule
+    from network.fit import Recipe
 
 RESULT_VERSION = 1  # raised whenever the same specification gives another result
 
@@ -20,6 +24,7 @@ REPRESENTATIONS: dict[str, Representation] = {
     "constant": "normalised",
     "poisson": "pixels",
     "poisson-signed": "signed",
+    "poisson-total": "pixels",
     "events": "events",
 }
 
@@ -212,9 +217,8 @@ def _shared(study: Study, dataset: str, architecture: str, seed: int) -> dict[st
 
 
 def method_facts(names: list[str]) -> dict[str, MethodFacts]:
-    """Facts of conversions and rules by registered name (loads torch)."""
+    """Facts of conversions, rules and presets by registered name (loads torch)."""
     from conversion import CONVERSIONS
-    from direct import RULES
 
     facts = {}
     for name in names:
@@ -223,11 +227,50 @@ def method_facts(names: list[str]) -> dict[str, MethodFacts]:
             ann = "qcfs-ann" if method.ann == "qcfs" else "ann"
             facts[name] = MethodFacts("converted", ann, None, None)
         else:
-            rule = RULES.get(name)
+            way = way_of(name)
             facts[name] = MethodFacts(
                 "direct",
-                "ann" if rule.needs_conversion else None,
-                (rule.timesteps,),
-                None if rule.encoding == "constant" else rule.encoding,
+                "ann" if way.rule.needs_conversion else None,
+                (way.timesteps,),
+                None if way.encoding == "constant" else way.encoding,
             )
     return facts
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of direct training: a rule as it is, or a paper's preset of one.
+
+    batch_norm, dropout: what a preset demands of the architecture; None leaves it to the study.
+    """
+
+    rule: Rule
+    recipe: Recipe
+    timesteps: int
+    encoding: str
+    readout: str
+    options: Mapping[str, Any]
+    batch_norm: bool | None = None
+    dropout: float | None = None
+
+
+def way_of(name: str) -> Way:
+    """The rule or preset of that name."""
+    from direct import PRESETS, RULES
+
+    if name in PRESETS:
+        preset = PRESETS.get(name)
+        return Way(
+            RULES.get(preset.rule),
+            preset.recipe,
+            preset.timesteps,
+            preset.encoding,
+            preset.readout,
+            preset.options,
+            preset.batch_norm,
+            preset.dropout,
+        )
+    rule = RULES.get(name)
+    return Way(
+        rule, rule.recipe, rule.timesteps, rule.encoding, rule.readout, {}, rule.batch_norm, None
+    )

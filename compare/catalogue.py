@@ -18,12 +18,14 @@ KINDS = (
     "architectures",
     "conversions",
     "rules",
+    "presets",
     "surrogates",
     "neurons",
     "metrics",
     "energies",
     "figures",
 )
+METHOD_KINDS = ("conversions", "rules", "presets")
 USER_PREFIXES = {"datasets": ("folder:", "npz:")}
 
 
@@ -65,8 +67,8 @@ def check(kind: str, name: str) -> None:
 
 
 def is_method(name: str) -> bool:
-    """Whether `name` is a conversion or a rule of direct training."""
-    return name in _stored()["conversions"] or name in _stored()["rules"]
+    """Whether `name` is a conversion, a rule of direct training, or a paper's preset."""
+    return any(name in _stored()[kind] for kind in METHOD_KINDS)
 
 
 def is_conversion(name: str) -> bool:
@@ -77,7 +79,7 @@ def is_conversion(name: str) -> bool:
 def check_method(name: str, *, also: tuple[str, ...]) -> None:
     """Raise UnknownEntry unless `name` is a method or one of `also`."""
     if not is_method(name) and name not in also:
-        known = [*_stored()["conversions"], *_stored()["rules"], *also]
+        known = [*(entry for kind in METHOD_KINDS for entry in _stored()[kind]), *also]
         raise UnknownEntry(_unknown("method", name, known))
 
 
@@ -91,7 +93,7 @@ def collect() -> dict[str, dict[str, str]]:
     """The torch-bound registries as they are now (loads torch)."""
     from compare.data import DATASETS
     from conversion import CONVERSIONS
-    from direct import RULES
+    from direct import PRESETS, RULES
     from direct.surrogates import SURROGATES
     from network.architectures import ARCHITECTURES, describe
     from network.neurons import NEURONS
@@ -101,6 +103,9 @@ def collect() -> dict[str, dict[str, str]]:
         "architectures": {name: describe(name).summary for name in ARCHITECTURES},
         "conversions": {name: CONVERSIONS.get(name).summary for name in CONVERSIONS},
         "rules": {name: RULES.get(name).summary for name in RULES},
+        "presets": {
+            name: f"{PRESETS.get(name).summary} ({PRESETS.get(name).source})" for name in PRESETS
+        },
         "surrogates": {name: _first_line(SURROGATES.get(name)) for name in SURROGATES},
         "neurons": {name: _first_line(NEURONS.get(name)) for name in NEURONS},
     }

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from compare import cases as expansion
 from compare import machine
-from compare.cases import Case
+from compare.cases import Case, way_of
 from compare.data import Dataset
 from compare.models import make_network
 from compare.prepared import View, load_dataset, sample
@@ -29,7 +29,6 @@ from compare.run import ANN_RECIPE, TRAINING_COST, Workplace, run_case
 from compare.store import CaseBusy, Store, replace_text
 from compare.study import Precision, Study, StudyError, parse_study, to_toml
 from conversion import CONVERSIONS
-from direct import RULES
 from network.architectures import Geometry
 from network.graph import trace
 from network.wiring import wiring
@@ -140,7 +139,7 @@ def image_steps(case: Case, dataset: Dataset) -> float:
     if case.arm == "converted":
         count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
         return test + count * SPIKE_NORM_STEPS
-    recipe = ANN_RECIPE if case.arm == "ann" else RULES.get(case.base).recipe
+    recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
     epochs = case.training.get("epochs", recipe.epochs)
     steps = case.train_timesteps or 1
     return test + TRAINING_COST * epochs * steps * len(dataset.train)

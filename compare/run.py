@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compare.cases import REPRESENTATIONS, Case
+from compare.cases import REPRESENTATIONS, Case, way_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.machine import commit, machine, versions
@@ -31,8 +31,10 @@ from compare.sweep import (
     evaluate_ann,
     sweep,
 )
-from conversion import CONVERSIONS, Conversion, convert
-from direct import RULES, prepare
+from conversion import CONVERSIONS, Conversion, convert, quantise_activations
+from conversion.convert import prepare_ann
+from conversion.errors import error_split
+from direct import prepare
 from network.architectures import Geometry, depth_of
 from network.encodings import image_keys
 from network.fit import Augment, Epoch, Outcome, Recipe, derived_seed, fit
@@ -44,6 +46,7 @@ SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
 HISTORY_COLUMNS = (
     "epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy", "elapsed_s",
 )  # fmt: skip
+ERROR_IMAGES = 64  # for the conversion error by layer
 TRAINING_COST = 3.0  # a training step against a forward pass
 
 
@@ -113,17 +116,17 @@ class _Setting:
 
     def network(self, case: Case | None = None) -> nn.Module:
         case = case or self.case
+        way = way_of(case.base) if case.arm == "direct" else None
+        fixed = (None, None) if way is None else (way.batch_norm, way.dropout)
         network = make_network(
             case.architecture,
             self.geometry,
             width=case.width,
-            batch_norm=case.batch_norm,
-            dropout=case.dropout,
+            batch_norm=case.batch_norm if fixed[0] is None else fixed[0],
+            dropout=case.dropout if fixed[1] is None else fixed[1],
             seed=derived_seed(case.seed, 10),
         )
         if case.base == "qcfs-ann":
-            from conversion import quantise_activations
-
             network = quantise_activations(network, **case.options)
         return network
 
@@ -251,6 +254,8 @@ def _run_converted(case: Case, setting: _Setting) -> _Result:
     clock.lap("convert")
     outcome = setting.sweep(conversion.network)
     clock.lap("sweep")
+    errors, notes = _errors(case, setting, ann, conversion)
+    clock.lap("errors")
     audit = {k: list(v) for k, v in asdict(conversion.audit).items()}
     return _Result(
         sweep=outcome,
@@ -261,9 +266,30 @@ def _run_converted(case: Case, setting: _Setting) -> _Result:
         parameters=_count(ann),
         thresholds=_summaries(conversion.thresholds),
         calibration_timesteps=conversion.calibration_timesteps,
-        extra={"audit": audit},
+        extra={"audit": audit, "notes": notes},
+        tables={"errors": errors},
         elapsed_s=clock.laps,
     )
+
+
+def _errors(
+    case: Case, setting: _Setting, ann: nn.Module, conversion: Conversion
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Conversion error by layer at T = 1, 2, 4 … on some training images; or why there is none."""
+    images, _ = sample(setting.train, ERROR_IMAGES, derived_seed(case.seed, 17))
+    steps = [2**k for k in range(case.timesteps.bit_length())]
+    body, _, _ = prepare_ann(ann)
+    try:
+        rows = error_split(
+            body,
+            conversion.network,
+            images.to(setting.place.device),
+            steps,
+            seed=derived_seed(case.seed, 18),
+        )
+    except ValueError as error:
+        return [], [f"no conversion error by layer: {error}"]
+    return [asdict(row) for row in rows], []
 
 
 def _convert(
@@ -287,11 +313,11 @@ def _run_direct(case: Case, setting: _Setting) -> _Result:
     assert case.train_timesteps is not None
     device, steps = setting.place.device, case.train_timesteps
     clock = _Clock()
-    rule = RULES.get(case.base)
-    options = dict(case.options)
+    way = way_of(case.base)
+    options = {**way.options, **case.options}
     start, model = None, None
-    if rule.needs_conversion:
-        method = options.pop("conversion", "robust-norm")
+    if way.rule.needs_conversion:
+        method = str(options.pop("conversion", "robust-norm"))
         start = _convert(case, setting, setting.trained_ann(), method, {}).network
         clock.lap("convert")
     else:
@@ -299,13 +325,15 @@ def _run_direct(case: Case, setting: _Setting) -> _Result:
     images, labels = sample(setting.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
     trainable = prepare(
         model,
-        rule=case.base,
+        rule=way.rule.name,
         timesteps=steps,
         options=options,
         images=images,
         labels=labels,
         seed=derived_seed(case.seed, 15),
+        recipe=way.recipe,
         encoding=case.encoding,
+        readout=way.readout,
         start=start,
     )
     network = trainable.network.to(device)

@@ -17,6 +17,7 @@ from compare import catalogue
 
 Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
+Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
 
 
@@ -73,7 +74,9 @@ class Study(_Table):
     seeds: tuple[int, ...] = (0, 1, 2)
     timesteps: int = Field(default=64, ge=1, le=100_000)
     train_timesteps: tuple[int, ...] | None = None
-    encoding: Literal["constant", "poisson", "poisson-signed", "events"] = "constant"
+    encoding: Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"] = (
+        "constant"
+    )
     batch_norm: bool = True
     width: float = Field(default=1.0, gt=0, le=64)
     dropout: float = Field(default=0.0, ge=0, lt=1)

@@ -68,6 +68,7 @@ class Rule:
     options: names and defaults; a value must be of its default's type.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
+    batch_norm: False where the rule is defined for networks without it; None where both will do.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Rule:
     readout: str = "mean-current"
     needs_conversion: bool = False
     timesteps: int = 8
+    batch_norm: bool | None = None
 
 
 RULES: Registry[Rule] = Registry("rule")

@@ -82,5 +82,7 @@ RULES.register("spike-bp")(
         ),
         encoding="poisson",
         readout="membrane",
+        timesteps=50,
+        batch_norm=False,
     )
 )

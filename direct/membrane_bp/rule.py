@@ -223,5 +223,7 @@ RULES.register("membrane-bp")(
         ),
         encoding="poisson-total",
         readout="spike-count",
+        timesteps=50,
+        batch_norm=False,
     )
 )

@@ -1,0 +1,150 @@
+"""`isospike convert`: a network of the user's, converted, swept, and written for other tools."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from compare.data import load
+from compare.machine import choose_device, commit, machine, versions
+from compare.models import ModelError, load_weights, make_network
+from compare.prepared import View, sample
+from compare.store import replace_text, write_csv
+from compare.sweep import SWEEP_COLUMNS, accuracy_of, sweep
+from conversion import CONVERSIONS, Audit, convert
+from conversion.export import save_plain, write_nir
+from network.architectures import Geometry
+from network.graph import UnsupportedNetwork
+from network.unroll import SpikingNetwork
+
+BATCH = 100
+RESULT = "conversion.json"
+
+
+def convert_model(
+    model: str,
+    dataset_name: str,
+    method: str,
+    weights: Path | None,
+    timesteps: int,
+    data: Path | None,
+    directory: Path,
+    device_name: str,
+    options: dict[str, Any],
+) -> Path:
+    """Convert, sweep, write; the directory with audit.json, sweep.csv, snn.json, snn.nir.
+
+    Raises ModelError for a registered architecture without weights: they would be random.
+    """
+    if weights is None and ":" not in model:
+        raise ModelError(
+            f"architecture {model} needs trained weights: give --weights FILE "
+            "(safetensors or state_dict), or module:function that returns a trained network"
+        )
+    if directory.exists() and not (directory / RESULT).exists() and any(directory.iterdir()):
+        raise ModelError(f"{directory} holds other files: choose another --out")
+    device = choose_device(device_name)
+    dataset = load(dataset_name, data, download=data is None)
+    geometry = Geometry(*dataset.shape, len(dataset.classes))
+    network = make_network(model, geometry, width=1.0, batch_norm=True, dropout=0.0, seed=0)
+    if weights is not None:
+        load_weights(network, weights)
+    network.eval().to(device)
+    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
+    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
+    _check_classes(network, test, geometry, device)
+    images, _ = sample(train, CONVERSIONS.get(method).calibration_images, 0)
+    converted = convert(network, images, method=method, options=options, encoding="constant")
+    accuracy = accuracy_of(lambda x, _: network(x.to(device)), test, BATCH)
+    outcome = sweep(
+        converted.network,
+        test,
+        dataset.shape,
+        timesteps,
+        seed=0,
+        batch_size=BATCH,
+        device=device,
+        advance=lambda images: None,
+    )
+    content = {
+        "model": model,
+        "dataset": dataset.name,
+        "dataset_note": dataset.note,
+        "fingerprint": dataset.fingerprint,
+        "method": method,
+        "options": options,
+        "ann_accuracy": accuracy,
+        "snn_accuracy": outcome.rows[-1]["accuracy"],
+        "timesteps": timesteps,
+        "calibration_timesteps": converted.calibration_timesteps,
+        "audit": {key: list(value) for key, value in asdict(converted.audit).items()},
+        "thresholds": {name: t.tolist() for name, t in converted.thresholds.items()},
+        "versions": versions(),
+        "commit": commit(),
+        "machine": machine(device),
+    }
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_csv(partial / "sweep.csv", SWEEP_COLUMNS, outcome.rows)
+    content["exports"] = _export(converted.network.cpu(), dataset.shape, partial)
+    replace_text(partial / RESULT, json.dumps(content, indent=2, ensure_ascii=False))
+    if directory.exists():
+        shutil.rmtree(directory)
+    os.replace(partial, directory)
+    return directory
+
+
+def summary_lines(directory: Path) -> list[str]:
+    """What a conversion did, for the terminal."""
+    content = json.loads((directory / RESULT).read_text("utf-8"))
+    audit = Audit(**{key: tuple(value) for key, value in content["audit"].items()})
+    lines = [
+        f"ANN {content['ann_accuracy']:.2%}, converted by {content['method']}: "
+        f"{content['snn_accuracy']:.2%} at T = {content['timesteps']}",
+        f"replaced {len(audit.replaced)} activations, folded {len(audit.folded)} batch norms, "
+        f"analogue: {', '.join(audit.analogue) or 'none'}",
+    ]
+    return lines + [f"note: {note}" for note in (*audit.notes, *content["exports"]["notes"])]
+
+
+def _check_classes(
+    network: torch.nn.Module, test: View, geometry: Geometry, device: torch.device
+) -> None:
+    images, _ = test.batch(torch.arange(1))
+    with torch.no_grad():
+        try:
+            scores = network(images.to(device))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"the network does not take images of shape {tuple(images.shape[1:])}: {reason}"
+            ) from error
+    if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
+        raise ModelError("the network must return one tensor of class scores [B, K]")
+    if scores.shape[1] < geometry.classes:
+        raise ModelError(
+            f"the network has {scores.shape[1]} outputs, the data set {geometry.classes} classes"
+        )
+
+
+def _export(network: SpikingNetwork, shape: tuple[int, ...], directory: Path) -> dict[str, Any]:
+    """Both exports where the network can be expressed in them; otherwise a note that says why."""
+    notes = []
+    files = []
+    try:
+        files += [path.name for path in save_plain(network, directory)]
+    except UnsupportedNetwork as error:
+        notes.append(f"no plain export: {error}")
+    try:
+        write_nir(network, shape, directory / "snn.nir")
+        files.append("snn.nir")
+    except UnsupportedNetwork as error:
+        notes.append(f"no NIR export: {error}")
+    return {"files": files, "notes": notes}
