@@ -1,0 +1,91 @@
+"""tdBN (Zheng 2021): what it normalises to, its placement, folded = unfolded."""
+
+import math
+
+import pytest
+import torch
+from direct_networks import Convolutional, Residual, Toy, WithoutNorm, prepared, seeded, trained
+from torch import nn
+
+from direct import OptionError
+from direct.normalisation import (
+    ThresholdNorm1d,
+    ThresholdNorm2d,
+    fold_threshold_norm,
+    install_threshold_norm,
+)
+from network.graph import Kind, layers, trace
+from network.unroll import unroll
+
+
+def test_normalises_to_the_square_of_alpha_theta() -> None:
+    norm = ThresholdNorm2d(3, gain=0.5)
+    x = 4.0 + 3.0 * torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    y = norm(x)
+    assert y.mean((0, 2, 3)).tolist() == pytest.approx([0.0] * 3, abs=1e-5)
+    assert y.std((0, 2, 3)).tolist() == pytest.approx([0.5] * 3, rel=1e-3)
+
+
+def test_values_by_hand() -> None:
+    norm = ThresholdNorm1d(1, gain=2.0)
+    with torch.no_grad():
+        norm.weight.fill_(3.0)
+        norm.bias.fill_(1.0)
+    # mean 2, variance 1: x̂ = 2·(x − 2)/√(1 + 1e-5), y = 3x̂ + 1
+    y = norm(torch.tensor([[1.0], [3.0]]))
+    scaled = 2.0 / math.sqrt(1 + 1e-5)
+    assert y.flatten().tolist() == pytest.approx([1 - 3 * scaled, 1 + 3 * scaled])
+
+
+def test_statistics_are_those_of_all_steps_together() -> None:
+    network = prepared("tdbn", 5).network.train()
+    seen = []
+    norm = next(m for _, m in layers(network.body, Kind.NORM))
+    handle = norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[0]))
+    unroll(network, Toy(6).images, 5, keys=torch.arange(6))
+    handle.remove()
+    assert seen == [6]  # in front of the first neurons a constant image is the same at every step
+    second = prepared("tdbn", 5, model=seeded(Residual)).network.train()
+    norms = [m for _, m in layers(second.body, Kind.NORM)]
+    norms[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape[0]))
+    unroll(second, Toy(6).images, 5)
+    assert seen[1:] == [30]  # T·B
+
+
+def test_both_branches_of_a_sum_share_the_variance() -> None:
+    body = trace(seeded(Residual))
+    install_threshold_norm(body, theta=2.0, alpha=1.0)
+    gains = [norm.gain for _, norm in layers(body, Kind.NORM)]
+    # stem: αθ = 2; in front of the sum: θ/√2
+    assert gains == pytest.approx([2.0, 2.0 / math.sqrt(2)])
+
+
+def test_a_network_without_norm_gets_one_before_every_neuron() -> None:
+    body = trace(seeded(WithoutNorm))
+    install_threshold_norm(body, theta=1.0, alpha=1.0)
+    kinds = [type(norm) for _, norm in layers(body, Kind.NORM)]
+    assert kinds == [ThresholdNorm2d, ThresholdNorm1d]  # not behind the output layer
+
+
+@pytest.mark.parametrize("model", [Convolutional, WithoutNorm, Residual])
+def test_folded_equals_unfolded(model: type[nn.Module]) -> None:
+    toy, trainable = Toy(), prepared("tdbn", 4, model=seeded(model))
+    trained(trainable, toy, epochs=2)
+    network = trainable.network.eval()
+    norms = len(list(layers(network.body, Kind.NORM)))
+    with torch.no_grad():
+        expected = network(toy.images, 6)
+        assert len(fold_threshold_norm(network.body)) == norms > 0
+        torch.testing.assert_close(network(toy.images, 6), expected, atol=1e-4, rtol=1e-4)
+    assert not list(layers(network.body, Kind.NORM))
+
+
+def test_finishing_folds() -> None:
+    network = prepared("tdbn").finish()
+    assert not list(layers(network.body, Kind.NORM))
+
+
+@pytest.mark.parametrize("name", ["threshold", "alpha"])
+def test_threshold_and_alpha_must_be_positive(name: str) -> None:
+    with pytest.raises(OptionError, match=f"option {name} must be positive, got 0"):
+        prepared("tdbn", options={name: 0.0})
