@@ -87,6 +87,12 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
         headline = f"No method stays within 1 point of the ANN ({_percent(ann)})."
     else:
         headline = f"{goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
+    details += [
+        f"{curve.label}, trained for T = {curve.train_timesteps}, stays there up to "
+        f"T = {_within(pace).until} and falls below at larger T."
+        for curve, pace in reached
+        if _within(pace).until
+    ]
     if len(reached) == 2:
         details.append(_ratio(analysis, name, reached[0][0], reached[1][0], ann))
     details += [_cost(curve, pace, ann) for curve, pace in reached]

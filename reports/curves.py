@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from reports.frame import ARMS, Case, Study
 from reports.intervals import Interval, mean_t, wilson
-from reports.metrics import sustained_timesteps
+from reports.metrics import NOT_REACHED, sustained_timesteps
 
 MEASURES = (
     "accuracy",
@@ -36,7 +36,8 @@ class Curve:
     """One method on one network.
 
     timesteps: [n], readout T; measures: name -> [seeds, n], missing values are NaN.
-    An ANN has the one timestep 0.
+    An ANN has the one timestep 0. base: the registered method that `method` is a setting of;
+    variant: its place among the curves of that base on this network.
     """
 
     dataset: str
@@ -44,6 +45,7 @@ class Curve:
     depth: int | None
     arm: str
     method: str
+    base: str
     label: str
     variant: int
     train_timesteps: int | None
@@ -112,8 +114,23 @@ class Curve:
 def curves(study: Study) -> tuple[Curve, ...]:
     """All curves of a study: networks in the order of the records, ANN first in each."""
     records = study.records.copy()
-    records["variant"] = records["case"].map(_variants(study)).fillna("")
-    keys = ["dataset", "architecture", "arm", "method", "encoding", "train_timesteps", "variant"]
+    variants = _variants(study)
+    records["variant"] = [variants.get(case, "") for case in records["case"]]
+    keys = [
+        "dataset",
+        "architecture",
+        "arm",
+        "method",
+        "encoding",
+        "train_timesteps",
+        "variant",
+        "base",
+    ]
+    bases = {name: case.specification.get("base") for name, case in study.cases.items()}
+    records["base"] = [
+        bases.get(case) or method
+        for case, method in zip(records["case"], records["method"], strict=True)
+    ]
     records["variant"] += _studies(records, [*keys, "seed", "timestep"])
     order = {name: place for place, name in enumerate(records["architecture"].unique())}
     groups = [
@@ -132,7 +149,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
         siblings = [
             other
             for other, _ in groups
-            if all(other[k] == facts[k] for k in ("dataset", "architecture", "method"))
+            if all(other[k] == facts[k] for k in ("dataset", "architecture", "base"))
         ]
         result.append(_curve(facts, rows, siblings))
     return tuple(result)
@@ -153,6 +170,23 @@ def best_direct(items: Iterable[Curve]) -> Curve | None:
     return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
 
 
+def usable(curve: Curve, target: float) -> Curve:
+    """The part of a curve that T* is read from: all of it, but for one kind of network.
+
+    A directly trained network that is at the target at the T it was trained for, and leaves it
+    again at larger T, is read up to its training T.
+    """
+    steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+    trained = curve.timesteps == curve.train_timesteps
+    if steps is not NOT_REACHED or curve.arm != "direct" or not trained.any():
+        return curve
+    last = int(np.flatnonzero(trained)[0]) + 1
+    if sustained_timesteps(curve.timesteps[:last], curve.accuracy[:last], target) is NOT_REACHED:
+        return curve
+    measures = {name: values[:, :last] for name, values in curve.measures.items()}
+    return replace(curve, timesteps=curve.timesteps[:last], measures=measures)
+
+
 def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
     """The network of an arm that stays at `target` from the fewest steps on.
 
@@ -163,7 +197,8 @@ def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
         return None
 
     def rank(curve: Curve) -> tuple[float, float]:
-        steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+        part = usable(curve, target)
+        steps = sustained_timesteps(part.timesteps, part.accuracy, target)
         reached = steps + curve.calibration_timesteps if isinstance(steps, int) else np.inf
         return (reached, -float(curve.accuracy.max()))
 
@@ -204,7 +239,8 @@ def _curve(
         depth=None if pd.isna(first["depth"]) else int(first["depth"]),
         arm=str(facts["arm"]),
         method=str(facts["method"]),
-        label=_label(facts, siblings),
+        base=str(facts["base"]),
+        label=_label(facts, [other for other in siblings if other["method"] == facts["method"]]),
         variant=siblings.index(facts),
         train_timesteps=None if pd.isna(train) else int(train),  # type: ignore[call-overload]
         calibration_timesteps=int(rows["calibration_timesteps"].fillna(0).max()),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from reports.curves import Curve, best_direct, reference
+from reports.curves import Curve, best_direct, reference, usable
 from reports.frame import Study
 from reports.intervals import bootstrap_accuracies, percentile_interval
 from reports.metrics import (
@@ -35,6 +35,9 @@ class Estimate:
     """A number or `not reached`, with its bootstrap interval.
 
     low and high are None without per-image results; `seeds` and `images` were resampled.
+    until: set for a directly trained network that is at the target around the T it was trained
+    for and leaves it at larger T; the value is then read up to the training T, and `until` is
+    the last T of that stretch. (Sweeping further must not make a network worse.)
     """
 
     value: Value
@@ -42,6 +45,7 @@ class Estimate:
     high: Value | None
     seeds: int
     images: int
+    until: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def steps_ratio(
     tolerance: δ in points. Resamples in which neither gets there say nothing and are left out.
     """
     target = float(ann.accuracy[0]) - tolerance * POINT
+    slow, fast = usable(slow, target), usable(fast, target)
     values = [
         latency(sustained_timesteps(c.timesteps, c.accuracy, target), c.calibration_timesteps)
         for c in (slow, fast)
@@ -158,9 +163,16 @@ def _pace(curve: Curve, ann: Curve | None, direct: Curve | None, samples: Sample
 def _to_target(
     curve: Curve, anchor: float, anchors: np.ndarray | None, margin: float, samples: Samples
 ) -> Estimate:
-    steps = sustained_timesteps(curve.timesteps, curve.accuracy, anchor - margin)
+    own = usable(curve, anchor - margin)
+    steps = sustained_timesteps(own.timesteps, own.accuracy, anchor - margin)
     value = latency(steps, curve.calibration_timesteps)
-    return _estimate(curve, value, _target_samples(curve, anchors, margin, samples))
+    found = _estimate(curve, value, _target_samples(own, anchors, margin, samples))
+    if own is curve:
+        return found
+    beyond = curve.timesteps[(curve.timesteps > own.timesteps[-1])
+                             & (curve.accuracy < anchor - margin - 1e-12)]  # fmt: skip
+    last = curve.timesteps[curve.timesteps < beyond[0]][-1]
+    return replace(found, until=int(last))
 
 
 def _target_samples(
@@ -169,7 +181,8 @@ def _target_samples(
     """Sustained steps of every resample, infinite where not reached: [resamples]."""
     if anchors is None or not samples:
         return None
-    below = samples[curve.label] < anchors[:, None] - margin - 1e-12
+    accuracies = samples[curve.label][:, : len(curve.timesteps)]
+    below = accuracies < anchors[:, None] - margin - 1e-12
     last_below = below.shape[1] - 1 - below[:, ::-1].argmax(axis=1)
     first = np.where(below.any(axis=1), last_below + 1, 0)
     return np.append(curve.latency.astype(float), np.inf)[first]

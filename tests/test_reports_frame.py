@@ -5,13 +5,15 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from synthetic_study import IMAGES, write_study
 
 import reports
-from reports.curves import CurveError, curves, fastest, reference
+from reports.curves import CurveError, curves, fastest, reference, usable
 from reports.frame import COLUMNS, StudyError, combine
+from reports.iso import _to_target
 from reports.metrics import sustained_timesteps
 
 
@@ -142,3 +144,20 @@ def test_fastest_prefers_steps_then_accuracy(directory):
     assert fastest(found, "direct", 0.5) is direct
     assert sustained_timesteps(direct.timesteps, direct.accuracy, 0.5) == 1
     assert fastest(found[:1], "direct", 0.5) is None
+
+
+def test_a_direct_network_is_read_up_to_its_training_steps_where_it_leaves_later(directory):
+    direct = next(c for c in curves(reports.study(directory)) if c.arm == "direct")
+    falling = replace(
+        direct,
+        timesteps=np.array([1, 2, 4, 8]),
+        train_timesteps=2,
+        measures=direct.measures | {"accuracy": np.array([[0.5, 0.95, 0.94, 0.7]])},
+    )
+    assert usable(falling, 0.9).timesteps.tolist() == [1, 2]
+    assert usable(falling, 0.6) is falling  # kept to the end: the whole sweep counts
+    assert usable(falling, 0.96) is falling  # never there
+    converted = replace(falling, arm="converted")
+    assert usable(converted, 0.9) is converted
+    found = _to_target(falling, 0.91, None, 0.01, {})
+    assert (found.value, found.until) == (2, 4)  # there from T = 2, last at T = 4

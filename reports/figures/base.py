@@ -46,7 +46,7 @@ def identity(curve: Curve) -> dict[str, Any]:
     return {
         "panel": curve.network,
         "label": curve.label,
-        "method": curve.method,
+        "method": curve.base,
         "arm": curve.arm,
         "variant": curve.variant,
     }
@@ -147,19 +147,19 @@ def accuracy_axis(ax: Axes, values: pd.Series) -> None:
     ax.set_ylabel("test accuracy (%)")
 
 
-def count_axis(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers (2 k, 50 k), closer where it is short.
-
-    To be called when everything is plotted.
-    """
+def count_axis(axis: Axis, values: pd.Series) -> None:
+    """A logarithmic axis around the values, with plain numbers (2 k, 50 k)."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    axes.autoscale_view()
-    low, high = axis.get_view_interval()
-    short = high < 12 * low
-    subs = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if short else (1.0, 2.0, 5.0)
+    low, high = float(values[values > 0].min()), float(values.max())
+    margin = max(1.1, (high / low) ** 0.05)
+    axis.set_view_interval(low / margin, high * margin, ignore=True)
+    decades = np.log10(high / low)
+    subs: tuple[float, ...] = (1.0,)
+    if decades < 3.5:
+        subs = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if decades < 1 else (1.0, 2.0, 5.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.tick(value)))

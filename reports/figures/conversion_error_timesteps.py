@@ -48,7 +48,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             label=layer,
         )
     timestep_axis(ax, rows["timestep"])
-    count_axis(ax.yaxis)
+    count_axis(ax.yaxis, rows["total"])
     ax.set_ylabel("‖rate·θ − a‖ / ‖a‖")
 
 

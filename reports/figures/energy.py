@@ -50,6 +50,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.set_yticks(places, rows["label"])
     ax.invert_yaxis()
     ax.margins(x=0.2)
+    ax.set_xlim(left=0)
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("energy per image by model (nJ)")
 

@@ -22,7 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: rows as `prepare` gives them."""
     draw_depth(rows, ax, "energy_pj_per_image", 1e-3)
-    count_axis(ax.yaxis)
+    count_axis(ax.yaxis, rows["energy_pj_per_image"] * 0.001)
     ax.set_ylabel("energy per image by model (nJ)")
 
 

@@ -46,7 +46,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             ax.plot(own["energy_nj"], own["accuracy"] * 100, "k*", markersize=9, label=label)
         else:
             band(ax, own, "energy_nj", "accuracy", 100)
-    count_axis(ax.xaxis)
+    count_axis(ax.xaxis, rows["energy_nj"])
     ax.set_xlabel("energy per image by model (nJ)")
     accuracy_axis(ax, rows["accuracy"])
 

@@ -54,7 +54,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             **look_of(own),
         )
     if (rows["least"] > 0).all():
-        count_axis(ax.yaxis)
+        count_axis(ax.yaxis, pd.concat([rows["least"], rows["largest"]]))
     ax.set_xticks(sorted(rows["place"].unique()))
     ax.set_xlabel("spiking layer")
     ax.set_ylabel("threshold θ (input current)")

@@ -125,7 +125,7 @@ def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell
         _plain(estimate.low),
         _plain(estimate.high),
         interval=ends,
-        n=plural(estimate.seeds),
+        n=plural(estimate.seeds) + (f", to T = {estimate.until}" if estimate.until else ""),
     )
 
 
