@@ -145,8 +145,12 @@ def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: 
     from compare.execute import Settings, run_study
 
     settings = Settings(data, data is None, device, jobs, command_line())
-    run_study(study, directory, settings, console)
-    _report([directory], None)
+    plan, failures = run_study(study, directory, settings, console)
+    if len(failures) < len(plan.names):
+        _report([directory], None)
+    if failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise ValueError(f"{len(failures)} of {len(plan.names)} cases failed: {reasons}")
 
 
 def _report(directories: list[Path], out: Path | None) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -69,8 +69,13 @@ class Plan:
         return None if ann is None else self.names[self.cases.index(ann)]
 
 
-def run_study(study: Study, directory: Path, settings: Settings, console: Console) -> Plan:
-    """Run every case that is missing, one after another or several at a time; write records.csv."""
+def run_study(
+    study: Study, directory: Path, settings: Settings, console: Console
+) -> tuple[Plan, dict[str, str]]:
+    """Run every case that is missing, one after another or several at a time; write records.csv.
+
+    Returns the plan and, by name, why a case could not be run: the others are run all the same.
+    """
     datasets = {
         name: _dataset(name, settings.data, settings.download, _parts(study))
         for name in study.datasets
@@ -84,12 +89,10 @@ def run_study(study: Study, directory: Path, settings: Settings, console: Consol
     total = sum(plan.work[i] for i in missing)
     jobs = min(settings.jobs or _jobs(study, device), max(1, len(missing)))
     with Progress(total, len(missing), console, directory / "progress.json") as progress:
-        if jobs == 1:
-            _run_here(plan, missing, settings, progress)
-        else:
-            _run_in_processes(plan, missing, jobs, settings, progress)
+        run = _run_here if jobs == 1 else partial(_run_in_processes, jobs=jobs)
+        failures = run(plan, missing, settings, progress)
     plan.store.write_records(study.name, plan.names)
-    return plan
+    return plan, failures
 
 
 def resolve(
@@ -209,23 +212,35 @@ def _jobs(study: Study, device: torch.device) -> int:
     return 1 if device.type == "cuda" else max(1, (os.cpu_count() or 1) // (study.threads or 1))
 
 
-def _run_here(plan: Plan, missing: Sequence[int], settings: Settings, progress: Progress) -> None:
+Failures = dict[str, str]
+
+
+def _run_here(
+    plan: Plan, missing: Sequence[int], settings: Settings, progress: Progress
+) -> Failures:
     """One case after another; cases that another process holds come last."""
+    failures: Failures = {}
     waiting = list(missing)
     held: CaseBusy | None = None
     while waiting:
         left = []
         for index in waiting:
+            if plan.ann_of(index) in failures:
+                failures[plan.names[index]] = "its ANN failed"
+                continue
             try:
                 _run_one(plan, index, settings, progress)
                 progress.finish_case()
             except CaseBusy as error:
                 held = error
                 left.append(index)
-        if len(left) == len(waiting):
+            except ValueError as error:
+                failures[plan.names[index]] = str(error)
+        if left and len(left) == len(waiting):
             progress.begin(f"waiting: {held}")
             time.sleep(WAIT_FOR_OTHERS_S)
         waiting = left
+    return failures
 
 
 def _run_one(
@@ -269,26 +284,34 @@ def _run_one(
 
 
 def _run_in_processes(
-    plan: Plan, missing: Sequence[int], jobs: int, settings: Settings, progress: Progress
-) -> None:
+    plan: Plan, missing: Sequence[int], settings: Settings, progress: Progress, *, jobs: int
+) -> Failures:
     """`jobs` cases at a time; a case is handed out once its ANN is there."""
     context = multiprocessing.get_context("spawn")
     waiting = sorted(missing, key=lambda i: (plan.ann_of(i) is not None, -plan.work[i]))
     running: dict[Future[None], int] = {}
+    failures: Failures = {}
     with (
         _watch(plan, missing, progress),
         ProcessPoolExecutor(jobs, context, initializer=_start_worker) as pool,
     ):
         try:
             while waiting or running:
+                for index in [i for i in waiting if plan.ann_of(i) in failures]:
+                    failures[plan.names[index]] = "its ANN failed"
+                    waiting.remove(index)
                 for index in [i for i in waiting if _ready(plan, i)]:
                     running[pool.submit(_run_in_process, plan, index, settings)] = index
                     waiting.remove(index)
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    del running[future]
-                    future.result()
-                    progress.finish_case()
+                    index = running.pop(future)
+                    error = future.exception()
+                    if isinstance(error, ValueError):
+                        failures[plan.names[index]] = str(error)
+                    else:
+                        future.result()
+                        progress.finish_case()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -299,6 +322,7 @@ def _run_in_processes(
                     "finished cases are kept: run the same command again, with fewer --jobs"
                 ) from error
             raise
+    return failures
 
 
 def _ready(plan: Plan, index: int) -> bool:
