@@ -25,7 +25,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ann_line(ax, rows)
     for _, own in each(rows[rows["arm"] != "ann"]):
         band(ax, own, "spikes_per_image", "accuracy", 100)
-    count_axis(ax.xaxis, rows["spikes_per_image"])
+    count_axis(ax.xaxis, rows["spikes_per_image"].clip(lower=1))
     ax.set_xlabel("hidden spikes per image")
     accuracy_axis(ax, rows["accuracy"])
 

@@ -51,6 +51,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.invert_yaxis()
     ax.margins(x=0.2)
     ax.set_xlim(left=0)
+    ax.locator_params(axis="x", nbins=5)
+    ax.xaxis.set_major_formatter(lambda value, _: numbers.tick(value))
     ax.grid(visible=False, axis="y")
     ax.set_xlabel("energy per image by model (nJ)")
 

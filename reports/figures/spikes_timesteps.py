@@ -34,7 +34,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         band(ax, own, "latency", "spikes_per_image")
     timestep_axis(ax, rows["latency"], latency_label(rows))
     if (rows["spikes_per_image"] > 0).any():
-        count_axis(ax.yaxis, rows["spikes_per_image"])
+        count_axis(ax.yaxis, rows["spikes_per_image"].clip(lower=1))
     ax.set_ylabel("hidden spikes per image")
 
 
