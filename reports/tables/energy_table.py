@@ -59,8 +59,8 @@ def energies(study: Study | Analysis) -> Table:
         "A model, never a measurement (constants: Horowitz 2014, 45 nm).",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
-        "ANN with activations of matched bits (Yan 2024); `below` favours spikes.",
-        "The model `lemaire` (2022) adds memory accesses and addressing, in 32-bit integers.",
+        "ANN with activations of matched bits (Yan 2024); “below” favours spikes.",
+        "The model lemaire (2022) adds memory accesses and addressing, in 32-bit integers.",
     )
     return Table("energy", "Energy by model", columns, tuple(rows), notes)
 
