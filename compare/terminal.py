@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from reports.tables.cells import Cell, Column, Table
+from reports.tables.cells import Cell, Table
 
-ESSENTIAL = ("Network", "Method", "T", "Accuracy", "SNN − ANN", "T*(1 point)", "Spikes per image")
-NARROW = 130  # columns of a terminal below which the essential columns are shown
+ESSENTIAL = ("Network", "Method", "T", "Accuracy", "T*(1 point)", "Spikes per image")
+WIDER = (*ESSENTIAL, "SNN − ANN", "Energy per image")
+WIDE = 110  # columns of a terminal from which more columns are shown
+WIDEST = 160  # and from which every interval is
+NOTES = 2  # of a table, on the terminal; the page has them all
 
 
 def show(table: Table) -> None:
-    """Print a table of the report: every number with its interval and n."""
-    console = Console(soft_wrap=False)
-    columns = list(enumerate(table.columns))
-    if console.width < NARROW:
-        columns = [(i, c) for i, c in columns if c.name in ESSENTIAL]
+    """Print a table of the report, one line per row; n is said once where it is the same."""
+    console = Console()
+    wide = console.width >= WIDE
     several = len({row[0].text for row in table.rows}) > 1
-    columns = [(i, c) for i, c in columns if several or c.name != "Network"]
-    grid = Grid(title=table.title, title_justify="left", header_style="bold", pad_edge=False)
-    for _, column in columns:
-        grid.add_column(column.heading, justify="left" if _is_name(column) else "right")
+    names = WIDER if wide else ESSENTIAL
+    chosen = [
+        i
+        for i, column in enumerate(table.columns)
+        if column.name in names and (several or column.name != "Network")
+    ]
+    counts = Counter(row[i].n for row in table.rows for i in chosen if row[i].n)
+    usual = counts.most_common(1)[0][0] if counts else ""
+    grid = Grid(header_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
+    for i in chosen:
+        column = table.columns[i]
+        left = column.name in ("Network", "Method")
+        heading = f"{column.name} %" if column.unit == "%" else column.name
+        grid.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in table.rows:
-        grid.add_row(*(_text(row[i]) for i, _ in columns))
+        grid.add_row(
+            *(_text(row[i], _with_interval(table, i, console.width), usual) for i in chosen)
+        )
     console.print(grid)
-    for note in table.notes:
+    said = [f"n = {usual} unless said; 95 % intervals in brackets."] if usual else []
+    for note in [*said, *table.notes[:NOTES]]:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
@@ -47,13 +62,14 @@ def show_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(grid)
 
 
-def _is_name(column: Column) -> bool:
-    return column.name in ("Network", "Method")
+def _with_interval(table: Table, column: int, width: int) -> bool:
+    return width >= WIDEST or table.columns[column].name == "Accuracy"
 
 
-def _text(cell: Cell) -> Text:
+def _text(cell: Cell, with_interval: bool, usual: str) -> Text:
     words = Text(cell.text, style="bold" if cell.strong else "")
-    for part in (cell.interval, f"n = {cell.n}" if cell.n else ""):
-        if part:
-            words.append(f"\n{part}", style="dim")
+    if cell.interval and with_interval:
+        words.append(f" {cell.interval}", style="dim")
+    if cell.n not in ("", usual) and with_interval:
+        words.append(f" (n = {cell.n})", style="dim")
     return words
