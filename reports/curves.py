@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,8 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from reports.frame import ARMS, Case, Study
+from reports.frame import ARMS, Study
 from reports.intervals import Interval, mean_t, wilson
+from reports.labels import label_of, study_marks, variants
 from reports.metrics import NOT_REACHED, sustained_timesteps
 
 MEASURES = (
@@ -23,8 +23,6 @@ MEASURES = (
     "neuron_updates_per_image",
     "energy_pj_per_image",
 )
-
-VARIANT_KEYS = ("batch_norm", "width", "readout")
 
 
 class CurveError(ValueError):
@@ -114,8 +112,8 @@ class Curve:
 def curves(study: Study) -> tuple[Curve, ...]:
     """All curves of a study: networks in the order of the records, ANN first in each."""
     records = study.records.copy()
-    variants = _variants(study)
-    records["variant"] = [variants.get(case, "") for case in records["case"]]
+    settings = variants(study)
+    records["variant"] = [settings.get(case, "") for case in records["case"]]
     keys = [
         "dataset",
         "architecture",
@@ -131,7 +129,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
         bases.get(case) or method
         for case, method in zip(records["case"], records["method"], strict=True)
     ]
-    records["variant"] += _studies(records, [*keys, "seed", "timestep"])
+    records["variant"] += study_marks(records, [*keys, "seed", "timestep"])
     order = {name: place for place, name in enumerate(records["architecture"].unique())}
     groups = [
         (dict(zip(keys, values, strict=True)), rows)
@@ -240,7 +238,7 @@ def _curve(
         arm=str(facts["arm"]),
         method=str(facts["method"]),
         base=str(facts["base"]),
-        label=_label(facts, [other for other in siblings if other["method"] == facts["method"]]),
+        label=label_of(facts, [other for other in siblings if other["method"] == facts["method"]]),
         variant=siblings.index(facts),
         train_timesteps=None if pd.isna(train) else int(train),  # type: ignore[call-overload]
         calibration_timesteps=int(rows["calibration_timesteps"].fillna(0).max()),
@@ -253,52 +251,3 @@ def _curve(
             for m, table in tables.items()
         },
     )
-
-
-def _label(facts: dict[str, object], siblings: list[dict[str, object]]) -> str:
-    """The method's name, with whatever tells it from the others of its name in the network."""
-    names = {"ann": "ANN", "qcfs-ann": "ANN (qcfs)"}
-    label = names.get(str(facts["method"]), str(facts["method"]))
-    notes = []
-    for key, prefix in (("train_timesteps", "T="), ("encoding", ""), ("variant", "")):
-        values = {str(other[key]) for other in siblings}
-        if len(values) > 1 and facts[key] is not None and str(facts[key]) not in ("", "<NA>"):
-            notes.append(f"{prefix}{facts[key]}")
-    return f"{label} ({', '.join(notes)})" if notes else label
-
-
-def _variants(study: Study) -> dict[str, str]:
-    """Per case, the options in which the cases of one method on one network differ."""
-    families: dict[tuple[str, ...], list[Case]] = {}
-    for case in study.cases.values():
-        facts = case.specification
-        key = tuple(str(facts.get(k)) for k in ("dataset", "architecture", "method", "encoding"))
-        families.setdefault(key, []).append(case)
-    result: dict[str, str] = {}
-    for members in families.values():
-        settings = {case.name: _settings(case) for case in members}
-        keys = sorted({key for values in settings.values() for key in values})
-        varying = [k for k in keys if len({values.get(k) for values in settings.values()}) > 1]
-        for name, values in settings.items():
-            result[name] = ", ".join(f"{k}={values[k]}" for k in varying if k in values)
-    return result
-
-
-def _studies(records: pd.DataFrame, keys: list[str]) -> pd.Series:
-    """The study's name for methods that several studies ran with the same seeds, else nothing."""
-    twice = records.duplicated(keys, keep=False)
-    methods = ["dataset", "architecture", "method"]
-    marked = (
-        records[methods]
-        .apply(tuple, axis=1)
-        .isin(set(records.loc[twice, methods].itertuples(index=False, name=None)))
-    )
-    names = records["study"].where(marked, "")
-    return names.where((records["variant"] == "") | (names == ""), ", " + names)
-
-
-def _settings(case: Case) -> dict[str, str]:
-    facts = case.specification
-    chosen = {key: facts[key] for key in VARIANT_KEYS if facts.get(key) is not None}
-    chosen.update(facts.get("options") or {})
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in chosen.items()}

@@ -56,8 +56,7 @@ def summary(study: Study | Analysis) -> Table:
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
         "every larger T. Best T: the first T at the highest accuracy. Steps include calibration.",
         "A direct network that leaves that range beyond the T it was trained for is read up to "
-        "its training T; "
-        "“to T = …” says how far it stays.",
+        "its training T; “to T = …” says how far it stays.",
         "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
         "network, over the steps of the direct network (Lee 2020, table 9).",
         "Bold: above every other spiking method of the network by a paired test, adjusted by "
