@@ -38,24 +38,51 @@ class ActivityCounter:
         if first == 0:
             self.images += inputs.shape[1]
         if INPUT in self.heights:
-            self._count(INPUT, first, inputs.abs())
+            whole = inputs.dtype == torch.uint8
+            totals = _whole_sum(inputs) if whole else _in_units(inputs.abs(), self.heights[INPUT])
+            self._count(INPUT, first, totals)
 
     def neurons(
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
     ) -> None:
         del current, state
-        self._count(name, first, spikes)
+        self._count(name, first, _in_units(spikes, self.heights[name]))
 
-    def _count(self, name: str, first: int, spikes: Tensor) -> None:
-        height = self.heights[name]
-        totals = spikes.sum(dim=1, dtype=torch.float32)  # [steps, ...], at most B per place
-        if height.ndim:
-            height = height.view(-1, *([1] * (totals.ndim - 2)))
-        counts = (totals / height.to(totals.device)).round().double().flatten(1).cpu()
+    def count(self, name: str, first: int, spikes: Tensor) -> None:
+        """Spikes of a fixed-point run, uint8 [steps, B, ...] of height 1."""
+        self._count(name, first, _whole_sum(spikes))
+
+    def _count(self, name: str, first: int, totals: Tensor) -> None:
+        """totals: spikes of all images [steps, ...]."""
+        counts = totals.double().flatten(1).cpu()
         steps = slice(first, first + counts.shape[0])
         self.spikes[name][steps] += counts.sum(dim=1)
         for target, fan_out in self.wires.fan_out[name].items():
             self.accumulates[target][steps] += counts @ fan_out.flatten()
+
+
+def _in_units(spikes: Tensor, height: Tensor) -> Tensor:
+    """Spikes over all images, [steps, B, ...] of any height to [steps, ...]."""
+    totals = spikes.sum(dim=1, dtype=torch.float32)
+    if height.ndim:
+        height = height.view(-1, *([1] * (totals.ndim - 2)))
+    return (totals / height.to(totals.device)).round()
+
+
+def _whole_sum(spikes: Tensor) -> Tensor:
+    """The sum over B of uint8 0 and 1 [steps, B, ...], eight neighbours in memory at once.
+
+    Up to 255 images fill a byte without carrying into the next.
+    """
+    images = spikes.shape[1]
+    flat = spikes.movedim(2, -1).flatten(2) if spikes.ndim > 3 else spikes.flatten(2)
+    if images > 255 or flat.shape[-1] % 8 or not flat.is_contiguous():
+        return spikes.sum(dim=1, dtype=torch.float32)
+    sums = flat.view(torch.int64).sum(dim=1).view(torch.uint8)
+    if spikes.ndim == 3:
+        return sums
+    last = sums.view(len(sums), *spikes.shape[3:], spikes.shape[2])
+    return last.movedim(-1, 1)
 
 
 def count_activity(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from network.operators import EXACT, Operator, Units, Window
+from network.operators import Operator, Units, Window
 
 LARGEST_WEIGHT = {8: 127, 16: 32512}
 STATIC_STEPS = 32768  # θ in whole numbers where no weights set a scale
@@ -53,16 +53,10 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """Weights of one current as operators.
-
-    chained: each operator adds onto the result of the one before it, all factors being inside.
-    low, high: bounds of the sum in one step, whole numbers.
-    """
+    """Weights of one current as operators, and the largest magnitude of their sum in one step."""
 
     terms: tuple[Term, ...]
-    chained: bool
-    low: float
-    high: float
+    bound: float
 
 
 def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
@@ -75,38 +69,29 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
 
 
 def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, units: Units) -> Sum | None:
-    """The weights as operators; None where a sum could pass what is exact.
+    """The weights as operators; None where one of them could pass what is exact.
 
     constant: float64 [C], added at every step: biases, and shifts of the neurons.
     """
-    whole = [(w, (w.weight / w.per_output(sigma)).round()) for w in weights]
     added = (constant / sigma).round()
     high, low = added.clamp(min=0), added.clamp(max=0)
-    for w, q in whole:
+    terms: list[Term] = []
+    for w in weights:
+        q = (w.weight / w.per_output(sigma)).round()
         high = high + q.clamp(min=0).flatten(1).sum(1) * w.largest
         low = low + q.clamp(max=0).flatten(1).sum(1) * w.largest
-    bounds = float(low.min()), float(high.max())
-    eight_bits = units.weight_limit == 127
-    parts = [(w, *part) for w, q in whole for part in (_split(q) if eight_bits else [(q, 1)])]
-    offset = float(added.abs().max())
-    if eight_bits and any(_reach(w, part) + offset >= EXACT for w, part, _ in parts):
-        return None
-    chained = not eight_bits or max(-bounds[0], bounds[1]) < EXACT
-    terms: list[Term] = []
-    for w, part, factor in parts:
-        bias = None if terms else added
-        operator = units.pack(part, bias, w.window, factor if chained else 1)
-        terms.append(Term(w.source, operator, 1 if chained else factor))
-    return Sum(tuple(terms), chained, *bounds)
+        for part, factor in _split(q, units.weight_limit):
+            bias = None if terms else added
+            reach = part.abs().flatten(1).sum(1) * w.largest + (0 if bias is None else bias.abs())
+            if reach.max() >= units.sum_limit:
+                return None
+            terms.append(Term(w.source, units.pack(part, bias, w.window), factor))
+    return Sum(tuple(terms), float(torch.maximum(high, -low).max()))
 
 
-def _split(q: Tensor) -> list[tuple[Tensor, int]]:
-    """q as [(lo, 1), (hi, 256)], or as it is where 8 bits hold it."""
-    if q.abs().max() <= 127:
+def _split(q: Tensor, limit: int) -> list[tuple[Tensor, int]]:
+    """q as it is where an operator holds it, else as [(lo, 1), (hi, 256)]."""
+    if q.abs().max() <= limit:
         return [(q, 1)]
     high = ((q + 128) / 256).floor()
     return [(q - 256 * high, 1), (high, 256)]
-
-
-def _reach(w: Weights, part: Tensor) -> float:
-    return float(part.abs().flatten(1).sum(1).max()) * w.largest

@@ -248,7 +248,7 @@ class _Planner:
             if summed is None:
                 raise NotFixedPoint(f"{describe_node(self.body, node)} sums more than 24 bits hold")
         sigma = _spread(sigma, arriving.shape)
-        identities, bound = [], 0.0 if summed is None else max(-summed.low, summed.high)
+        identities, bound = [], 0.0 if summed is None else summed.bound
         for spikes in arriving.identities:
             per_spike = (spikes.height / sigma).round()
             identities.append(Identity(spikes.name, _laid_out(per_spike).int()))

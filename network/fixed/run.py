@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
 
 from network.encodings import ENCODINGS
-from network.fixed.integers import LIMIT, Sum
+from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, NotFixedPoint, Pool, Reshape
 from network.fixed.static import static_values
-from network.neurons import NeuronState, Reset
-from network.unroll import INFERENCE_CHUNK, Tap, call_node, channels_last
+from network.neurons import Reset
+from network.unroll import INFERENCE_CHUNK, call_node, channels_last
+
+
+class SpikeTap(Protocol):
+    """Watches the spikes of a run. `first` is the number of steps that came before the chunk."""
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        """Encoded input of a chunk, [steps, B, ...] (steps = 1, once, where it is static)."""
+
+    def count(self, name: str, first: int, spikes: Tensor) -> None:
+        """One layer of neurons in one chunk: spikes [steps, B, ...], uint8 of 0 and 1."""
 
 
 @torch.no_grad()
@@ -25,11 +36,11 @@ def unroll_fixed(
     *,
     keys: Tensor | None = None,
     chunk: int | None = None,
-    taps: Iterable[Tap] = (),
+    taps: Iterable[SpikeTap] = (),
 ) -> Tensor:
     """As `network.unroll.unroll`, in whole numbers: outputs of every step, float64 [T, B, K].
 
-    Taps see spikes as uint8 of height 1 and currents and potentials in units of each layer's σ.
+    keys, chunk: as there; chunk defaults to 4.
     Raises NotFixedPoint where a potential passes 2³⁰.
     """
     if timesteps < 1:
@@ -44,6 +55,23 @@ def unroll_fixed(
     return torch.cat(outputs)
 
 
+@dataclass(frozen=True)
+class Part:
+    """One thing that adds to a current: whole numbers [T, B, ...] of any type, times a factor."""
+
+    numbers: Tensor
+    factor: int | Tensor
+
+    def add_onto(self, v: Tensor, t: int, scratch: Tensor) -> None:
+        """v += factor · numbers[t] in int32; scratch is as large as v."""
+        numbers = self.numbers[t]
+        whole = numbers if numbers.dtype == torch.int32 else scratch.copy_(numbers)
+        if isinstance(self.factor, Tensor):
+            v.addcmul_(whole, self.factor)
+        else:
+            v.add_(whole, alpha=self.factor)
+
+
 class _Run:
     def __init__(
         self,
@@ -51,7 +79,7 @@ class _Run:
         images: Tensor,
         timesteps: int,
         keys: Tensor | None,
-        taps: tuple[Tap, ...],
+        taps: tuple[SpikeTap, ...],
     ) -> None:
         self.body, self.plan = network.body, network.plan
         self.encoding = ENCODINGS.get(network.encoding)
@@ -81,15 +109,17 @@ class _Run:
                 )
             else:
                 values[instruction.node.name] = self._reshape(instruction, values)
+        return self._output(values, steps)
+
+    def _output(self, values: dict[str, Any], steps: int) -> Tensor:
         output = self.plan.output
         if output.current is None:
-            whole = values[str(output.source)].unflatten(0, (steps, self.batch))
-        else:
-            arriving = self._arriving(output.current, values)
-            if arriving is not None:
-                arriving = arriving.unflatten(0, (steps, self.batch))
-            whole = _whole_current(arriving, self._constant("output", output.current), steps)
-        return whole.double() * output.sigma
+            return values[str(output.source)].unflatten(0, (steps, self.batch)) * output.sigma
+        total = torch.zeros((), dtype=torch.float64)
+        for part in self._arriving(output.current, values, steps):
+            total = total + part.numbers.double() * part.factor
+        constant = self._constant("output", output.current)
+        return (total if constant is None else total + constant) * output.sigma
 
     def _input_spikes(self, first: int, steps: int) -> Tensor:
         encoded = self.encoding.encode(self.images, first, steps, self.keys).to(torch.uint8)
@@ -104,16 +134,16 @@ class _Run:
         )
         return call_node(self.body, node, args, kwargs)
 
-    def _arriving(self, current: Current, values: dict[str, Any]) -> Tensor | None:
-        """Weights and shortcuts of one chunk as whole numbers [steps·B, ...], of any type."""
-        total = _sum(current.sum, values)
+    def _arriving(self, current: Current, values: dict[str, Any], steps: int) -> list[Part]:
+        """What weights and shortcuts add in one chunk."""
+        parts: list[Part] = []
+        for term in () if current.sum is None else current.sum.terms:
+            result = term.operator(values[term.source])
+            parts.append(Part(result.unflatten(0, (steps, self.batch)), term.factor))
         for identity in current.identities:
-            spikes = values[identity.source].to(torch.int32)
-            if total is None:
-                total = spikes * identity.per_spike
-            else:
-                total = total.to(torch.int32).addcmul_(spikes, identity.per_spike)
-        return total
+            spikes = values[identity.source].unflatten(0, (steps, self.batch))
+            parts.append(Part(spikes, identity.per_spike))
+        return parts
 
     def _constant(self, name: str, current: Current) -> Tensor | None:
         """What is added at every step, int32 [B, ...], computed at the first."""
@@ -134,18 +164,17 @@ class _Run:
         return channels_last(whole)
 
     def _fire(self, layer: Fire, values: dict[str, Any], first: int, steps: int) -> Tensor:
-        arriving = self._arriving(layer.current, values)
+        parts = self._arriving(layer.current, values, steps)
         constant = self._constant(layer.name, layer.current)
-        if arriving is not None:
-            arriving = arriving.unflatten(0, (steps, self.batch))
+        if constant is not None:
+            parts.append(Part(constant.unsqueeze(0).expand(steps, *constant.shape), 1))
         v = self._potential(layer, constant)
         size = (steps * self.batch, *layer.theta.shape[1:])
         spikes = _empty(size, torch.uint8, v.device).unflatten(0, (steps, self.batch))
-        advance_whole(arriving, constant, v, layer.theta, layer.reset, spikes)
+        advance_whole(parts, v, layer.theta, layer.reset, spikes)
         self._guard(layer, v, steps)
         for tap in self.taps:
-            current = _whole_current(arriving, constant, steps)
-            tap.neurons(layer.name, first, current, spikes, NeuronState(v))
+            tap.count(layer.name, first, spikes)
         return spikes.flatten(0, 1)
 
     def _potential(self, layer: Fire, constant: Tensor | None) -> Tensor:
@@ -168,49 +197,19 @@ class _Run:
 
 
 def advance_whole(
-    arriving: Tensor | None,
-    constant: Tensor | None,
-    v: Tensor,
-    theta: Tensor,
-    reset: Reset,
-    spikes: Tensor,
+    parts: Sequence[Part], v: Tensor, theta: Tensor, reset: Reset, spikes: Tensor
 ) -> None:
     """v ← v + z; s = v ≥ θ; v ← v − θ·s (soft) or v·(1 − s) (hard), for every t.
 
-    arriving [T, B, ...], constant, v [B, ...] and theta [1, ...] are whole numbers, v and theta
-    int32. v and spikes (uint8 [T, B, ...]) are written.
+    v [B, ...] and theta [1, ...] are int32. v and spikes, uint8 [T, B, ...], are written.
     """
     fired, whole = torch.empty_like(v), torch.empty_like(v)
     for t in range(len(spikes)):
-        if arriving is not None:
-            v.add_(whole.copy_(arriving[t]))
-        if constant is not None:
-            v.add_(constant)
+        for part in parts:
+            part.add_onto(v, t, whole)
         torch.ge(v, theta, out=fired)
         v.addcmul_(fired, theta if reset == "soft" else v, value=-1)
         spikes[t].copy_(fired)
-
-
-def _sum(total: Sum | None, values: dict[str, Any]) -> Tensor | None:
-    if total is None:
-        return None
-    result: Tensor | None = None
-    for term in total.terms:
-        x = values[term.source]
-        if total.chained:
-            result = term.operator(x, result)
-            continue
-        whole = term.operator(x).to(torch.int32).mul_(term.factor)
-        result = whole if result is None else result.add_(whole)
-    return result
-
-
-def _whole_current(arriving: Tensor | None, constant: Tensor | None, steps: int) -> Tensor:
-    if constant is None:
-        assert arriving is not None
-        return arriving
-    repeated = constant.unsqueeze(0).expand(steps, *constant.shape)
-    return repeated if arriving is None else arriving + repeated
 
 
 def _empty(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
