@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from conversion.rates import mean_outputs
+from conversion.rates import mean_outputs_at
 from conversion.statistics import activations
 from network.encodings import image_keys
 from network.graph import Kind, UnsupportedNetwork, layers
@@ -63,8 +63,7 @@ def error_split(
     targets = activations(ann, images)
     keys = image_keys(seed, torch.arange(len(images), device=images.device))
     rows = []
-    for steps in sorted(timesteps):
-        outputs = mean_outputs(network, images, keys, steps)
+    for steps, outputs in mean_outputs_at(network, images, keys, sorted(timesteps)).items():
         for index, (name, neuron) in enumerate(network.neurons().items()):
             parts = split(neuron, outputs[name], targets[name], steps)
             rows.append(ErrorRow(steps, index, name, *_shares(name, parts, targets[name])))

@@ -80,8 +80,14 @@ def resolve_options(method: Method, given: Mapping[str, Any]) -> dict[str, Optio
 
 
 def thresholds_by(name: str, source: Source) -> dict[str, Tensor]:
-    """Thresholds of another method with its default options."""
+    """Thresholds of another method with its default options.
+
+    Raises UnknownName, or ValueError for a method that needs an ANN of its own.
+    """
     other = CONVERSIONS.get(name)
+    if other.ann != "relu":
+        known = ", ".join(n for n in CONVERSIONS if CONVERSIONS.get(n).ann == "relu")
+        raise ValueError(f"thresholds must come from one of {known}, got {name!r}")
     return dict(other.function(source).theta)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,16 +14,16 @@ from network.unroll import SpikingNetwork, unroll
 
 
 class MeanOutput:
-    """A tap that averages spikes (with their height) and currents over the steps of one run.
+    """A tap that averages the spikes of one run, with their height, over its first T steps.
 
-    outputs, currents: layer name -> [B, ...]; `wanted` limits them to one layer.
+    means: T -> layer name -> rate · θ [B, ...], for every T in `timesteps`.
+    wanted: the one layer that is watched, or None for all of them.
     """
 
-    def __init__(self, wanted: str | None = None) -> None:
+    def __init__(self, timesteps: Sequence[int], wanted: str | None = None) -> None:
         self.wanted = wanted
-        self.outputs: dict[str, Tensor] = {}
-        self.currents: dict[str, Tensor] = {}
-        self.steps = 0
+        self.means: dict[int, dict[str, Tensor]] = {steps: {} for steps in timesteps}
+        self.sums: dict[str, Tensor] = {}
 
     def inputs(self, first: int, inputs: Tensor) -> None:
         del first, inputs
@@ -31,15 +31,27 @@ class MeanOutput:
     def neurons(
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
     ) -> None:
-        del state
+        del current, state
         if self.wanted not in (None, name):
             return
-        after = first + len(spikes)
-        for means, values in ((self.outputs, spikes), (self.currents, current)):
-            before = means.get(name, torch.zeros(()))
-            means[name] = before.to(values.device) * (first / after) + values.sum(0) / after
+        before = self.sums.get(name, torch.zeros_like(spikes[0]))
+        for steps, means in self.means.items():
+            if first < steps <= first + len(spikes):
+                means[name] = (before + spikes[: steps - first].sum(0)) / steps
+        self.sums[name] = before + spikes.sum(0)
 
 
+@torch.no_grad()
+def mean_outputs_at(
+    network: SpikingNetwork, images: Tensor, keys: Tensor, timesteps: Sequence[int]
+) -> dict[int, dict[str, Tensor]]:
+    """rate · θ of every layer after each of several numbers of steps, from one run."""
+    tap = MeanOutput(timesteps)
+    unroll(network, images, max(timesteps), keys=keys, taps=[tap])
+    return tap.means
+
+
+@torch.no_grad()
 def mean_outputs(
     network: SpikingNetwork,
     images: Tensor,
@@ -47,11 +59,10 @@ def mean_outputs(
     timesteps: int,
     wanted: str | None = None,
 ) -> dict[str, Tensor]:
-    """rate · θ of every layer over T steps, [B, ...] by layer name."""
-    tap = MeanOutput(wanted)
-    with torch.no_grad():
-        unroll(network, images, timesteps, keys=keys, taps=[tap])
-    return tap.outputs
+    """rate · θ of every layer, or of the wanted one, over T steps: [B, ...] by layer name."""
+    tap = MeanOutput([timesteps], wanted)
+    unroll(network, images, timesteps, keys=keys, taps=[tap])
+    return tap.means[timesteps]
 
 
 class Replay(fx.Interpreter):

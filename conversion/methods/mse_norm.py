@@ -41,11 +41,12 @@ def quantised(a: Tensor, theta: Tensor, timesteps: int) -> Tensor:
 
 def best_threshold(largest: Tensor, counts: Tensor, timesteps: int) -> Tensor:
     """The grid's best threshold for activations given as a histogram over [0, largest]."""
-    width = largest.double() / BINS
+    exact = largest.double().cpu()
+    width = exact / BINS
     centres = (torch.arange(BINS, dtype=torch.float64) + 0.5) * width
     errors = []
     for share in range(1, GRID + 1):
-        theta = largest.double() * share / GRID
+        theta = exact * share / GRID
         errors.append(((quantised(centres, theta, timesteps) - centres).square() * counts).sum())
     best = int(torch.stack(errors).argmin())
     return largest * (best + 1) / GRID
