@@ -1,12 +1,12 @@
 """Rules `hybrid` (Rathi 2020) and `diet` (DIET-SNN): train on from a converted network.
 
-A converted network emits spikes as high as their threshold, s = θ·1[v⁻ ≥ θ]. Its surrogate works
-on (v⁻ − θ)/θ, so that one width fits layers of every threshold: ds/dv⁻ = (θ/θ)·slope((v⁻ − θ)/θ).
+A converted network emits spikes as high as their threshold, θ·s. Its surrogate works in units of
+θ, so that one width fits layers of every threshold: d(θs)/dv⁻ = slope((v⁻ − θ)/θ).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from direct.bptt import finished, objective_of, slope_of
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
-from network.fit import Recipe
-from network.neurons import Neuron
+from network.fit import Outcome, Recipe
+from network.neurons import Neuron, per_channel
 from network.unroll import SpikingNetwork
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
@@ -27,26 +27,27 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
 RECIPE = Recipe(epochs=2, batch_size=50, learning_rate=5e-4)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scaled:
-    """A surrogate in units of a layer's threshold: slope(x/θ)/θ."""
+    """A surrogate in units of the layer's threshold, scalar or [C]: slope(x/θ)/θ, x [B, C, ...]."""
 
     surrogate: Surrogate
-    theta: float
+    theta: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.surrogate.slope(x / self.theta) / self.theta
+        theta = per_channel(self.theta, x.unsqueeze(0))
+        return self.surrogate.slope(x / theta) / theta
 
 
 def differentiable_start(task: Task) -> SpikingNetwork:
-    """The converted network with slopes in its neurons, and every weight a leaf of its own."""
+    """The converted network with slopes in its neurons and all its weights trainable."""
     assert task.start is not None
     network = task.start
     network.observation = None
     for neuron in network.neurons().values():
         neuron.slope = Scaled(
             slope_of(task.options["surrogate"], task.options["gamma"]),
-            neuron.theta.mean().item(),
+            neuron.theta.detach().clone(),
         )
     for parameter in network.parameters():
         parameter.requires_grad_(True)
@@ -67,7 +68,7 @@ def diet(task: Task) -> Trainable:
         neuron.train_threshold(leak=task.options["leak"])
     inner = objective_of(network, task.timesteps, task.options["loss"])
 
-    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Any:
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         for neuron in network.neurons().values():
             keep_in_range(neuron)
         return inner(images, labels, keys)
@@ -83,7 +84,7 @@ def keep_in_range(neuron: Neuron) -> None:
         neuron.leak.clamp_(0.0, 1.0)
 
 
-def frozen(network: SpikingNetwork) -> Any:
+def frozen(network: SpikingNetwork) -> Callable[[], SpikingNetwork]:
     """The network in eval mode, trained thresholds and leaks turned back into constants."""
 
     def finish() -> SpikingNetwork:

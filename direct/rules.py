@@ -28,7 +28,7 @@ class OptionError(ValueError):
 class Task:
     """What a rule starts from.
 
-    body: the traced network with its ReLUs; None for rules that start from `start`.
+    body: the traced network with its ReLUs, or that of `start` with its neurons.
     options: every option of the rule, defaults filled in.
     images, labels: a sample of the training set [N, C, H, W] and [N], as the network sees it.
     start: the converted network that `hybrid` and `diet` train on from.
@@ -104,14 +104,16 @@ def prepare(
     """The network of `model` made spiking, ready to be trained for `timesteps` steps.
 
     The layers, and so the weights, are shared with `model`, not copied. Rules with
-    `needs_conversion` take `start` instead of a model. recipe, encoding and readout replace the
-    rule's own. Raises UnknownName, OptionError, UnsupportedNetwork, or ValueError in one line.
+    `needs_conversion` take `start` instead of a model, and train it in place. recipe, encoding
+    and readout replace the rule's own. images and labels: a mixed sample of the training set.
+    Raises UnknownName, OptionError, UnsupportedNetwork, or ValueError in one line.
     """
     entry = RULES.get(rule)
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
     chosen = (encoding or entry.encoding, readout or entry.readout)
-    ENCODINGS.get(chosen[0]), READOUTS.get(chosen[1])
+    ENCODINGS.get(chosen[0])  # unknown names are refused here, before any work
+    READOUTS.get(chosen[1])
     task = Task(
         body=_body(entry, model, start),
         timesteps=timesteps,

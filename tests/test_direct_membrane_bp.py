@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from direct_networks import Convolutional, Flat, Toy, prepared, seeded
 from torch import Tensor, nn
 
 from direct import OptionError, prepare
@@ -13,6 +12,7 @@ from direct.membrane_bp import gradient as g
 from direct.membrane_bp.neuron import event_step
 from direct.membrane_bp.rule import Traces, with_gradients
 from network.graph import UnsupportedNetwork
+from tests.direct_networks import Convolutional, Flat, Toy, prepared, seeded
 
 SLOW = EventDynamics(tau_ms=1e9)  # no leak worth mentioning
 

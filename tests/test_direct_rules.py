@@ -4,16 +4,18 @@ import copy
 
 import pytest
 import torch
-from direct_networks import Toy, WithoutNorm, accuracy, converted, prepared, seeded, trained
 from torch import nn
 
 from direct import RULES, OptionError, prepare
 from direct.bptt import balance_thresholds
+from direct.hybrid import Scaled
 from direct.presets import PRESETS
+from direct.surrogates import FastSigmoid
 from network.encodings import ENCODINGS
 from network.graph import UnsupportedNetwork
 from network.readouts import READOUTS
 from network.registry import UnknownName
+from tests.direct_networks import Toy, WithoutNorm, accuracy, converted, prepared, seeded, trained
 
 STEPS = {"membrane-bp": 20, "spike-bp": 16}
 RATES = {"hybrid": 1e-2, "diet": 1e-2, "spike-bp": 5e-3}  # few updates: faster than the rules'
@@ -155,6 +157,13 @@ def test_hybrid_starts_where_the_conversion_ended() -> None:
     )  # fmt: skip
     _, scores = trainable.objective(toy.images, toy.labels, torch.arange(20))
     torch.testing.assert_close(scores.detach(), expected)
+
+
+def test_the_surrogate_of_a_converted_layer_is_in_units_of_its_channels_thresholds() -> None:
+    slope = Scaled(FastSigmoid(gamma=1.0), torch.tensor([2.0, 0.5]))
+    x = torch.tensor([1.0, 1.0]).view(1, 2, 1)
+    # slope(x/θ)/θ: 1/(1 + ½)²/2 and 1/(1 + 2)²/½
+    assert slope(x).flatten().tolist() == pytest.approx([1 / 1.5**2 / 2, 1 / 3.0**2 * 2])
 
 
 def test_diet_trains_thresholds_and_leaks() -> None:

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from direct_networks import Convolutional, Flat, Residual, Toy, WithoutNorm, prepared, seeded
 from torch import Tensor, nn
 
 from direct import prepare
@@ -14,6 +13,7 @@ from direct.spike_bp import LeakCorrected
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
 from network.unroll import SpikingNetwork, unroll
+from tests.direct_networks import Convolutional, Flat, Residual, Toy, WithoutNorm, prepared, seeded
 
 TAU = 10.0
 OPTIONS = {"tau": TAU, "draw_weights": False, "spiking_pooling": False}

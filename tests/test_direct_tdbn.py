@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from direct_networks import Convolutional, Residual, Toy, WithoutNorm, prepared, seeded, trained
 from torch import nn
 
 from direct import OptionError
@@ -16,6 +15,15 @@ from direct.normalisation import (
 )
 from network.graph import Kind, layers, trace
 from network.unroll import unroll
+from tests.direct_networks import (
+    Convolutional,
+    Residual,
+    Toy,
+    WithoutNorm,
+    prepared,
+    seeded,
+    trained,
+)
 
 
 def test_normalises_to_the_square_of_alpha_theta() -> None:

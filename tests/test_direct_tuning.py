@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from direct_networks import Toy, prepared, seeded
 from torch import Tensor, nn
 
 from direct import Trainable
@@ -20,6 +19,7 @@ from direct.single_neuron import (
 )
 from direct.tune_width import NoBalance, gradients_by_layer, ratio_of_halves, tune
 from network.fit import Outcome, Recipe
+from tests.direct_networks import Toy, prepared, seeded
 
 
 def falling(gamma: float) -> dict[str, float]:

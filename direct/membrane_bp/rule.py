@@ -211,7 +211,7 @@ RULES.register("membrane-bp")(
                 "tau_ms": 20.0,
                 "refractory_ms": 1.0,
                 "step_ms": 1.0,
-                "alpha": 5.0,  # θ = α√(3/M); the paper uses 3 to 10
+                "alpha": 3.0,  # θ = α√(3/M); the paper uses 3 to 10
                 "inhibition": 0.4,  # of the first hidden layer
                 "output_inhibition": 1.0,
                 "weight_lambda": 0.002,
