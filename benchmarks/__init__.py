@@ -1,0 +1,1 @@
+"""Speed, memory and agreement of isospike's ways of computing; not installed with it."""

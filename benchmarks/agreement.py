@@ -1,0 +1,153 @@
+"""How far fixed point moves accuracy at each T: one network, every test image, paired.
+
+    python -m benchmarks.agreement --data DIR --dataset mnist --architecture lenet --out DIR
+
+writes agreement.csv (one row per T) and command.txt. The p value is that of McNemar's exact test
+on the images that only one of the two arithmetics gets right (two-sided).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from scipy.stats import binomtest
+from torch import Tensor, nn
+
+from compare.machine import commit, machine, versions
+from compare.prepared import View, load_dataset, sample
+from conversion import convert
+from network.architectures import Geometry, build
+from network.encodings import image_keys
+from network.fit import Outcome, Recipe, fit
+from network.fixed import Bits, fixed_point, unroll_fixed
+from network.unroll import SpikingNetwork, unroll
+
+CALIBRATION_IMAGES = 500
+BITS: tuple[Bits, ...] = (16, 8)
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    dataset = load_dataset(
+        options.dataset,
+        options.data,
+        download=False,
+        validation=None,
+        train_images=options.train_images,
+        test_images=options.test_images,
+    )
+    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
+    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
+    network = train_ann(options, train, Geometry(*dataset.shape, len(dataset.classes)))
+    images, _ = sample(train, CALIBRATION_IMAGES, seed=0)
+    spiking = convert(network, images, method=options.method).network
+    right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_rows(options.out / "agreement.csv", rows_of(right))
+    lines = [
+        "python -m benchmarks.agreement " + shlex.join(sys.argv[1:]),
+        f"commit {commit()}, versions {versions()}",
+        f"machine {machine(torch.device('cpu'))}",
+        fixed_point(spiking, dataset.shape, 16).note,
+        summary(right),
+    ]
+    (options.out / "command.txt").write_text("\n".join(lines) + "\n")
+    print(options.out)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Accuracy of fixed point beside float32.")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--architecture", default="lenet")
+    parser.add_argument("--method", default="robust-norm")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--train-images", type=int)
+    parser.add_argument("--test-images", type=int)
+    parser.add_argument("--timesteps", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def train_ann(options: argparse.Namespace, data: View, geometry: Geometry) -> nn.Module:
+    """The ANN, trained with the recipe's defaults."""
+    network = build(options.architecture, geometry, seed=0, width=options.width)
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        del keys
+        scores = network(images)
+        return Outcome(F.cross_entropy(scores, labels), scores)
+
+    fit(network, objective, data, Recipe(epochs=options.epochs), seed=0)
+    return network.eval()
+
+
+def correct_at_every_step(
+    network: SpikingNetwork, shape: tuple[int, ...], data: View, timesteps: int
+) -> dict[str, Tensor]:
+    """arithmetic -> bool [T, images]."""
+    runs: dict[str, Callable[..., Tensor]] = {
+        "float32": partial(unroll, network, timesteps=timesteps)
+    }
+    for bits in BITS:
+        whole = fixed_point(network, shape, bits)
+        runs[f"int{bits}"] = partial(unroll_fixed, whole, timesteps=timesteps)
+    found: dict[str, list[Tensor]] = {name: [] for name in runs}
+    with torch.no_grad():
+        for indices in torch.arange(len(data)).split(25):
+            images, labels = data.batch(indices)
+            for name, run in runs.items():
+                scores = network.read(run(images, keys=image_keys(0, indices)))
+                found[name].append(scores.argmax(-1) == labels)
+    return {name: torch.cat(parts, 1) for name, parts in found.items()}
+
+
+def rows_of(right: dict[str, Tensor]) -> list[dict[str, Any]]:
+    """One row per T: accuracies (fractions of 1), and images that only one gets right."""
+    reference = right["float32"]
+    rows = []
+    for t in range(len(reference)):
+        row: dict[str, Any] = {"timestep": t + 1, "images": reference.shape[1]}
+        for name, value in right.items():
+            row[name] = float(value[t].double().mean())
+        for name in ("int16", "int8"):
+            gained = int((right[name][t] & ~reference[t]).sum())
+            lost = int((reference[t] & ~right[name][t]).sum())
+            either = gained + lost
+            row[f"{name}_only"], row[f"{name}_not"] = gained, lost
+            row[f"{name}_p"] = binomtest(gained, either).pvalue if either else 1.0
+        rows.append(row)
+    return rows
+
+
+def summary(right: dict[str, Tensor]) -> str:
+    """The largest difference of accuracy at any T, in points."""
+    accuracy = {name: 100 * value.double().mean(1) for name, value in right.items()}
+    parts = []
+    for name in ("int16", "int8"):
+        gap = (accuracy[name] - accuracy["float32"]).abs()
+        parts.append(f"{name} {gap.max():.3f} points at T = {int(gap.argmax()) + 1}")
+    return "largest difference from float32: " + ", ".join(parts)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
