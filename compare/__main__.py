@@ -39,12 +39,13 @@ def main() -> None:
     except ClickException as error:
         code = _fail(_in_one_line(error))
     except (typer.Abort, KeyboardInterrupt):
-        _say("interrupted; the same command goes on from where it was:\n  " + command_line())
         code = INTERRUPTED
     except (ValueError, OSError) as error:
         if os.environ.get("ISOSPIKE_DEBUG"):
             raise
         code = _fail(str(error) or type(error).__name__)
+    if code == INTERRUPTED:  # typer turns an interrupt into this code itself
+        _say("interrupted; the same command goes on from where it was: " + command_line())
     sys.stdout.flush()
     sys.exit(code or 0)
 
@@ -66,7 +67,7 @@ def _say(message: str) -> None:
 def _in_one_line(error: Any) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context is not None else ""
-    return f"{error.format_message()}{hint}"
+    return f"{error.format_message()}; got: {command_line()}{hint}"
 
 
 def command_line() -> str:

@@ -178,7 +178,7 @@ def _spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> l
     rows = []
     for i, t in enumerate(steps.tolist()):
         for index, layer in enumerate(counter.wires.layers):
-            targets = [s.name for s in layer.synapses] + [layer.name]
+            targets = {*(s.name for s in layer.synapses), layer.name}  # the last: shortcuts
             macs = [s.operations * (1 if s.static else t) for s in layer.synapses if s.analogue]
             arriving = [cumulative[n][i] for n in _reads(layer) if n in cumulative]
             spiking = layer.kind in _SPIKING

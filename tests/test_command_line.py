@@ -1,0 +1,85 @@
+"""The command line: bad input in one line and code 2, lists without torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compare import catalogue
+from tests.test_compare import isospike
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compare", "--dataset", "cifr10"], ["'cifr10'", "did you mean 'cifar10'?", "mnist-5k"]),
+        (["compare", "--methods", "robust-nrm"], ["'robust-nrm'", "'robust-norm'", "bptt"]),
+        (["compare", "--architecture", "lenett"], ["'lenett'", "did you mean 'lenet'?"]),
+        (["compare", "no-such-study"], ["no-such-study", "first-look"]),
+        (["compare", "--timesteps", "0"], ["--timesteps", "1", "0"]),
+        (["compare", "--seeds", "x"], ["--seeds", "integer", "x"]),
+        (["compare", "--device", "tpu"], ["'tpu'", "auto, cpu, cuda"]),
+        (["compare", "--precision", "float8"], ["float8", "bfloat16"]),
+        (["compare", "--dataset", "cifar10", "--data", "."], ["cifar10", "missing"]),
+        (["compare", "--architecture", "missing.py:net"], ["missing.py", "does not exist"]),
+        (["list", "nothing"], ["nothing", "datasets"]),
+        (["data", "cifr10"], ["'cifr10'", "cifar10"]),
+        (["report", "nowhere"], ["nowhere"]),
+        (["convert", "lenet", "--dataset", "mnist-5k"], ["weights"]),
+        (["convert", "lenet", "--dataset", "mnist-5k", "--method", "x"], ["'x'", "spike-norm"]),
+        (["frobnicate"], ["frobnicate"]),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    arguments: list[str], words: list[str], tmp_path: Path
+) -> None:
+    result = isospike(*arguments, cwd=tmp_path)
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    assert last.startswith("isospike: ")
+    for word in words:
+        assert word in last
+    assert not list(tmp_path.rglob("case.json"))
+
+
+def test_an_unknown_key_in_a_study_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("tmesteps = 3\n")
+    result = isospike("compare", "mine.toml", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "unknown key 'tmesteps'; did you mean 'timesteps'?" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["studies"], ["list", "conversions"], ["data"]]
+)
+def test_help_and_lists_load_no_torch(arguments: list[str]) -> None:
+    code = (
+        f"import sys; sys.argv = ['isospike', *{arguments!r}]\n"
+        "from compare.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit as error:\n    assert not error.code, error.code\n"
+        "assert 'torch' not in sys.modules, 'torch was loaded'\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", catalogue.KINDS)
+def test_every_kind_is_listed_with_one_line_each(kind: str, tmp_path: Path) -> None:
+    entries = catalogue.entries(kind)
+    assert entries
+    for name, line in entries.items():
+        assert line.strip(), name
+        assert "\n" not in line
+
+
+def test_the_catalogue_is_current() -> None:
+    """Rewrite it with `make catalogue` after registering something."""
+    collected = catalogue.collect()
+    for kind, entries in collected.items():
+        assert catalogue.entries(kind) == entries, kind

@@ -1,0 +1,107 @@
+"""Run directories: whole or absent, damage found by name, one owner at a time."""
+
+import json
+import multiprocessing
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from compare.store import RECORD_COLUMNS, CaseBusy, DamagedCase, Store, write_csv
+
+CONTENT = {"spec": {"dataset": "d", "seed": 0}, "calibration_timesteps": 0}
+
+
+def cut_off(store: Store) -> None:
+    with store.writing("case-1", CONTENT) as folder:
+        (folder / "sweep.csv").write_text("half")
+        assert not store.finished("case-1")
+        raise RuntimeError("cut off")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "study")
+    store.prepare()
+    return store
+
+
+def write_case(store: Store, name: str = "case-1") -> Path:
+    with store.writing(name, CONTENT) as folder:
+        row = {"timestep": 1, "images": 4, "correct": 3, "accuracy": 0.75}
+        write_csv(folder / "sweep.csv", tuple(row), [row])
+        (folder / "weights.safetensors").write_bytes(b"12345")
+    return store.path(name)
+
+
+def test_a_case_is_there_only_when_it_is_whole(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="cut off"):
+        cut_off(store)
+    assert not store.finished("case-1")
+    assert list(store.cases.iterdir()) == []
+    write_case(store)
+    assert store.finished("case-1")
+
+
+@pytest.mark.parametrize("damage", ["edit", "truncate", "remove"])
+def test_a_damaged_file_is_found_and_named(store: Store, damage: str) -> None:
+    file = write_case(store) / "weights.safetensors"
+    if damage == "edit":
+        file.write_bytes(b"1234X")
+    elif damage == "truncate":
+        file.write_bytes(b"123")
+    else:
+        file.unlink()
+    with pytest.raises(DamagedCase, match=r"weights\.safetensors .*run again"):
+        store.finished("case-1")
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 99}', "\x00", '{"checksums": 3}'])
+def test_a_foreign_case_file_is_found_and_named(store: Store, text: str) -> None:
+    (write_case(store) / "case.json").write_text(text)
+    with pytest.raises(DamagedCase, match=r"case\.json"):
+        store.finished("case-1")
+
+
+def test_records_have_the_columns_of_the_contract_and_missing_is_empty(store: Store) -> None:
+    write_case(store)
+    store.write_records("mine", ["case-1", "not-there"])
+    lines = (store.directory / "records.csv").read_text().splitlines()
+    assert lines[0].split(",") == list(RECORD_COLUMNS)
+    assert len(lines) == 2
+    row = dict(zip(RECORD_COLUMNS, lines[1].split(","), strict=True))
+    assert (row["study"], row["accuracy"], row["timestep"]) == ("mine", "0.75", "1")
+    assert row["spikes_per_image"] == ""
+
+
+def test_write_csv_keeps_every_digit_and_refuses_unknown_columns(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ("x", "y"), [{"x": 0.1 + 0.2, "y": None}, {"x": 3.0}])
+    assert (tmp_path / "a.csv").read_text() == "x,y\n0.30000000000000004,\n3,\n"
+    with pytest.raises(ValueError, match="has no column"):
+        write_csv(tmp_path / "b.csv", ("x",), [{"z": 1}])
+
+
+def _hold(directory: str, held: Event, release: Event) -> None:
+    with Store(Path(directory)).lock("case-1"):
+        held.set()
+        release.wait(30)
+
+
+def test_a_case_has_one_owner_who_is_named(store: Store) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(str(store.directory), held, release))
+    process.start()
+    assert held.wait(30)
+    with pytest.raises(CaseBusy, match=f"process {process.pid} on "), store.lock("case-1"):
+        pass
+    process.kill()  # the kernel gives the lock back, whatever became of the owner
+    process.join()
+    with store.lock("case-1"):
+        pass
+
+
+def test_case_file_holds_the_checksums(store: Store) -> None:
+    content = json.loads((write_case(store) / "case.json").read_text())
+    assert set(content["checksums"]) == {"sweep.csv", "weights.safetensors"}
+    assert content["format"] == 1

@@ -1,0 +1,90 @@
+"""Study files: defaults, errors in one line, and the way there and back through TOML."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compare.study import (
+    Study,
+    StudyError,
+    build_study,
+    builtin_studies,
+    load_study,
+    parse_study,
+    to_toml,
+)
+
+
+def test_first_look_comes_first_and_is_the_contract() -> None:
+    assert builtin_studies()[0] == "first-look"
+    study = load_study("first-look")
+    assert study.datasets == ("mnist-5k",)
+    assert study.architectures == ("lenet",)
+    assert study.methods == ("data-norm", "robust-norm", "spike-norm", "bptt")
+    assert study.seeds == (0, 1, 2)
+    assert study.timesteps == 64
+
+
+@pytest.mark.parametrize("name", builtin_studies())
+def test_every_builtin_study_parses_and_says_what_it_shows(name: str) -> None:
+    study = load_study(name)
+    assert study.name == name
+    assert study.title
+    assert study.expected_minutes is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("methds = ['bptt']", ["unknown key 'methds'", "'methods'"]),
+        ("methods = ['robust-nrom']", ["unknown method 'robust-nrom'", "'robust-norm'", "bptt"]),
+        ("datasets = ['cifr10']", ["unknown dataset 'cifr10'", "'cifar10'", "mnist-5k"]),
+        ("architectures = ['lent']", ["unknown architecture 'lent'", "'lenet'"]),
+        ("methods = []", ["methods", "at least one"]),
+        ("seeds = 0", ["seeds", "at least one"]),
+        ("seeds = [1, 1]", ["seeds", "twice"]),
+        ("seeds = true", ["seeds"]),
+        ("timesteps = 0", ["timesteps", "greater than or equal to 1", "got 0"]),
+        ("[ann]\nepochs = -1", ["ann.epochs", "-1"]),
+        ("[ann]\nepoch = 1", ["unknown key 'ann.epoch'", "'epochs'"]),
+        ("[variants.bptt]\nmethod = 'bptt'", ["variant 'bptt'", "name of its own"]),
+        ("methods = ", ["not valid TOML"]),
+        ("name = '../x'", ["name"]),
+    ],
+)
+def test_a_bad_study_is_one_line_with_what_is_allowed(text: str, words: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        parse_study(text, "mine", where="study file mine.toml")
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_an_unknown_study_lists_the_built_in_ones() -> None:
+    with pytest.raises(StudyError, match=r"did you mean 'first-look'\?.*TOML file"):
+        load_study("first-lok")
+
+
+def test_a_study_survives_toml() -> None:
+    study = build_study(
+        {
+            "name": "mine",
+            "title": 'quotes " and \\ and\nlines and θ',
+            "seeds": [3, 1],
+            "variants": {"steep": {"method": "bptt", "options": {"gamma": 100.0}}},
+            "methods": ["steep", "robust-norm"],
+            "options": {"robust-norm": {"percentile": 99.0}},
+            "ann": {"epochs": 2, "milestones": [1]},
+            "paper": [{"method": "ann", "accuracy": 0.99, "note": "table 7"}],
+        },
+        where="test",
+    )
+    assert parse_study(to_toml(study), "other", where="test") == study
+
+
+@given(st.text(), st.floats(min_value=0.01, max_value=10), st.booleans())
+def test_any_text_survives_toml(text: str, width: float, batch_norm: bool) -> None:
+    encodable = text.encode("utf-8", "ignore").decode()
+    study = Study(name="a", description=encodable, width=width, batch_norm=batch_norm)
+    assert parse_study(to_toml(study), "a", where="test") == study
