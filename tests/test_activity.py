@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import NETWORKS, SHAPE, images, network
 from torch import Tensor, nn
 
 from conversion import convert
@@ -17,6 +16,7 @@ from network.graph import swap_activations, trace
 from network.neurons import Neuron
 from network.unroll import SpikingNetwork, unroll
 from network.wiring import wiring
+from tests.small_networks import NETWORKS, SHAPE, images, network
 
 
 def fan_out_by_loops(layer: nn.Conv2d, height: int, width: int) -> Tensor:

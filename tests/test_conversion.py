@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from small_networks import NETWORKS, images, network
 from torch import nn
 
 from conversion import CONVERSIONS, SilentLayer, convert, quantise_activations
@@ -12,6 +11,7 @@ from conversion.convert import prepare_ann
 from network.graph import UnsupportedNetwork
 from network.registry import UnknownName
 from network.unroll import unroll
+from tests.small_networks import NETWORKS, images, network
 
 QUICK = {
     "spike-norm": {"timesteps": 10},

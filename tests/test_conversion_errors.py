@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from small_networks import images, network
 
 from conversion import convert
 from conversion.convert import prepare_ann
@@ -12,6 +11,7 @@ from conversion.statistics import activations
 from network.encodings import image_keys
 from network.graph import UnsupportedNetwork
 from network.neurons import Neuron
+from tests.small_networks import images, network
 
 
 def test_the_three_parts_by_hand() -> None:

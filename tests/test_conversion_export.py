@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import SHAPE, images, network
 from torch import Tensor, nn
 
 from compare.data import load
@@ -18,6 +17,7 @@ from conversion.export import load_plain, nir_graph, save_plain, write_nir
 from network.architectures import Geometry, build
 from network.graph import UnsupportedNetwork
 from network.unroll import SpikingNetwork, unroll
+from tests.small_networks import SHAPE, images, network
 
 STEPS = 12
 

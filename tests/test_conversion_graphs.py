@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision.models
-from small_networks import images, network
 from torch import Tensor, nn
 
 from conversion import convert
 from conversion.convert import prepare_ann
 from conversion.folding import PerFeature
 from network.graph import UnsupportedNetwork, trace
+from tests.small_networks import images, network
 
 
 class MyReLU(nn.ReLU):

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import images, network
 from torch import Tensor, nn
 
 from conversion import QuantisedReLU, convert, quantise_activations
@@ -18,6 +17,7 @@ from conversion.probe import permuted_scores
 from conversion.statistics import activations
 from network.neurons import Neuron
 from network.unroll import unroll
+from tests.small_networks import images, network
 
 
 def one_layer(theta: float, weight: float = 1.0) -> nn.Sequential:

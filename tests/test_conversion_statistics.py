@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import images, network
 
 from conversion.convert import prepare_ann
 from conversion.statistics import Maximum, Percentile, activations, gather, percentiles
+from tests.small_networks import images, network
 
 
 def values(seed: int, count: int = 60) -> torch.Tensor:

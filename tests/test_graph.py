@@ -5,7 +5,6 @@ import operator
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import NETWORKS, images, network
 from torch import Tensor, nn
 
 from network.functional import ClippedReLU, GlobalAverage
@@ -20,6 +19,7 @@ from network.graph import (
     trace,
 )
 from network.neurons import Neuron
+from tests.small_networks import NETWORKS, images, network
 
 
 @pytest.mark.parametrize("name", NETWORKS)

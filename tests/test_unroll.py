@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_networks import NETWORKS, images, network
 from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS, image_keys
@@ -13,6 +12,7 @@ from network.neurons import Dynamics, Neuron, NeuronState
 from network.pooling import PooledCurrent
 from network.registry import UnknownName
 from network.unroll import Observation, SpikingNetwork, static_nodes, unroll
+from tests.small_networks import NETWORKS, images, network
 
 
 def spiking(name: str, *, encoding: str = "constant", double: bool = False, **neuron):
