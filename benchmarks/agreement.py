@@ -55,7 +55,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_rows(options.out / "agreement.csv", rows_of(right))
     lines = [
-        "python -m benchmarks.agreement " + shlex.join(sys.argv[1:]),
+        "python -m benchmarks.agreement " + shlex.join(_without_place(sys.argv[1:])),
         f"commit {commit()}, versions {versions()}",
         f"machine {machine(torch.device('cpu'))}",
         fixed_point(spiking, dataset.shape, 16).note,
@@ -79,6 +79,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--timesteps", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
+
+
+def _without_place(arguments: list[str]) -> list[str]:
+    """The command without the folder that the data lies in on this machine."""
+    return [
+        "DIR" if before == "--data" else argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
 
 
 def train_ann(options: argparse.Namespace, data: View, geometry: Geometry) -> nn.Module:

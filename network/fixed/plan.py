@@ -62,6 +62,14 @@ class Pool:
 
 
 @dataclass(frozen=True)
+class Flatten:
+    """Spikes [N, C, H, W] as [N, H·W·C], as they lie in memory; the next weights lie so too."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Reshape:
     """A node that moves numbers, or counts them: run as it stands."""
 
@@ -78,7 +86,7 @@ class Output:
     sigma: Tensor
 
 
-Instruction = Fire | Pool | Reshape
+Instruction = Fire | Pool | Flatten | Reshape
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from torch import Tensor, fx
 from network.encodings import ENCODINGS
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
-from network.fixed.plan import Current, Fire, NotFixedPoint, Pool, Reshape
+from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
 from network.fixed.static import static_values
-from network.neurons import Reset
 from network.unroll import INFERENCE_CHUNK, call_node, channels_last
 
 
@@ -25,7 +24,10 @@ class SpikeTap(Protocol):
         """Encoded input of a chunk, [steps, B, ...] (steps = 1, once, where it is static)."""
 
     def count(self, name: str, first: int, spikes: Tensor) -> None:
-        """One layer of neurons in one chunk: spikes [steps, B, ...], uint8 of 0 and 1."""
+        """One layer of neurons in one chunk: spikes [steps, B, ...], uint8 of 0 and 1.
+
+        The tensor is written again after the call.
+        """
 
 
 @torch.no_grad()
@@ -47,8 +49,8 @@ def unroll_fixed(
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    run = _Run(network, images, timesteps, keys, tuple(taps))
-    size = chunk or INFERENCE_CHUNK
+    size = min(chunk or INFERENCE_CHUNK, timesteps)
+    run = _Run(network, images, timesteps, size, keys, tuple(taps))
     outputs = [
         run.chunk(first, min(size, timesteps - first)) for first in range(0, timesteps, size)
     ]
@@ -72,12 +74,28 @@ class Part:
             v.add_(whole, alpha=self.factor)
 
 
+@dataclass(frozen=True)
+class _Membrane:
+    """State of one layer within one run, and what is allocated once for it.
+
+    v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...].
+    spikes: of one chunk, uint8 [steps·B, ...]. watched: v could pass 2³⁰ within the run.
+    """
+
+    v: Tensor
+    constant: Tensor | None
+    spikes: Tensor
+    scratch: tuple[Tensor, Tensor]
+    watched: bool
+
+
 class _Run:
     def __init__(
         self,
         network: FixedPointNetwork,
         images: Tensor,
         timesteps: int,
+        chunk: int,
         keys: Tensor | None,
         taps: tuple[SpikeTap, ...],
     ) -> None:
@@ -86,14 +104,18 @@ class _Run:
         self.images, self.keys, self.taps = images, keys, taps
         self.timesteps, self.batch = timesteps, len(images)
         self.input_name = next(n.name for n in self.body.graph.nodes if n.op == "placeholder")
-        self.potentials: dict[str, Tensor] = {}
-        self.step_bounds: dict[str, float] = {}
-        self.constants: dict[str, Tensor | None] = {}
         self.static: dict[str, Tensor] = {}
         if self.encoding.static:
             self.static = static_values(self.body, self.plan.static, images)
             for tap in taps:
                 tap.inputs(0, images.unsqueeze(0))
+        self.membranes = {
+            layer.name: self._membrane(layer, chunk)
+            for layer in self.plan.instructions
+            if isinstance(layer, Fire)
+        }
+        output = self.plan.output.current
+        self.output_constant = None if output is None else self._constant(output)
 
     def chunk(self, first: int, steps: int) -> Tensor:
         """Outputs [steps, B, K] of the steps first … first+steps−1."""
@@ -107,6 +129,9 @@ class _Run:
                 values[instruction.name] = instruction.pool(
                     values[instruction.source], instruction.largest
                 )
+            elif isinstance(instruction, Flatten):
+                last = values[instruction.source].permute(0, 2, 3, 1)
+                values[instruction.name] = last.reshape(len(last), -1)
             else:
                 values[instruction.node.name] = self._reshape(instruction, values)
         return self._output(values, steps)
@@ -118,8 +143,9 @@ class _Run:
         total = torch.zeros((), dtype=torch.float64)
         for part in self._arriving(output.current, values, steps):
             total = total + part.numbers.double() * part.factor
-        constant = self._constant("output", output.current)
-        return (total if constant is None else total + constant) * output.sigma
+        if self.output_constant is not None:
+            total = total + self.output_constant
+        return total * output.sigma
 
     def _input_spikes(self, first: int, steps: int) -> Tensor:
         encoded = self.encoding.encode(self.images, first, steps, self.keys).to(torch.uint8)
@@ -145,71 +171,73 @@ class _Run:
             parts.append(Part(spikes, identity.per_spike))
         return parts
 
-    def _constant(self, name: str, current: Current) -> Tensor | None:
-        """What is added at every step, int32 [B, ...], computed at the first."""
-        if name not in self.constants:
-            self.constants[name] = self._rounded(current)
-        return self.constants[name]
-
-    def _rounded(self, current: Current) -> Tensor | None:
-        total = current.shift
+    def _constant(self, current: Current) -> Tensor | None:
+        """What is added at every step, int32 [B, ...]; None where there is nothing."""
+        total = current.shift.clone()
         for name in current.static:
             total = total + self.static[name]
         if not current.static and not total.any():
             return None
-        whole = (total / current.sigma).round()
-        if whole.abs().max() >= LIMIT / 4:
+        total = total.div_(current.sigma).round_()
+        if _magnitude(total) >= LIMIT / 4:
             raise NotFixedPoint("a current that does not change with the step passes 28 bits")
-        whole = whole.expand(self.batch, *whole.shape[1:]).to(torch.int32)
-        return channels_last(whole)
+        shape = (self.batch, *total.shape[1:])
+        return _empty(shape, torch.int32, total.device).copy_(total.expand(shape))
+
+    def _membrane(self, layer: Fire, chunk: int) -> _Membrane:
+        """A layer's state before the first step."""
+        constant = self._constant(layer.current)
+        v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
+        v.copy_(layer.start)
+        step = layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
+        if chunk * step >= LIMIT:
+            raise NotFixedPoint(f"currents of {layer.name} pass 30 bits within a chunk")
+        return _Membrane(
+            v,
+            constant,
+            _empty((chunk * self.batch, *v.shape[1:]), torch.uint8, v.device),
+            (torch.empty_like(v), torch.empty_like(v)),
+            watched=self.timesteps * step + _magnitude(layer.start) >= LIMIT,
+        )
 
     def _fire(self, layer: Fire, values: dict[str, Any], first: int, steps: int) -> Tensor:
+        membrane = self.membranes[layer.name]
         parts = self._arriving(layer.current, values, steps)
-        constant = self._constant(layer.name, layer.current)
-        if constant is not None:
-            parts.append(Part(constant.unsqueeze(0).expand(steps, *constant.shape), 1))
-        v = self._potential(layer, constant)
-        size = (steps * self.batch, *layer.theta.shape[1:])
-        spikes = _empty(size, torch.uint8, v.device).unflatten(0, (steps, self.batch))
-        advance_whole(parts, v, layer.theta, layer.reset, spikes)
-        self._guard(layer, v, steps)
-        for tap in self.taps:
-            tap.count(layer.name, first, spikes)
-        return spikes.flatten(0, 1)
-
-    def _potential(self, layer: Fire, constant: Tensor | None) -> Tensor:
-        if layer.name not in self.potentials:
-            v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
-            self.potentials[layer.name] = v.copy_(layer.start)
-            step = layer.current.step_bound
-            if constant is not None:
-                step += float(constant.abs().max())
-            self.step_bounds[layer.name] = step
-        return self.potentials[layer.name]
-
-    def _guard(self, layer: Fire, v: Tensor, steps: int) -> None:
-        """int32 cannot have wrapped: potentials and the change of a chunk stay below 2³⁰."""
-        step = self.step_bounds[layer.name]
-        if self.timesteps * step + float(layer.start.abs().max()) < LIMIT:
-            return
-        if steps * step >= LIMIT or v.abs().max() >= LIMIT:
+        if membrane.constant is not None:
+            parts.append(Part(membrane.constant.unsqueeze(0).expand(steps, *membrane.v.shape), 1))
+        spikes = membrane.spikes[: steps * self.batch]
+        by_step = spikes.unflatten(0, (steps, self.batch))
+        advance_whole(parts, membrane.v, layer, by_step, membrane.scratch)
+        if membrane.watched and _magnitude(membrane.v) >= LIMIT:
             raise NotFixedPoint(f"potentials of {layer.name} pass 30 bits")
+        for tap in self.taps:
+            tap.count(layer.name, first, by_step)
+        return spikes
 
 
 def advance_whole(
-    parts: Sequence[Part], v: Tensor, theta: Tensor, reset: Reset, spikes: Tensor
+    parts: Sequence[Part],
+    v: Tensor,
+    layer: Fire,
+    spikes: Tensor,
+    scratch: tuple[Tensor, Tensor],
 ) -> None:
     """v ← v + z; s = v ≥ θ; v ← v − θ·s (soft) or v·(1 − s) (hard), for every t.
 
-    v [B, ...] and theta [1, ...] are int32. v and spikes, uint8 [T, B, ...], are written.
+    v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written; scratch: two tensors as v.
     """
-    fired, whole = torch.empty_like(v), torch.empty_like(v)
+    fired, whole = scratch
     for t in range(len(spikes)):
         for part in parts:
             part.add_onto(v, t, whole)
-        torch.ge(v, theta, out=fired)
-        v.addcmul_(fired, theta if reset == "soft" else v, value=-1)
+        torch.ge(v, layer.theta, out=fired)
+        v.addcmul_(fired, layer.theta if layer.reset == "soft" else v, value=-1)
         spikes[t].copy_(fired)
+
+
+def _magnitude(x: Tensor) -> float:
+    low, high = torch.aminmax(x)
+    return max(-low.item(), high.item())
 
 
 def _empty(size: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

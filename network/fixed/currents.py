@@ -1,0 +1,113 @@
+"""What arrives at one layer of neurons, or at the output, on one scale per channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from network.fixed.integers import LIMIT, Weights, scale_of, sum_of
+from network.fixed.plan import Current, Fire, Identity, NotFixedPoint
+from network.neurons import Neuron
+from network.operators import Units
+
+
+@dataclass(frozen=True)
+class Spikes:
+    """Whole numbers up to `largest`; height: what 1 of them is worth, float64 [1, ...].
+
+    name: of the value. order: of flattened features in memory, where it is not their own.
+    """
+
+    name: str
+    height: Tensor
+    largest: int
+    order: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """What adds to a current of `shape` [1, ...]."""
+
+    shape: torch.Size
+    weights: tuple[Weights, ...] = ()
+    identities: tuple[Spikes, ...] = ()
+    static: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Bits of a weight, and how whole numbers are computed."""
+
+    bits: int
+    units: Units
+
+
+def neuron_layer(
+    name: str, described: str, neuron: Neuron, arriving: Arriving, rounding: Rounding
+) -> tuple[Fire, Tensor]:
+    """The layer in whole numbers, and the height of its spikes, float64 [1, ...].
+
+    Raises NotFixedPoint, naming the layer, for neurons that leak.
+    """
+    if neuron.dynamics.decay != 1.0 or neuron.leak is not None:
+        raise NotFixedPoint(f"{described} leaks")
+    shape = arriving.shape
+    theta, start = neuron.theta.detach().double(), neuron.start.detach().double()
+    current = current_of(described, arriving, theta, neuron.shift.detach().double(), rounding)
+    whole_theta = (_spread(theta, shape) / current.sigma).round().clamp(min=1)
+    whole_start = (_spread(start, shape) / current.sigma).round()
+    if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT:
+        raise NotFixedPoint(f"threshold or start of {described} pass 30 bits")
+    fire = Fire(
+        name,
+        current,
+        _laid_out(whole_theta).int(),
+        _laid_out(whole_start).int(),
+        neuron.dynamics.reset,
+    )
+    height = theta if neuron.height == "threshold" else torch.ones_like(theta)
+    return fire, _spread(height, shape)
+
+
+def current_of(
+    described: str, arriving: Arriving, theta: Tensor, shift: Tensor, rounding: Rounding
+) -> Current:
+    """The current on the scale of its weights, or of θ where it has none.
+
+    theta, shift: float64, scalar or [C]. Raises NotFixedPoint where sums pass what is exact.
+    """
+    ones = torch.ones(arriving.shape[1], dtype=torch.float64, device=theta.device)
+    weights = list(arriving.weights)
+    sigma = scale_of(weights, theta * ones, rounding.bits)
+    summed = None
+    if weights:
+        constant = sum((w.bias for w in weights), shift * ones)
+        summed = sum_of(weights, constant, sigma, rounding.units)
+        if summed is None:
+            raise NotFixedPoint(f"{described} sums more than 24 bits hold")
+        shift = torch.zeros_like(shift)
+    bound = 0.0 if summed is None else summed.bound
+    sigma = _spread(sigma, arriving.shape)
+    identities = []
+    for spikes in arriving.identities:
+        per_spike = (spikes.height / sigma).round()
+        identities.append(Identity(spikes.name, _laid_out(per_spike).int()))
+        bound += float(per_spike.abs().max()) * spikes.largest
+    if bound >= LIMIT / 4:
+        raise NotFixedPoint(f"{described} sums more than 28 bits hold")
+    shift = _spread(shift, arriving.shape)
+    return Current(summed, tuple(identities), arriving.static, sigma, shift, bound)
+
+
+def _spread(value: Tensor, shape: torch.Size) -> Tensor:
+    """Scalar or [C] as [1, C, ...] of one image."""
+    if value.ndim:
+        value = value.view(1, -1, *([1] * (len(shape) - 2)))
+    return value.expand(shape)
+
+
+def _laid_out(x: Tensor) -> Tensor:
+    """One image laid out as its spikes are: channels last."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x.contiguous()
