@@ -70,6 +70,7 @@ def convert_model(
         seed=0,
         batch_size=BATCH,
         device=device,
+        precision="float32",
         advance=lambda images: None,
     )
     content = {

@@ -33,6 +33,7 @@ from network.architectures import Geometry
 from network.graph import trace
 from network.wiring import wiring
 
+SWEEP_PRECISION = "int16"  # exact and the same everywhere; float32 where a network needs it
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
 SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 POLL_S = 0.5
@@ -119,7 +120,7 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
     """The cases of a resolved study with their names and their work."""
     methods = sorted({study.base_method(name) for name in study.methods})
     facts = expansion.method_facts(methods)
-    sweeps = study.precision if study.precision in ("int16", "int8") else "float32"
+    sweeps = study.precision if study.precision in ("int16", "int8") else SWEEP_PRECISION
     cases = tuple(expansion.expand(study, facts, sweep_precision=sweeps))
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
     operations: dict[tuple[str, str], int] = {}

@@ -168,7 +168,8 @@ class _Setting:
     ) -> list[Epoch]:
         """Train with this case's data, seed, validation split and checkpoint."""
         data, transform = self.training()
-        recipe = replace(recipe, precision=self.case.precision, **self.case.training)  # type: ignore[arg-type]
+        precision = "bfloat16" if self.case.precision == "bfloat16" else "float32"
+        recipe = replace(recipe, precision=precision, **self.case.training)  # type: ignore[arg-type]
         tell = self.tell("training")
         per_batch = cost * len(data) / -(-len(data) // recipe.batch_size)
         position = 0
@@ -204,6 +205,7 @@ class _Setting:
             seed=derived_seed(self.case.seed, 12),
             batch_size=self.place.batch_size,
             device=self.place.device,
+            precision=self.case.sweep_precision,
             advance=lambda images: tell(float(images * steps)),
         )
 
@@ -419,7 +421,7 @@ def _content(case: Case, result: _Result, ann: str | None, place: Workplace) -> 
             **machine(place.device),
             "python": platform.python_version(),
             "precision": case.precision,
-            "sweep_precision": case.sweep_precision,
+            "sweep_arithmetic": result.sweep.arithmetic,
         },
         "command": place.command,
         **result.extra,

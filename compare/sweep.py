@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +12,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, fx, nn
 
+from conversion.folding import fold
 from network.activity import ActivityCounter, EffectiveMacs, count_activity
 from network.encodings import image_keys
 from network.fit import Batches
+from network.fixed import Bits, FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
+from network.graph import Kind, layers
 from network.unroll import SpikingNetwork, unroll
 from network.wiring import INPUT, Layer, Wiring
 from reports.energy import energy_pj_per_image
 
 ENERGY_MODEL = "horowitz-fp32"
 Advance = Callable[[int], None]
+BITS: dict[str, Bits] = {"int16": 16, "int8": 8}
 
 SWEEP_COLUMNS = (
     "timestep", "images", "correct", "accuracy", "spikes_per_image", "input_spikes_per_image",
@@ -36,13 +41,17 @@ LAYER_COLUMNS = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """Predictions of every image at every T, and the rows of sweep.csv and layers.csv."""
+    """Predictions of every image at every T, and the rows of sweep.csv and layers.csv.
+
+    arithmetic: what the sweep was computed in, in words.
+    """
 
     timesteps: npt.NDArray[np.int32]  # [n]
     predicted: npt.NDArray[np.int16]  # [n, images]
     labels: npt.NDArray[np.int16]  # [images]
     rows: list[dict[str, Any]]
     layers: list[dict[str, Any]]
+    arithmetic: str
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
@@ -59,19 +68,32 @@ def sweep(
     seed: int,
     batch_size: int,
     device: torch.device,
+    precision: str,
     advance: Advance,
 ) -> Sweep:
     """Accuracy, spikes and operations of a spiking network at T = 1 … timesteps.
 
+    precision: float32, bfloat16, int16 or int8 (METHODS.md section 9); float32 where the network
+        has parts that whole numbers do not cover, which `arithmetic` then says.
     advance: called with the number of images just done.
     """
-    network.eval().to(device)
+    network = folded(network).to(device)
+    fixed, arithmetic = _fixed(network, shape, precision)
     counter = count_activity(network, shape, timesteps)
+    if fixed is not None:
+        counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
     predicted, labels = [], []
     for indices in torch.arange(len(data)).split(batch_size):
         images, truth = data.batch(indices)
         keys = image_keys(seed, indices).to(device)
-        outputs = unroll(network, images.to(device), timesteps, keys=keys, taps=[counter])
+        images = images.to(device)
+        if fixed is not None:
+            outputs = unroll_fixed(fixed, images, timesteps, keys=keys, taps=[counter])
+        else:
+            with autocast:
+                outputs = unroll(network, images, timesteps, keys=keys, taps=[counter])
+            outputs = outputs.float()
         predicted.append(network.read(outputs).argmax(-1).to(torch.int16).cpu())
         labels.append(truth.to(torch.int16))
         advance(len(indices))
@@ -79,7 +101,30 @@ def sweep(
     steps = np.arange(1, timesteps + 1, dtype=np.int32)
     correct = (answers == truths[None]).sum(1)
     rows = _spiking_rows(counter, steps, correct, len(truths))
-    return Sweep(steps, answers, truths, rows, _spiking_layers(counter, steps))
+    return Sweep(steps, answers, truths, rows, _spiking_layers(counter, steps), arithmetic)
+
+
+def folded(network: SpikingNetwork) -> SpikingNetwork:
+    """The network as it runs when it is used: in eval mode, every batch norm folded."""
+    network.eval()
+    if next(layers(network.body, Kind.NORM), None) is None:
+        return network
+    twin = copy.deepcopy(network).requires_grad_(False)
+    fold(twin.body)
+    return twin
+
+
+def _fixed(
+    network: SpikingNetwork, shape: tuple[int, ...], precision: str
+) -> tuple[FixedPointNetwork | None, str]:
+    """The network in whole numbers where that is asked for and possible, and what is computed."""
+    if precision not in BITS:
+        return None, precision
+    try:
+        fixed = fixed_point(network, shape, BITS[precision])
+    except NotFixedPoint as error:
+        return None, f"float32, since {error}"
+    return fixed, f"{precision}: {fixed.note}"
 
 
 @torch.no_grad()
@@ -114,7 +159,9 @@ def evaluate_ann(
         "effective_mac_per_image": counter.total / counter.images,
         "energy_pj_per_image": energy_pj_per_image(ENERGY_MODEL, ac=0.0, mac=dense),
     }
-    return Sweep(np.zeros(1, np.int32), answers, truths, [row], _ann_layers(counter.wires))
+    return Sweep(
+        np.zeros(1, np.int32), answers, truths, [row], _ann_layers(counter.wires), "float32"
+    )
 
 
 def accuracy_of(
