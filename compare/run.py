@@ -31,6 +31,7 @@ from compare.sweep import (
     evaluate_ann,
     sweep,
 )
+from compare.traces import Arrays, trace_neurons
 from conversion import CONVERSIONS, Conversion, convert, quantise_activations
 from conversion.convert import prepare_ann
 from conversion.errors import error_split
@@ -77,6 +78,7 @@ class _Result:
     calibration_timesteps: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    traces: Arrays | None = None
     elapsed_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -209,6 +211,16 @@ class _Setting:
             advance=lambda images: tell(float(images * steps)),
         )
 
+    def traces(self, network: SpikingNetwork) -> Arrays:
+        return trace_neurons(
+            network,
+            self.test,
+            self.case.timesteps,
+            run_seed=derived_seed(self.case.seed, 12),
+            watch_seed=derived_seed(self.case.seed, 19),
+            device=self.place.device,
+        )
+
 
 def _run_ann(case: Case, setting: _Setting) -> _Result:
     device = setting.place.device
@@ -258,6 +270,8 @@ def _run_converted(case: Case, setting: _Setting) -> _Result:
     clock.lap("sweep")
     errors, notes = _errors(case, setting, ann, conversion)
     clock.lap("errors")
+    traces = setting.traces(conversion.network)
+    clock.lap("traces")
     audit = {k: list(v) for k, v in asdict(conversion.audit).items()}
     return _Result(
         sweep=outcome,
@@ -270,6 +284,7 @@ def _run_converted(case: Case, setting: _Setting) -> _Result:
         calibration_timesteps=conversion.calibration_timesteps,
         extra={"audit": audit, "notes": notes},
         tables={"errors": errors},
+        traces=traces,
         elapsed_s=clock.laps,
     )
 
@@ -353,6 +368,8 @@ def _run_direct(case: Case, setting: _Setting) -> _Result:
     clock.lap("train")
     outcome = setting.sweep(finished)
     clock.lap("sweep")
+    traces = setting.traces(finished)
+    clock.lap("traces")
     theta = {name: neuron.theta.detach() for name, neuron in finished.neurons().items()}
     return _Result(
         sweep=outcome,
@@ -363,6 +380,7 @@ def _run_direct(case: Case, setting: _Setting) -> _Result:
         parameters=_count(finished),
         thresholds=_summaries(theta),
         tables=trainable.records,
+        traces=traces,
         elapsed_s=clock.laps,
     )
 
@@ -441,6 +459,8 @@ def _write_files(folder: Path, result: _Result) -> None:
         predicted=result.sweep.predicted,
         labels=result.sweep.labels,
     )
+    if result.traces is not None:
+        np.savez_compressed(folder / "traces.npz", **result.traces)
     for name, rows in result.tables.items():
         if rows:
             write_csv(folder / f"{name}.csv", tuple(rows[0]), rows)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 import torch.nn.functional as F
-from small_networks import SHAPE, images, network
+from tests.small_networks import SHAPE, images, network
 from torch import Tensor, nn
 
 from conversion import convert

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
-from synthetic_study import write_study
+from tests.synthetic_study import write_study
 
 import reports
 from reports import style

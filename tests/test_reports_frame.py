@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic_study import IMAGES, write_study
+from tests.synthetic_study import IMAGES, write_study
 
 import reports
 from reports.curves import CurveError, curves, fastest, reference, usable

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from synthetic_study import write_study
+from tests.synthetic_study import write_study
 
 import reports
 from reports import page

@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
+from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
 import reports
 from reports import numbers
