@@ -1,0 +1,136 @@
+"""What is measured: sweeps, the ANN's own forward pass, and training steps, on one network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmarks.peers import Forward, peers
+from conversion import convert
+from conversion.convert import prepare_ann
+from direct.surrogates import surrogate
+from network.architectures import Geometry, build
+from network.fixed import fixed_point, unroll_fixed
+from network.graph import swap_activations, trace
+from network.neurons import Neuron
+from network.unroll import SpikingNetwork, unroll
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The network, the images and the number of steps of all measurements."""
+
+    architecture: str
+    width: float
+    size: int
+    batch: int
+    timesteps: int
+
+    def model(self, *, batch_norm: bool) -> nn.Sequential:
+        geometry = Geometry(3, self.size, self.size, 10)
+        built = build(self.architecture, geometry, width=self.width, batch_norm=batch_norm, seed=0)
+        assert isinstance(built, nn.Sequential)
+        return built
+
+    def images(self) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(self.batch, 3, self.size, self.size, generator=generator)
+
+
+def ann_calls(work: Workload) -> dict[str, Call]:
+    """Forward pass of the folded ANN, channels last, in float32 and bfloat16."""
+    images = work.images().contiguous(memory_format=torch.channels_last)
+    body = prepare_ann(work.model(batch_norm=False))[0].to(memory_format=torch.channels_last)
+    half = copy.deepcopy(body).to(torch.bfloat16)
+
+    def forward(network: nn.Module, x: Tensor) -> Call:
+        def call() -> object:
+            with torch.no_grad():
+                return network(x)
+
+        return call
+
+    return {
+        "ANN, float32": forward(body, images),
+        "ANN, bfloat16": forward(half, images.bfloat16()),
+    }
+
+
+def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
+    """One sweep in every arithmetic, `work.batch` images in batches of `batch`."""
+    images = work.images()
+    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    shape = tuple(images.shape[1:])
+    sixteen, eight = fixed_point(spiking, shape, 16), fixed_point(spiking, shape, 8)
+    parts = images.split(batch)
+
+    def floating(precise: bool) -> Call:
+        def call() -> object:
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+                return [unroll(spiking, part, work.timesteps) for part in parts]
+
+        return call
+
+    return {
+        "isospike, float32": floating(True),
+        "isospike, bfloat16": floating(False),
+        "isospike, int16": lambda: [unroll_fixed(sixteen, p, work.timesteps) for p in parts],
+        "isospike, int8": lambda: [unroll_fixed(eight, p, work.timesteps) for p in parts],
+    }
+
+
+def peer_sweep_calls(work: Workload) -> dict[str, Call]:
+    """The same sweep in every library that is installed."""
+    images = work.images()
+
+    def sweep(forward: Forward) -> Call:
+        def call() -> object:
+            with torch.no_grad():
+                return forward(images, work.timesteps)
+
+        return call
+
+    found = peers(work.model(batch_norm=False), threshold=1.0)
+    return {name: sweep(forward) for name, (forward, _) in found.items()}
+
+
+def training_calls(work: Workload) -> dict[str, Call]:
+    """Loss and gradient of one batch: the ANN, bptt here, and bptt in the peers."""
+    images = work.images().contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(work.batch) % 10
+    ann = work.model(batch_norm=True).to(memory_format=torch.channels_last)
+    body = trace(work.model(batch_norm=True))
+    slope = surrogate("fast-sigmoid", 1.0)
+    swap_activations(body, lambda name, old: Neuron(slope=slope))
+    spiking = SpikingNetwork(body).to(memory_format=torch.channels_last)
+
+    def step(scores: Callable[[], Tensor], network: nn.Module, precise: bool) -> Call:
+        def call() -> object:
+            network.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+                loss = F.cross_entropy(scores().float(), labels)
+            return loss.backward()
+
+        return call
+
+    calls: dict[str, Call] = {}
+    for precision in ("float32", "bfloat16"):
+        precise = precision == "float32"
+        calls[f"ANN, {precision}"] = step(lambda: ann(images), ann, precise)
+        calls[f"isospike bptt, {precision}"] = step(
+            lambda: spiking(images, work.timesteps)[-1], spiking, precise
+        )
+    for name, (forward, network) in peers(work.model(batch_norm=True), threshold=1.0).items():
+        calls[name] = step(_bind(forward, images, work.timesteps), network, True)
+    return calls
+
+
+def _bind(forward: Forward, images: Tensor, timesteps: int) -> Callable[[], Tensor]:
+    return lambda: forward(images, timesteps)
