@@ -36,9 +36,7 @@ def spiking(model: nn.Module, theta: float, encoding: str = "constant") -> Spiki
 
 
 def traced(network: SpikingNetwork, data: Images, timesteps: int, watch_seed: int = 0) -> dict:
-    return trace_neurons(
-        network, data, timesteps, run_seed=1, watch_seed=watch_seed, device=CPU
-    )  # fmt: skip
+    return trace_neurons(network, data, timesteps, run_seed=1, watch_seed=watch_seed, device=CPU)
 
 
 def test_two_neurons_by_hand() -> None:
