@@ -460,7 +460,7 @@ def _write_files(folder: Path, result: _Result) -> None:
         labels=result.sweep.labels,
     )
     if result.traces is not None:
-        np.savez_compressed(folder / "traces.npz", **result.traces)
+        np.savez_compressed(folder / "traces.npz", **result.traces)  # type: ignore[arg-type]
     for name, rows in result.tables.items():
         if rows:
             write_csv(folder / f"{name}.csv", tuple(rows[0]), rows)
