@@ -9,20 +9,20 @@ from contextlib import contextmanager
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.small_networks import SHAPE, images, network
 from torch import Tensor, nn
 
 from conversion import convert
 from network.activity import count_activity
 from network.encodings import ENCODINGS, image_keys
 from network.fixed import FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
-from network.fixed.integers import _split
+from network.fixed.integers import STATIC_STEPS, _split
 from network.fixed.pooling import sum_pool_of
-from network.fixed.static import round_to_bits
+from network.fixed.static import exact_bits, round_to_bits
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
 from network.operators import _pack_8_bit, find_units, float64_units
 from network.unroll import SpikingNetwork, unroll
+from tests.small_networks import SHAPE, images, network
 
 STEPS = 12
 REFERENCE = float64_units("wanted by a test")
@@ -98,11 +98,13 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                     break  # the output layer: no more spikes
                 shaped = (-1, *([1] * (module.weight.ndim - 1)))
                 if value is None:
-                    exact = round_to_bits(module.weight.double(), module.weight.ndim)
-                    z = F.conv2d(round_to_bits(x.double(), 3), exact, padding=module.padding)
+                    bits_held = exact_bits(module.weight[0].numel())
+                    exact = round_to_bits(module.weight.double(), module.weight.ndim, bits_held)
+                    pixels = round_to_bits(x.double(), 3, bits_held)
+                    z = F.conv2d(pixels, exact, padding=module.padding)
                     if module.bias is not None:
                         z = z + module.bias.double().view(1, -1, 1, 1)
-                    sigma = (theta / 32768).expand(len(module.weight))
+                    sigma = (theta / STATIC_STEPS).expand(len(module.weight))
                     current = (z / sigma.view(1, -1, 1, 1)).round().long()
                     continue
                 per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
@@ -312,10 +314,21 @@ def leaky() -> SpikingNetwork:
 
 def test_a_potential_that_passes_30_bits_is_refused() -> None:
     snn = converted("plain")
-    first = next(iter(snn.neurons().values()))
-    first.shift = torch.tensor(-1.0e3) * first.theta
+    second = list(snn.neurons().values())[1]
+    second.shift = -20.0 * second.theta
     with pytest.raises(NotFixedPoint, match="30 bits"):
-        unroll_fixed(fixed_point(snn, SHAPE, 16), images(2), 64)
+        unroll_fixed(fixed_point(snn, SHAPE, 16), images(2), 2000)
+
+
+def test_a_constant_current_saturates_without_changing_a_spike() -> None:
+    # 100 θ at every step leaves 99 θ more: 2²¹·99·64 is above 2³⁰; −100 θ never fires
+    for shift, rate in ((100.0, 1.0), (-100.0, 0.0)):
+        snn = converted("plain")
+        name, first = next(iter(snn.neurons().items()))
+        first.shift = shift * first.theta
+        tap = Recorder()
+        unroll_fixed(fixed_point(snn, SHAPE, 8), images(2), 64, taps=[tap])
+        assert tap.spikes[name].double().mean() == rate
 
 
 @pytest.mark.parametrize(
@@ -354,9 +367,11 @@ def test_units_say_which_arithmetic_runs() -> None:
     assert "cuda" in find_units(255, "cuda").note
 
 
-def test_rounding_to_22_bits() -> None:
+def test_rounding_leaves_exact_sums() -> None:
+    # 27 products take 5 bits of 53, 48/2 = 24; 2,048 take 11, 42/2 = 21
+    assert (exact_bits(27), exact_bits(2048)) == (24, 21)
     # the largest magnitude 0.7 lies below 2⁰: the grid is 2⁻²²
     x = torch.tensor([[0.7, 0.1 + 2.0**-30]], dtype=torch.float64)
-    rounded = round_to_bits(x, 1)
+    rounded = round_to_bits(x, 1, 22)
     assert torch.equal(rounded * 2**22, (x * 2**22).round())
-    assert round_to_bits(torch.zeros(1, 3, dtype=torch.float64), 1).tolist() == [[0, 0, 0]]
+    assert round_to_bits(torch.zeros(1, 3, dtype=torch.float64), 1, 22).tolist() == [[0, 0, 0]]

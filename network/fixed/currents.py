@@ -10,7 +10,7 @@ from torch import Tensor
 from network.fixed.integers import LIMIT, Weights, scale_of, sum_of
 from network.fixed.plan import Current, Fire, Identity, NotFixedPoint
 from network.neurons import Neuron
-from network.operators import Units
+from network.operators import Units, find_units
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,15 @@ class Arriving:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Bits of a weight, and how whole numbers are computed."""
+    """Bits of a weight, and how whole numbers are computed (units None: the fastest way)."""
 
     bits: int
-    units: Units
+    units: Units | None
+    device: str
+
+    def units_for(self, largest: int) -> Units:
+        """For inputs 0 … largest."""
+        return self.units or find_units(largest, self.device)
 
 
 def neuron_layer(
@@ -58,8 +63,8 @@ def neuron_layer(
     current = current_of(described, arriving, theta, neuron.shift.detach().double(), rounding)
     whole_theta = (_spread(theta, shape) / current.sigma).round().clamp(min=1)
     whole_start = (_spread(start, shape) / current.sigma).round()
-    if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT:
-        raise NotFixedPoint(f"threshold or start of {described} pass 30 bits")
+    if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT / 16:
+        raise NotFixedPoint(f"threshold or start of {described} pass 26 bits")
     fire = Fire(
         name,
         current,
@@ -84,7 +89,7 @@ def current_of(
     summed = None
     if weights:
         constant = sum((w.bias for w in weights), shift * ones)
-        summed = sum_of(weights, constant, sigma, rounding.units)
+        summed = sum_of(weights, constant, sigma, rounding.units_for)
         if summed is None:
             raise NotFixedPoint(f"{described} sums more than 24 bits hold")
         shift = torch.zeros_like(shift)

@@ -10,6 +10,7 @@ With 16 bits q = 256·hi + lo, hi in [−127, 127] and lo in [−128, 127], for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from network.operators import Operator, Units, Window
 
 LARGEST_WEIGHT = {8: 127, 16: 32512}
-STATIC_STEPS = 32768  # θ in whole numbers where no weights set a scale
+STATIC_STEPS = 2**21  # θ in whole numbers where no weights set a scale
 LIMIT = 2**30  # no potential may pass it
 FINEST = 2**22  # θ in whole numbers at most, so that a channel of tiny weights does not overflow
 
@@ -53,10 +54,14 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """Weights of one current as operators, and the largest magnitude of their sum in one step."""
+    """Weights of one current as operators.
+
+    bound: the largest magnitude of their sum in one step. notes: which arithmetic runs.
+    """
 
     terms: tuple[Term, ...]
     bound: float
+    notes: tuple[str, ...]
 
 
 def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
@@ -68,10 +73,13 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
     return torch.maximum(sigma, theta / FINEST)
 
 
-def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, units: Units) -> Sum | None:
+def sum_of(
+    weights: list[Weights], constant: Tensor, sigma: Tensor, units_for: Callable[[int], Units]
+) -> Sum | None:
     """The weights as operators; None where one of them could pass what is exact.
 
     constant: float64 [C], added at every step: biases, and shifts of the neurons.
+    units_for: the arithmetic for inputs up to a whole number.
     """
     added = (constant / sigma).round()
     high, low = added.clamp(min=0), added.clamp(max=0)
@@ -80,13 +88,15 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, units: Units
         q = (w.weight / w.per_output(sigma)).round()
         high = high + q.clamp(min=0).flatten(1).sum(1) * w.largest
         low = low + q.clamp(max=0).flatten(1).sum(1) * w.largest
+        units = units_for(w.largest)
         for part, factor in _split(q, units.weight_limit):
             bias = None if terms else added
             reach = part.abs().flatten(1).sum(1) * w.largest + (0 if bias is None else bias.abs())
             if reach.max() >= units.sum_limit:
                 return None
             terms.append(Term(w.source, units.pack(part, bias, w.window), factor))
-    return Sum(tuple(terms), float(torch.maximum(high, -low).max()))
+    notes = tuple(units_for(w.largest).note for w in weights)
+    return Sum(tuple(terms), float(torch.maximum(high, -low).max()), notes)
 
 
 def _split(q: Tensor, limit: int) -> list[tuple[Tensor, int]]:

@@ -39,7 +39,8 @@ class FixedPointNetwork:
     @property
     def note(self) -> str:
         """Which arithmetic runs here, one line."""
-        return self.plan.units.note
+        sums = [current.sum for current in self.plan.currents if current.sum is not None]
+        return "; ".join(dict.fromkeys(note for total in sums for note in total.notes))
 
     def read(self, outputs: Tensor) -> Tensor:
         """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""

@@ -9,7 +9,6 @@ from torch import Tensor, fx
 from network.fixed.integers import Sum
 from network.fixed.pooling import SumPool
 from network.neurons import Reset
-from network.operators import Units
 
 
 class NotFixedPoint(ValueError):
@@ -38,6 +37,11 @@ class Current:
     sigma: Tensor
     shift: Tensor
     step_bound: float
+
+    @property
+    def alone(self) -> bool:
+        """Nothing arrives but what is the same at every step."""
+        return self.sum is None and not self.identities
 
 
 @dataclass(frozen=True)
@@ -96,4 +100,9 @@ class Plan:
     instructions: tuple[Instruction, ...]
     output: Output
     static: frozenset[fx.Node]
-    units: Units
+
+    @property
+    def currents(self) -> list[Current]:
+        """What arrives at each layer of neurons, and at the output."""
+        found = [i.current for i in self.instructions if isinstance(i, Fire)]
+        return found if self.output.current is None else [*found, self.output.current]

@@ -27,7 +27,7 @@ from network.fixed.plan import (
 from network.fixed.pooling import sum_pool_of
 from network.graph import Kind, describe_node, kind_of
 from network.neurons import Neuron
-from network.operators import Units, Window, find_units
+from network.operators import Units, Window
 from network.unroll import SpikingNetwork, call_node, static_nodes
 
 LARGEST = 255  # of what an 8-bit operator reads
@@ -52,8 +52,9 @@ class _Planner:
         self.body = network.body
         self.constant = ENCODINGS.get(network.encoding).static
         self.static = static_nodes(self.body) if self.constant else set()
-        device = next((p.device.type for p in self.body.parameters()), "cpu")
-        self.rounding = Rounding(bits, units or find_units(LARGEST, device))
+        device = next((p.device for p in self.body.parameters()), torch.device("cpu"))
+        self.device = device
+        self.rounding = Rounding(bits, units, device.type)
         self.values: dict[fx.Node, Any] = {}
         self.instructions: list[Instruction] = []
 
@@ -62,16 +63,14 @@ class _Planner:
         for node in self.body.graph.nodes:
             if node.op == "output":
                 output = self._output(node)
-                return Plan(
-                    tuple(self.instructions), output, frozenset(self.static), self.rounding.units
-                )
+                return Plan(tuple(self.instructions), output, frozenset(self.static))
             self.values[node] = self._value(node, shape)
         raise AssertionError("a graph ends with its output")
 
     def _value(self, node: fx.Node, shape: tuple[int, ...]) -> Any:
         kind = kind_of(self.body, node)
         if kind is Kind.INPUT:
-            ones = torch.ones(1, *shape)
+            ones = torch.ones(1, *shape, device=self.device)
             return ones if self.constant else Spikes(node.name, ones.double(), 1)
         if node in self.static:
             return self._as_it_stands(node)
@@ -123,7 +122,7 @@ class _Planner:
         if not (one_map and linear and len(node.all_input_nodes) == 1):
             return None
         size = spikes.height.shape
-        places = torch.arange(size.numel()).view(size)
+        places = torch.arange(size.numel(), device=self.device).view(size)
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda n: places)
         flat = call_node(self.body, node, args, kwargs)
         if not torch.equal(flat, places.flatten(1)):
@@ -236,7 +235,7 @@ class _Planner:
         arriving = self._arriving(source)
         if not arriving.weights and not arriving.identities:
             raise NotFixedPoint("no spikes reach its output")
-        one = torch.ones((), dtype=torch.float64)
+        one = torch.ones((), dtype=torch.float64, device=self.device)
         name = describe_node(self.body, source)
         current = current_of(name, arriving, one, torch.zeros_like(one), self.rounding)
         return Output(current, None, current.sigma)

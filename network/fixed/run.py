@@ -179,7 +179,9 @@ class _Run:
         if not current.static and not total.any():
             return None
         total = total.div_(current.sigma).round_()
-        if _magnitude(total) >= LIMIT / 4:
+        if current.alone:
+            total.clamp_(-LIMIT // 8, LIMIT // 8)  # above all θ, or below: no spike changes
+        elif _magnitude(total) >= LIMIT / 4:
             raise NotFixedPoint("a current that does not change with the step passes 28 bits")
         shape = (self.batch, *total.shape[1:])
         return _empty(shape, torch.int32, total.device).copy_(total.expand(shape))
@@ -208,7 +210,9 @@ class _Run:
         spikes = membrane.spikes[: steps * self.batch]
         by_step = spikes.unflatten(0, (steps, self.batch))
         advance_whole(parts, membrane.v, layer, by_step, membrane.scratch)
-        if membrane.watched and _magnitude(membrane.v) >= LIMIT:
+        if membrane.watched and layer.current.alone:
+            membrane.v.clamp_(-LIMIT // 2, LIMIT // 2)  # it never comes back from there
+        elif membrane.watched and _magnitude(membrane.v) >= LIMIT:
             raise NotFixedPoint(f"potentials of {layer.name} pass 30 bits")
         for tap in self.taps:
             tap.count(layer.name, first, by_step)

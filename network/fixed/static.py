@@ -1,13 +1,15 @@
 """What a constant input makes of the layers in front of the first neurons: once, in float64.
 
-Pixels are rounded to 22 bits of the image's largest and weights to 22 bits of their layer's
-largest, so that products have 44 bits and the sum of up to 512 of them is exact in float64: it
-does not depend on the order, hence not on batch, threads or machine.
+Pixels are rounded to b bits of the image's largest and weights to b bits of their layer's largest,
+with b as large as lets float64 hold the sum of all products of one output (24 bits for 27 of them,
+21 for 2,048). The sum is then exact: it does not depend on the order, hence not on batch, threads
+or machine.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import Tensor, fx, nn
 from network.graph import SYNAPSES, Kind, kind_of
 from network.unroll import channels_last
 
-_BITS = 22
+_MANTISSA = 53  # bits of a float64
 
 
 def static_values(
@@ -25,7 +27,7 @@ def static_values(
 ) -> dict[str, Tensor]:
     """Values of the static nodes for images [B, C, H, W], by node name."""
     interpreter = _Static(body, static)
-    interpreter.run(channels_last(round_to_bits(images.double(), images.ndim - 1)))
+    interpreter.run(channels_last(images.double()))
     return interpreter.found
 
 
@@ -51,20 +53,26 @@ class _Static(fx.Interpreter):
 def _synapse(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, SYNAPSES)
     exact = copy.deepcopy(layer).double()
-    exact.weight = nn.Parameter(round_to_bits(exact.weight, exact.weight.ndim), False)
+    bits = exact_bits(exact.weight[0].numel())
+    exact.weight = nn.Parameter(round_to_bits(exact.weight, exact.weight.ndim, bits), False)
     bias, exact.bias = exact.bias, None
-    result: Tensor = exact(x)
+    result: Tensor = exact(round_to_bits(x, x.ndim - 1, bits))
     if bias is None:
         return result
     return result + (bias if result.ndim == 2 else bias.view(-1, *([1] * (result.ndim - 2))))
 
 
-def round_to_bits(x: Tensor, axes: int) -> Tensor:
-    """x rounded to multiples of 2⁻²² times the power of two above its largest magnitude.
+def exact_bits(products: int) -> int:
+    """b with products · 2^b · 2^b ≤ 2⁵³."""
+    return (_MANTISSA - math.ceil(math.log2(products))) // 2
+
+
+def round_to_bits(x: Tensor, axes: int, bits: int) -> Tensor:
+    """x rounded to multiples of 2^−bits times the power of two above its largest magnitude.
 
     The magnitude is taken over the last `axes` axes.
     """
     over = tuple(range(x.ndim - axes, x.ndim))
     _, exponent = torch.frexp(x.abs().amax(over, keepdim=True))
-    grid = torch.ldexp(torch.ones_like(x), exponent - _BITS)
-    return (x / grid).round() * grid
+    grid = torch.ldexp(torch.ones_like(exponent, dtype=x.dtype), exponent - bits)
+    return (x / grid).round_().mul_(grid)
