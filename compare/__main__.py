@@ -93,9 +93,10 @@ def compare(
     threads: Annotated[int | None, typer.Option(help="threads of each case", min=1)] = None,
 ) -> None:
     """Run a study: train, convert, train directly, sweep timesteps, report."""
-    from compare import study as studies
+    from compare.changes import changed, derived_name
+    from compare.study import load_study
 
-    chosen = studies.load_study(study)
+    chosen = load_study(study)
     changes: dict[str, Any] = {
         "datasets": [dataset] if dataset else None,
         "architectures": [architecture] if architecture else None,
@@ -109,27 +110,15 @@ def compare(
     if {"datasets", "architectures", "methods"} & set(given):
         given["name"] = derived_name(chosen, given)
         given["title"] = given["description"] = ""
-        given["expected_minutes"] = None
-        given["paper"] = []
-    values = {**chosen.model_dump(mode="json", exclude_none=True), **given}
-    values = {key: value for key, value in values.items() if value is not None}
-    chosen = studies.build_study(values, where="command line")
+        given["expected_minutes"] = given["expected_minutes_h100"] = None
+    chosen = changed(chosen, given)
     from compare.data.places import absent, locate
 
-    for name in chosen.datasets:
+    for name in chosen.every("datasets"):
         where = locate(name, data)
         if not where.found and data is not None:
             raise absent(where)
     _compare(chosen, out or Path("runs") / chosen.name, data, device, jobs)
-
-
-def derived_name(study: Any, given: dict[str, Any]) -> str:
-    """A name for a study changed on the command line: what it compares."""
-    import re
-
-    words = [*(given.get("datasets") or study.datasets)]
-    words += given.get("architectures") or study.architectures
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(words)).strip("-.")[:80] or study.name
 
 
 def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: int | None) -> None:
@@ -137,8 +126,9 @@ def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: 
 
     console = Console(stderr=True)
     console.print(
-        f"{study.title or study.name}: {', '.join(study.methods)} on {', '.join(study.datasets)}, "
-        f"{', '.join(study.architectures)}, {len(study.seeds)} seeds, T = 1 … {study.timesteps}",
+        f"{study.title or study.name}: {', '.join(study.every('methods'))} "
+        f"on {', '.join(study.every('datasets'))}, {', '.join(study.every('architectures'))}, "
+        f"{len(study.seeds)} seeds, T = 1 … {max(part.timesteps for part in study.divided())}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 from compare import catalogue
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 RESULT_VERSION = 1  # raised whenever the same specification gives another result
 
-Representation = Literal["normalised", "pixels", "signed", "events"]
+Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]
 
 REPRESENTATIONS: dict[str, Representation] = {
     "constant": "normalised",
@@ -81,9 +82,15 @@ class Case:
         return re.sub(r"[^A-Za-z0-9.-]+", "_", words)[-120:].lstrip(".-_") + f"-{digest}"
 
 
+def representation_of(case: Case) -> Representation:
+    """What the network of a case sees; an ANN sees recordings as the mean of their frames."""
+    representation = REPRESENTATIONS[case.encoding]
+    return "mean-events" if representation == "events" and case.arm == "ann" else representation
+
+
 @dataclass(frozen=True)
 class MethodFacts:
-    """What expanding a study needs to know of a method (compare.methods tells)."""
+    """What expanding a study needs to know of a method (`method_facts` tells)."""
 
     arm: Arm
     ann: str | None  # method name of the ANN it starts from, or None
@@ -94,42 +101,57 @@ class MethodFacts:
 def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: str) -> list[Case]:
     """The cases of a study: every ANN in front of the networks made from it."""
     cases: dict[str, Case] = {}
-    for dataset in study.datasets:
-        for architecture in study.architectures:
-            for seed in study.seeds:
-                for case in _network_cases(study, facts, dataset, architecture, seed):
-                    if case.arm != "ann":
-                        case = replace(case, sweep_precision=sweep_precision)
-                    cases[json.dumps(case.specification(), sort_keys=True, default=list)] = case
+    for part in study.divided():
+        for dataset, architecture, seed in product(part.datasets, part.architectures, part.seeds):
+            for case in _network_cases(part, facts, dataset, architecture, seed):
+                if case.arm != "ann":
+                    case = replace(case, sweep_precision=sweep_precision)
+                cases[json.dumps(case.specification(), sort_keys=True, default=list)] = case
     return list(cases.values())
 
 
 def _network_cases(
     study: Study, facts: Mapping[str, MethodFacts], dataset: str, architecture: str, seed: int
 ) -> list[Case]:
-    anns: dict[tuple[str, str], Case] = {}
-    members: list[Case] = []
+    if dataset in study.events:
+        study = study.model_copy(update={"encoding": "events"})
     reference = _ann_case(study, dataset, architecture, seed, "ann", study.encoding)
-    anns["ann", REPRESENTATIONS[study.encoding]] = reference
+    anns = {_ann_key(study, "ann", study.encoding): reference}
+    members: list[Case] = []
     for method in study.methods:
-        base = study.base_method(method)
-        fact = facts[base]
-        encoding = _encoding(study, fact, method)
+        own = _setting_of(study, method)
+        fact = facts[study.base_method(method)]
+        encoding = _encoding(own, fact, method)
         ann = None
         if fact.ann is not None:
-            key = (fact.ann, REPRESENTATIONS[encoding])
+            key = _ann_key(own, fact.ann, encoding)
             if key not in anns:
-                anns[key] = _ann_case(study, dataset, architecture, seed, fact.ann, encoding)
+                anns[key] = _ann_case(own, dataset, architecture, seed, fact.ann, encoding)
             ann = anns[key]
         for steps in _train_timesteps(study, fact, method):
             members.append(
-                _case(study, dataset, architecture, seed, method, fact, encoding, steps, ann)
+                _case(own, dataset, architecture, seed, method, fact, encoding, steps, ann)
             )
     return [*anns.values(), *members]
 
 
+def _setting_of(study: Study, method: str) -> Study:
+    """The study with what a variant sets otherwise."""
+    variant = study.variants.get(method)
+    return study if variant is None else study.model_copy(update=variant.setting())
+
+
+def _ann_key(study: Study, method: str, encoding: str) -> tuple[str, str, bool, float]:
+    return method, REPRESENTATIONS[encoding], study.batch_norm, study.dropout
+
+
 def _encoding(study: Study, fact: MethodFacts, method: str) -> str:
     """The study's encoding, or the one that the method's own definition demands."""
+    if study.encoding == "events" and fact.ann is not None:
+        raise StudyError(
+            f"method {method} starts from an ANN of images; allowed on recordings: "
+            "methods of direct training"
+        )
     if fact.encoding is None or study.encoding == fact.encoding:
         return study.encoding
     if study.encoding == "constant":

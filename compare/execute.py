@@ -27,7 +27,8 @@ from compare.prepared import View, load_dataset, sample
 from compare.progress import Progress
 from compare.run import ANN_RECIPE, TRAINING_COST, Workplace, run_case
 from compare.store import CaseBusy, Store, replace_text
-from compare.study import Precision, Study, StudyError, parse_study, to_toml
+from compare.study import Frames, Precision, Study, StudyError, parse_study
+from compare.toml_text import to_toml
 from conversion import CONVERSIONS
 from network.architectures import Geometry
 from network.graph import trace
@@ -78,8 +79,8 @@ def run_study(
     Returns the plan and, by name, why a case could not be run: the others are run all the same.
     """
     datasets = {
-        name: _dataset(name, settings.data, settings.download, _parts(study))
-        for name in study.datasets
+        name: _dataset(name, settings.data, settings.download, _cuts(study), study.events.get(name))
+        for name in study.every("datasets")
     }
     device = machine.choose_device(settings.device)
     study = resolve(study, directory, datasets, device)
@@ -118,20 +119,19 @@ def resolve(
 
 def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
     """The cases of a resolved study with their names and their work."""
-    methods = sorted({study.base_method(name) for name in study.methods})
+    methods = sorted({study.base_method(name) for name in study.every("methods")})
     facts = expansion.method_facts(methods)
     sweeps = study.precision if study.precision in ("int16", "int8") else SWEEP_PRECISION
     cases = tuple(expansion.expand(study, facts, sweep_precision=sweeps))
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
-    operations: dict[tuple[str, str], int] = {}
+    operations: dict[tuple[str, str, float], int] = {}
     for case in cases:
-        key = (case.dataset, case.architecture)
+        key = (case.dataset, case.architecture, case.width)
         if key not in operations:
-            network, shape = _network(case.dataset, case.architecture, study, datasets)
-            wires = wiring(trace(network.eval()), shape)
-            operations[key] = sum(s.operations for s in wires.synapses)
+            operations[key] = _operations(case, datasets[case.dataset])
     work = tuple(
-        operations[case.dataset, case.architecture] * image_steps(case, datasets[case.dataset])
+        operations[case.dataset, case.architecture, case.width]
+        * image_steps(case, datasets[case.dataset])
         for case in cases
     )
     return Plan(study, directory, cases, names, work)
@@ -149,18 +149,28 @@ def image_steps(case: Case, dataset: Dataset) -> float:
     return test + TRAINING_COST * epochs * steps * len(dataset.train)
 
 
-def _parts(study: Study) -> tuple[int | None, int | None, int | None]:
+def _cuts(study: Study) -> tuple[int | None, int | None, int | None]:
     return study.validation_images, study.train_images, study.test_images
 
 
 @cache
 def _dataset(
-    name: str, data: Path | None, download: bool, parts: tuple[int | None, int | None, int | None]
+    name: str,
+    data: Path | None,
+    download: bool,
+    cuts: tuple[int | None, int | None, int | None],
+    frames: Frames | None,
 ) -> Dataset:
     """Loaded once per process."""
-    validation, train, test = parts
+    validation, train, test = cuts
     return load_dataset(
-        name, data, download=download, validation=validation, train_images=train, test_images=test
+        name,
+        data,
+        download=download,
+        validation=validation,
+        train_images=train,
+        test_images=test,
+        frames=frames,
     )
 
 
@@ -174,31 +184,42 @@ def _earlier(directory: Path) -> Study | None:
         raise StudyError(f"{error}; remove {file} or choose another --out") from error
 
 
-def _network(
-    dataset: str, architecture: str, study: Study, datasets: dict[str, Dataset]
-) -> tuple[torch.nn.Module, tuple[int, int, int]]:
-    shape = datasets[dataset].shape
-    geometry = Geometry(*shape, len(datasets[dataset].classes))
-    network = make_network(
-        architecture,
-        geometry,
-        width=study.width,
-        batch_norm=study.batch_norm,
-        dropout=study.dropout,
-        seed=0,
+def _operations(case: Case, dataset: Dataset) -> int:
+    """Multiplications of one forward pass of one image."""
+    network = _network(
+        dataset, case.architecture, case.width, batch_norm=case.batch_norm, dropout=case.dropout
     )
-    return network, shape
+    wires = wiring(trace(network.eval()), dataset.shape)
+    return sum(synapse.operations for synapse in wires.synapses)
+
+
+def _network(
+    dataset: Dataset, architecture: str, width: float, *, batch_norm: bool, dropout: float
+) -> torch.nn.Module:
+    geometry = Geometry(*dataset.shape, len(dataset.classes))
+    return make_network(
+        architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=0
+    )
 
 
 def _first_network(
     study: Study, datasets: dict[str, Dataset]
 ) -> tuple[torch.nn.Module, tuple[int, int, int]]:
-    return _network(study.datasets[0], study.architectures[0], study, datasets)
+    part = study.divided()[0]
+    dataset = datasets[part.datasets[0]]
+    network = _network(
+        dataset,
+        part.architectures[0],
+        part.width,
+        batch_norm=part.batch_norm,
+        dropout=part.dropout,
+    )
+    return network, dataset.shape
 
 
 def _probe(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> Precision:
     """The precision in which a training step of the study's first network is fastest."""
-    dataset = datasets[study.datasets[0]]
+    dataset = datasets[study.divided()[0].datasets[0]]
     device = next(network.parameters()).device
     view = View(dataset.train, "pixels", dataset.mean, dataset.std)
     images, _ = sample(view, min(64, study.batch_size), 0)
@@ -252,8 +273,9 @@ def _run_one(
     torch.set_num_threads(plan.study.threads or 1)
     if ann is not None and not plan.store.path(ann).exists():
         raise CaseBusy(f"case {name} waits for its ANN, {ann}")
+    frames = plan.study.events.get(case.dataset)
     datasets = {
-        case.dataset: _dataset(case.dataset, settings.data, False, _parts(plan.study)),
+        case.dataset: _dataset(case.dataset, settings.data, False, _cuts(plan.study), frames),
     }
     scale = plan.work[index] / image_steps(case, datasets[case.dataset])
     done = 0.0

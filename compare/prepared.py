@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from compare.cases import Representation
-from compare.data import Dataset, load, normalise, pixels
-from compare.data.arrays import ArrayImages, Arrays
+from compare.data import Dataset, load, load_events, normalise, pixels
+from compare.data.arrays import ArrayImages, Arrays, EventArrays
+from compare.study import Frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +39,12 @@ def represent(
 
     'normalised': (p − mean)/std. 'pixels': p in [0, 1]. 'signed': normalised, then divided by the
     largest magnitude that any pixel can take, so that it lies in [−1, 1] (Lee 2020, §4.1.4).
-    'events': counts as they are.
+    'events': counts as they are; 'mean-events': their mean over the frames, [B, 2, H, W].
     """
     if representation == "events":
         return images.to(torch.float32)
+    if representation == "mean-events":
+        return images.to(torch.float32).mean(1)
     scaled = pixels(images)
     if representation == "pixels":
         return scaled
@@ -60,9 +63,24 @@ def load_dataset(
     validation: int | None,
     train_images: int | None,
     test_images: int | None,
+    frames: Frames | None = None,
 ) -> Dataset:
-    """The data set, its training or test part cut to the first images where a study asks for it."""
-    dataset = load(name, directory, download=download, validation=validation)
+    """The data set, its training or test part cut to some images where a study asks for it.
+
+    frames: how its recordings are binned, where it holds recordings.
+    """
+    if frames is None:
+        dataset = load(name, directory, download=download, validation=validation)
+    else:
+        dataset = load_events(
+            name,
+            directory,
+            frames.timesteps,
+            size=frames.size,
+            window_ms=frames.window_ms,
+            download=download,
+            validation=validation,
+        )
     if train_images is not None:
         dataset = replace(dataset, train=_first(dataset.train, train_images))
     if test_images is not None:
@@ -73,10 +91,12 @@ def load_dataset(
 def _first(arrays: Arrays, count: int) -> Arrays:
     if count >= len(arrays):
         return arrays
-    if not isinstance(arrays, ArrayImages):
-        raise ValueError("train_images and test_images work on data sets held in memory only")
     chosen = torch.randperm(len(arrays), generator=torch.Generator().manual_seed(0))[:count]
     chosen = chosen.sort().values
+    if isinstance(arrays, EventArrays):
+        return EventArrays(arrays.frames[chosen], arrays.labels[chosen])
+    if not isinstance(arrays, ArrayImages):
+        raise ValueError("train_images and test_images work on data sets held in memory only")
     return ArrayImages(arrays.images[chosen], arrays.labels[chosen])
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from compare.cases import REPRESENTATIONS, Case, way_of
+from compare.cases import Case, representation_of, way_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.machine import commit, machine, versions
@@ -106,7 +106,7 @@ class _Setting:
         self.case, self.place, self.ann, self.name = case, place, ann, name
         self.checkpoint = place.store.work(name) / "checkpoint.pt"
         self.dataset = place.datasets[case.dataset]
-        self.representation = REPRESENTATIONS[case.encoding]
+        self.representation = representation_of(case)
         self.train = self._view(self.dataset.train)
         self.validation = self._view(self.dataset.validation)
         self.test = self._view(self.dataset.test)
@@ -143,7 +143,7 @@ class _Setting:
 
     def training(self) -> tuple[View, Augment]:
         """Training images as pixels, and what turns a batch of them into the network's input."""
-        if self.representation == "events":
+        if self.representation in ("events", "mean-events"):
             return self.train, lambda images, generator: images
         name = self.case.augmentation or self.dataset.augmentation
         function = augment(name)

@@ -19,6 +19,18 @@ Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
 Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
+OF_ITS_OWN = (
+    "name", "title", "description", "source", "expected_minutes", "expected_minutes_h100", "paper",
+)  # fmt: skip
+"""What a study never takes from its base."""
+PART_KEYS = frozenset(
+    {
+        "datasets", "architectures", "methods", "seeds", "timesteps", "train_timesteps",
+        "encoding", "batch_norm", "width", "dropout", "augmentation", "calibration_images",
+        "ann", "direct",
+    }
+)  # fmt: skip
+"""What a part of a study may set otherwise than the study."""
 
 
 class StudyError(ValueError):
@@ -56,6 +68,21 @@ class Variant(_Table):
     options: dict[str, Any] = {}
     training: Training = Training()
     train_timesteps: tuple[int, ...] | None = None
+    encoding: Encoding | None = None
+    batch_norm: bool | None = None
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+
+    def setting(self) -> dict[str, Any]:
+        """What its network, and the ANN it may start from, have otherwise than the study's."""
+        return self.model_dump(include={"encoding", "batch_norm", "dropout"}, exclude_none=True)
+
+
+class Frames(_Table):
+    """How the recordings of an event data set become frames (compare.data.events.Binning)."""
+
+    timesteps: int = Field(ge=1)
+    size: int | None = Field(default=None, ge=1)
+    window_ms: float | None = Field(default=None, gt=0)
 
 
 class Study(_Table):
@@ -74,9 +101,8 @@ class Study(_Table):
     seeds: tuple[int, ...] = (0, 1, 2)
     timesteps: int = Field(default=64, ge=1, le=100_000)
     train_timesteps: tuple[int, ...] | None = None
-    encoding: Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"] = (
-        "constant"
-    )
+    encoding: Encoding = "constant"
+    events: dict[str, Frames] = {}
     batch_norm: bool = True
     width: float = Field(default=1.0, gt=0, le=64)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -92,6 +118,7 @@ class Study(_Table):
     direct: Training = Training()
     options: dict[str, dict[str, Any]] = {}
     paper: tuple[dict[str, Any], ...] = ()
+    parts: tuple[dict[str, Any], ...] = ()
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -124,15 +151,35 @@ class Study(_Table):
             raise ValueError("must be timesteps of at least 1")
         return value
 
+    @field_validator("parts")
+    @classmethod
+    def _part_keys(cls, value: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        unknown = sorted({key for part in value for key in part} - PART_KEYS)
+        if unknown:
+            allowed = ", ".join(sorted(PART_KEYS))
+            raise ValueError(f"a part cannot set {', '.join(unknown)}; allowed: {allowed}")
+        return value
+
+    def divided(self) -> tuple[Study, ...]:
+        """The parts as studies without parts; the study itself where it has none."""
+        if not self.parts:
+            return (self,)
+        shared = self.model_dump(exclude={"parts"}, exclude_none=True)
+        return tuple(Study.model_validate({**shared, **part}) for part in self.parts)
+
+    def every(self, key: Literal["datasets", "architectures", "methods"]) -> tuple[str, ...]:
+        """The names that any part uses, in the order of the parts."""
+        return tuple(dict.fromkeys(name for part in self.divided() for name in getattr(part, key)))
+
     def base_method(self, method: str) -> str:
         """The registered method behind a name of this study."""
         return self.variants[method].method if method in self.variants else method
 
     def check_names(self) -> None:
         """Raise StudyError for a data set, architecture, method or variant that does not exist."""
-        for dataset in self.datasets:
+        for dataset in (*self.every("datasets"), *self.events):
             catalogue.check("datasets", dataset)
-        for architecture in self.architectures:
+        for architecture in self.every("architectures"):
             catalogue.check("architectures", architecture)
         for name, variant in self.variants.items():
             if variant.method in self.variants or catalogue.is_method(name):
@@ -140,7 +187,7 @@ class Study(_Table):
                     f"variant {name!r}: a variant needs a name of its own and a registered method"
                 )
             catalogue.check_method(variant.method, also=())
-        for method in self.methods:
+        for method in self.every("methods"):
             catalogue.check_method(method, also=tuple(self.variants))
         for method in self.options:
             catalogue.check_method(method, also=tuple(self.variants))
@@ -189,13 +236,29 @@ def parse_study(text: str, name: str, *, where: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not valid TOML: {error}") from error
     content.setdefault("name", name)
+    if "base" in content:
+        content = {**_inherited(content.pop("base"), where), **content}
     return build_study(content, where=where)
+
+
+def _inherited(base: Any, where: str) -> dict[str, Any]:
+    """What a study takes from the built-in study that it names as its base."""
+    if base not in builtin_studies():
+        raise StudyError(
+            f"{where}: base must be a built-in study ({', '.join(builtin_studies())}), got {base!r}"
+        )
+    text = resources.files(STUDIES).joinpath(f"{base}.toml").read_text("utf-8")
+    content = tomllib.loads(text)
+    if "base" in content:
+        content = {**_inherited(content.pop("base"), f"study {base}"), **content}
+    return {key: value for key, value in content.items() if key not in OF_ITS_OWN}
 
 
 def build_study(content: dict[str, Any], *, where: str) -> Study:
     """A checked study from plain values; StudyError in one line otherwise."""
     try:
         study = Study.model_validate(content)
+        study.divided()
     except ValidationError as error:
         raise StudyError(f"{where}: {_explain(error)}") from error
     study.check_names()
@@ -214,55 +277,3 @@ def _explain(error: ValidationError) -> str:
         return f"unknown key {key!r}; {hint}known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key}: {message}, got {problem['input']!r}"[:400]
-
-
-def to_toml(study: Study) -> str:
-    """The study as resolved, as TOML that `parse_study` reads back to the same study."""
-    content = study.model_dump(mode="json", exclude_none=True)
-    plain = {k: v for k, v in content.items() if not _is_table(v)}
-    lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
-    for key, value in content.items():
-        if _is_table(value):
-            lines += _tables(key, value)
-    return "\n".join(lines) + "\n"
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
-    )
-
-
-def _tables(path: str, value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [line for row in value for line in ["", f"[[{path}]]", *_pairs(row)]]
-    lines = ["", f"[{path}]", *_pairs({k: v for k, v in value.items() if not _is_table(v)})]
-    for key, inner in value.items():
-        if _is_table(inner):
-            lines += _tables(f"{path}.{_key(key)}", inner)
-    return lines
-
-
-def _pairs(table: dict[str, Any]) -> list[str]:
-    return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
-
-
-def _key(key: str) -> str:
-    bare = key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key)
-    return key if bare else _value(key)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-        text = "".join(
-            escapes.get(c, c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}") for c in value
-        )
-        return f'"{text}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
-    return repr(value)

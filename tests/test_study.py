@@ -11,8 +11,8 @@ from compare.study import (
     builtin_studies,
     load_study,
     parse_study,
-    to_toml,
 )
+from compare.toml_text import to_toml
 
 
 def test_first_look_comes_first_and_is_the_contract() -> None:

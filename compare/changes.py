@@ -1,0 +1,47 @@
+"""A study changed on the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from compare.study import Study, StudyError, build_study
+
+
+def derived_name(study: Study, given: dict[str, Any]) -> str:
+    """A name for a study of other networks or methods: what it compares."""
+    words = [*(given.get("datasets") or study.every("datasets"))]
+    words += given.get("architectures") or study.every("architectures")
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(words)).strip("-.")[:80] or study.name
+
+
+def changed(study: Study, given: dict[str, Any]) -> Study:
+    """The study with `given` in place of its own values (None: the default), in every part too.
+
+    Of several parts and of the published numbers, those with the data sets, architectures and
+    methods that are given stay. Raises StudyError where no part has them.
+    """
+    values = {**study.model_dump(mode="json", exclude_none=True), **given}
+    chosen: dict[str, list[str]] = {
+        key: given[key] for key in ("datasets", "architectures") if key in given
+    }
+    parts = []
+    for part in study.parts:
+        whole = {**study.model_dump(), **part}
+        if all(set(names) <= set(whole[key]) for key, names in chosen.items()):
+            parts.append({key: value for key, value in part.items() if key not in given})
+    if study.parts and not parts:
+        wanted = ", ".join(name for names in chosen.values() for name in names)
+        known = ", ".join((*study.every("datasets"), *study.every("architectures")))
+        raise StudyError(f"study {study.name} has no part with {wanted}; it has: {known}")
+    named = dict(chosen)
+    if "methods" in given:
+        named["methods"] = ["ann", *given["methods"]]
+    values["parts"] = parts
+    values["paper"] = [
+        row
+        for row in study.paper
+        if all(row.get(key.removesuffix("s")) in names for key, names in named.items())
+    ]
+    values = {key: value for key, value in values.items() if value is not None}
+    return build_study(values, where="command line")
