@@ -101,7 +101,8 @@ def look(method: str, arm: str, variant: int = 0) -> Look:
 
 
 RC: Mapping[str, Any] = {
-    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
     "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 8,
@@ -176,8 +177,10 @@ def save(canvas: Canvas, directory: Path, name: str) -> tuple[Path, ...]:
     }
     paths = []
     with matplotlib.rc_context(settings()):
-        canvas.draw_without_rendering()
-        canvas.set_layout_engine(None)  # laid out once, not once more for every file
+        layout = canvas.get_layout_engine()
+        if layout is not None:
+            layout.execute(canvas)
+            canvas.set_layout_engine(None)  # laid out once, not once more for every file
         for suffix, metadata in dates.items():
             path = directory / f"{name}.{suffix}"
             canvas.savefig(path, metadata=metadata, dpi=DPI)

@@ -17,17 +17,21 @@ SYMBOLS = {"gamma": "γ", "tau": "τ", "tau_decay": "τ_decay"}
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """Mean over seeds of each layer's mean absolute gradient, for each value tried."""
+    """Mean over seeds of each layer's mean absolute gradient, for each value tried.
+
+    Settings of one method that tried one value each share a panel.
+    """
     gradients = analysis.study.stacked("gradients.csv")
     if gradients is None:
         return empty()
     rows = []
     for curve in analysis.curves:
         own = gradients[gradients["case"].isin(curve.cases)]
+        name = curve.base if own["value"].nunique() == 1 else curve.label
         means = own.groupby(["parameter", "value", "index"], sort=True)["gradient"].mean()
         for (parameter, value, index), gradient in means.items():
             row = identity(curve) | {"parameter": parameter, "value": float(value)}
-            row |= {"panel": f"{curve.network}, {curve.label}", "index": int(index)}
+            row |= {"panel": f"{curve.network}, {name}", "index": int(index)}
             rows.append(row | {"gradient": float(gradient)})
     return pd.DataFrame(rows) if rows else empty()
 

@@ -48,6 +48,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             label=f"label {output}" if right else None,
         )
     ax.plot([], [], color=GREY, linewidth=0.7, label="other outputs")
+    ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("timestep")
     ax.set_ylabel("output current")
 

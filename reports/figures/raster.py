@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,33 +11,55 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.figures.base import Figure, empty
 from reports.figures.traces import traces
+from reports.style import GREY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_NAMES = 12  # of layers beside the axis
+
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """One row per spike: step (from 1) and neuron (from 0); steps and neurons of the whole."""
+    """One row per spike: step (from 1) and neuron (from 0); steps and neurons of the whole.
+
+    `layers` holds pairs (name, first neuron) where the traces say which neurons are whose.
+    """
     parts = []
     for facts, arrays in traces(analysis, "raster"):
         raster = np.asarray(arrays["raster"], dtype=bool)
         step, neuron = np.nonzero(raster)
-        parts.append(
-            pd.DataFrame({"timestep": step + 1, "neuron": neuron}).assign(
-                **facts, steps=raster.shape[0], neurons=raster.shape[1]
-            )
-        )
+        spikes = pd.DataFrame({"timestep": step + 1, "neuron": neuron})
+        spikes = spikes.assign(**facts, steps=raster.shape[0], neurons=raster.shape[1])
+        spikes["layers"] = [_layers(arrays)] * len(spikes)
+        parts.append(spikes)
     return pd.concat(parts, ignore_index=True) if parts else empty()
 
 
+def _layers(arrays: dict[str, np.ndarray]) -> tuple[tuple[str, int], ...]:
+    if "raster_layer" not in arrays:
+        return ()
+    places, firsts = np.unique(arrays["raster_layer"], return_index=True)
+    names = arrays["layers"][places]
+    return tuple((str(name), int(first)) for name, first in zip(names, firsts, strict=True))
+
+
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One method: a tick per spike."""
+    """One method: a tick per spike, a line between layers."""
+    layers, neurons = rows["layers"].iloc[0], int(rows["neurons"].iloc[0])
     ax.plot(rows["timestep"], rows["neuron"], "|", color="black", markersize=2.5)
     ax.set_xlim(0.5, rows["steps"].iloc[0] + 0.5)
-    ax.set_ylim(-0.5, rows["neurons"].iloc[0] - 0.5)
+    ax.set_ylim(-0.5, neurons - 0.5)
     ax.grid(visible=False)
+    ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("timestep")
-    ax.set_ylabel("neuron")
+    ax.set_ylabel("neurons watched, by layer" if layers else "neuron")
+    if layers:
+        firsts = [first for _, first in layers]
+        for first in firsts[1:]:
+            ax.axhline(first - 0.5, color=GREY, linewidth=0.6)
+        middles = [(a + b - 1) / 2 for a, b in pairwise([*firsts, neurons])]
+        every = -(-len(layers) // MOST_NAMES)
+        ax.set_yticks(middles[::every], [name for name, _ in layers][::every])
 
 
 FIGURE = Figure(
