@@ -9,6 +9,7 @@ from typing import Any
 from direct.bptt import dynamics_of, finished, objective_of, slope_of, spiking
 from direct.normalisation import fold_threshold_norm, install_threshold_norm
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
+from direct.tune_width import gradient_rows, gradients_by_layer
 from network.fit import Recipe
 from network.unroll import SpikingNetwork
 
@@ -22,6 +23,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "surrogate": "rectangle",
         "gamma": 2.0,  # width 2/γ = 1
         "loss": "cross-entropy",
+        "record_gradients": False,  # mean |gradient| by layer of a first batch (Zheng, fig. 2)
     }
 )
 
@@ -34,7 +36,12 @@ def tdbn(task: Task) -> Trainable:
             raise OptionError(f"option {name} must be positive, got {options[name]}")
     network = tdbn_network(task)
     objective = objective_of(network, task.timesteps, options["loss"])
-    return Trainable(network, objective, task.recipe, folded(network))
+    trainable = Trainable(network, objective, task.recipe, folded(network))
+    if options["record_gradients"]:
+        batch = task.recipe.batch_size
+        found = gradients_by_layer(trainable, task.images[:batch], task.labels[:batch])
+        trainable.records["gradients"] = gradient_rows("tau_decay", options["tau"], found)
+    return trainable
 
 
 def tdbn_network(task: Task) -> SpikingNetwork:

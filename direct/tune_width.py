@@ -65,8 +65,7 @@ def tune(
 
     def evaluate(gamma: float) -> float:
         gradients = measure(gamma)
-        for index, (layer, gradient) in enumerate(gradients.items()):
-            rows.append(_row(gamma, index, layer, gradient))
+        rows.extend(gradient_rows("gamma", gamma, gradients))
         ratios[gamma] = ratio_of_halves(list(gradients.values()))
         return ratios[gamma]
 
@@ -91,14 +90,12 @@ def tune(
     return Tuning(gamma, ratios[gamma], len(ratios), tuple(rows))
 
 
-def _row(gamma: float, index: int, layer: str, gradient: float) -> Row:
-    return {
-        "parameter": "gamma",
-        "value": gamma,
-        "index": index,
-        "layer": layer,
-        "gradient": gradient,
-    }
+def gradient_rows(parameter: str, value: float, gradients: dict[str, float]) -> list[Row]:
+    """Rows of gradients.csv: the gradients by layer at one value of a parameter."""
+    return [
+        {"parameter": parameter, "value": value, "index": i, "layer": layer, "gradient": gradient}
+        for i, (layer, gradient) in enumerate(gradients.items())
+    ]
 
 
 def _nearest(ratios: dict[float, float]) -> tuple[float, float]:
@@ -134,8 +131,9 @@ def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> 
 
 
 def tune_width(task: Task) -> Trainable:
-    """bptt with γ balanced on the given images before training."""
+    """bptt with γ balanced before training, on as many images as a batch has."""
     trainable = bptt(task)
+    batch = task.recipe.batch_size
     neurons = trainable.network.neurons().values()
 
     def use(gamma: float) -> None:
@@ -144,7 +142,7 @@ def tune_width(task: Task) -> Trainable:
 
     def measure(gamma: float) -> dict[str, float]:
         use(gamma)
-        return gradients_by_layer(trainable, task.images, task.labels)
+        return gradients_by_layer(trainable, task.images[:batch], task.labels[:batch])
 
     tuning = tune(measure, start=task.options["gamma"])
     use(tuning.gamma)

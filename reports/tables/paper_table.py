@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from reports import numbers
 from reports.analysis import Analysis, analyse
-from reports.curves import Curve
 from reports.frame import Study
-from reports.metrics import METRICS
-from reports.tables.cells import (
-    MISSING,
-    Cell,
-    Column,
-    Table,
-    accuracy_cell,
-    measure_cell,
-    name_cell,
-    number,
-)
+from reports.tables.cells import MISSING, Cell, Column, Table, name_cell, number
+from reports.tables.paper_measures import PAPER_MEASURES, cell_of
+
+KEYS = ("dataset", "architecture", "method", "train_timesteps")
+"""By what a row chooses one of our curves; what it leaves out may be anything."""
 
 
 def paper(study: Study | Analysis) -> Table | None:
     """Published numbers beside ours; None where the study file names none.
 
-    A [[paper]] row: method, measure (a column of the records, default accuracy), value, unit,
-    source; and optionally dataset, architecture, timestep, label.
+    A [[paper]] row: any of KEYS, measure (of PAPER_MEASURES, default accuracy), value, unit,
+    source; and optionally timestep (default: the T at which the method is reported) and label.
     """
     analysis = analyse(study)
     papers = analysis.study.papers
     if not papers:
         return None
-    rows = tuple(_paper_row(row, analysis.curves) for row in papers)
+    rows = tuple(_paper_row(row, analysis) for row in papers)
     columns = (
         Column("What"),
         Column("T", "steps"),
@@ -44,29 +37,24 @@ def paper(study: Study | Analysis) -> Table | None:
     return Table("paper", "Paper and ours", columns, rows, notes)
 
 
-def _paper_row(row: Mapping[str, Any], items: Sequence[Curve]) -> tuple[Cell, ...]:
+def _paper_row(row: Mapping[str, Any], analysis: Analysis) -> tuple[Cell, ...]:
+    wanted = {key: row[key] for key in KEYS if key in row}
     found = [
         curve
-        for curve in items
-        if curve.method == row.get("method", curve.method)
-        and curve.architecture == row.get("architecture", curve.architecture)
-        and curve.dataset == row.get("dataset", curve.dataset)
+        for curve in analysis.curves
+        if all(getattr(curve, key) == value for key, value in wanted.items())
     ]
     measure = str(row.get("measure", "accuracy"))
     curve = found[0] if found else None
     timestep = row.get("timestep", curve.report_timestep if curve else None)
-    known = curve is not None and timestep in curve.timesteps and measure in METRICS
     ours = MISSING
-    if known and curve is not None and timestep is not None:
-        if measure == "accuracy":
-            ours = accuracy_cell(curve, int(timestep))
-        else:
-            ours = measure_cell(curve, measure, int(timestep), numbers.count)
+    if curve is not None and timestep in curve.timesteps and measure in PAPER_MEASURES:
+        ours = cell_of(measure, curve, int(timestep or 0), analysis)
     words = [row.get("architecture"), row.get("dataset"), row.get("method")]
     label = str(row.get("label") or " ".join(str(word) for word in words if word))
     unit = str(row.get("unit", ""))
     return (
-        name_cell(f"{label}, {measure}"),
+        name_cell(f"{label}, {measure.replace('_', ' ')}"),
         MISSING if not timestep else number(float(timestep), numbers.steps),
         Cell(f"{row['value']} {unit}".strip(), row["value"]) if "value" in row else MISSING,
         ours,

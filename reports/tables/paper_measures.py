@@ -1,0 +1,76 @@
+"""Ours beside a published number: columns of the records, and what is worked out from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from reports import numbers
+from reports.analysis import Analysis
+from reports.curves import MEASURES, Curve, reference
+from reports.iso import Pace
+from reports.tables.cells import (
+    MISSING,
+    Cell,
+    accuracy_cell,
+    estimate_cell,
+    measure_cell,
+    spread_cell,
+    value_cell,
+)
+
+PaceCell = Callable[[Pace], Cell]
+
+OF_PACE: dict[str, PaceCell] = {
+    "iso_timesteps": lambda pace: estimate_cell(pace.iso, numbers.steps),
+    "max_timesteps": lambda pace: estimate_cell(pace.best, numbers.steps),
+    "iso_speedup": lambda pace: estimate_cell(pace.iso_speedup, numbers.times),
+    "max_speedup": lambda pace: estimate_cell(pace.max_speedup, numbers.times),
+    "iso_spike_efficiency": lambda pace: value_cell(pace.iso_spike_efficiency, pace.curve),
+    "max_spike_efficiency": lambda pace: value_cell(pace.max_spike_efficiency, pace.curve),
+}
+"""Steps and ratios at equal accuracy (Lee 2020, tables 8 and 9), as in the iso-accuracy table."""
+
+BEST_ACCURACY = "best_accuracy"
+ALL_SPIKES = "all_spikes_per_image"
+OPERATIONS = "operations_per_ann_mac"
+PAPER_MEASURES: tuple[str, ...] = (*MEASURES, *OF_PACE, BEST_ACCURACY, ALL_SPIKES, OPERATIONS)
+"""What a [[paper]] row may name as its measure.
+
+best_accuracy: at the T where it is highest. all_spikes_per_image: of hidden neurons and input.
+operations_per_ann_mac: additions and multiply-adds over the dense multiply-adds of the ANN.
+"""
+
+
+def cell_of(measure: str, curve: Curve, timestep: int, analysis: Analysis) -> Cell:
+    """Our number for a measure of PAPER_MEASURES at a timestep of the curve's sweep."""
+    if measure in OF_PACE:
+        paces = analysis.paces[curve.network]
+        found = next((pace for pace in paces if pace.curve.label == curve.label), None)
+        return MISSING if found is None else OF_PACE[measure](found)
+    if measure == "accuracy":
+        return accuracy_cell(curve, timestep)
+    if measure == BEST_ACCURACY:
+        return accuracy_cell(curve, int(curve.timesteps[int(curve.accuracy.argmax())]))
+    if measure == ALL_SPIKES:
+        return _sum(curve, ("spikes_per_image", "input_spikes_per_image"), timestep)
+    if measure == OPERATIONS:
+        return _operations(curve, timestep, reference(analysis.networks[curve.network]))
+    return measure_cell(curve, measure, timestep, numbers.count)
+
+
+def _sum(curve: Curve, measures: tuple[str, ...], timestep: int) -> Cell:
+    if curve.arm == "ann":
+        return MISSING
+    place = curve.index(timestep)
+    values = np.sum([curve.measures[name][:, place] for name in measures], axis=0)
+    return MISSING if np.isnan(values).any() else spread_cell(values.tolist(), numbers.count)
+
+
+def _operations(curve: Curve, timestep: int, ann: Curve | None) -> Cell:
+    if ann is None or curve.arm == "ann":
+        return MISSING
+    place, dense = curve.index(timestep), float(ann.mean("mac_per_image")[0])
+    both = curve.measures["ac_per_image"][:, place] + curve.measures["mac_per_image"][:, place]
+    return spread_cell([float(value) / dense for value in both], numbers.times)
