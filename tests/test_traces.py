@@ -87,3 +87,26 @@ def test_long_runs_of_deep_networks_leave_a_small_file(tmp_path: Path) -> None:
     assert kept["raster"].shape[1] <= WATCHED
     np.savez_compressed(tmp_path / "traces.npz", **kept)
     assert (tmp_path / "traces.npz").stat().st_size < 200_000
+
+
+def test_the_raster_is_drawn_by_layer(tmp_path: Path) -> None:
+    import reports
+    from reports.analysis import Analysis
+    from reports.figures import FIGURES, render
+    from tests.synthetic_study import write_study
+
+    home = write_study(tmp_path, methods=["bptt"], seeds=1, timesteps=(1, 2, 4))
+    raster = np.array([[1, 0, 0], [0, 0, 1], [1, 0, 1]], bool)  # 3 steps; neurons: 1 and 2
+    case = next(path for path in (home / "cases").iterdir() if path.name.startswith("bptt"))
+    np.savez(
+        case / "traces.npz",
+        raster=raster,
+        layers=np.array(["conv1", "dense1"]),
+        raster_layer=np.array([0, 1, 1], np.int16),
+    )
+    rows = FIGURES["raster"].prepare(Analysis(reports.study(home)))
+    assert rows[["timestep", "neuron"]].to_numpy().tolist() == [[1, 0], [2, 2], [3, 0], [3, 2]]
+    (ax,) = render(FIGURES["raster"], rows).axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["conv1", "dense1"]
+    assert ax.get_yticks().tolist() == [0.0, 1.5]  # (0 + 1 − 1)/2 and (1 + 3 − 1)/2
+    assert ax.lines[1].get_ydata() == [0.5, 0.5]  # between neurons 0 and 1

@@ -30,7 +30,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
         step, neuron = np.nonzero(raster)
         spikes = pd.DataFrame({"timestep": step + 1, "neuron": neuron})
         spikes = spikes.assign(**facts, steps=raster.shape[0], neurons=raster.shape[1])
-        spikes["layers"] = [_layers(arrays)] * len(spikes)
+        spikes["layers"] = pd.Series([_layers(arrays)] * len(spikes), dtype=object)
         parts.append(spikes)
     return pd.concat(parts, ignore_index=True) if parts else empty()
 
