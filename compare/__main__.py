@@ -218,6 +218,18 @@ def report(
 
 
 @app.command()
+def status(
+    directory: Annotated[Path, typer.Argument(help="study directory", metavar="DIR")],
+) -> None:
+    """How far a study is: finished cases, what runs now, time left."""
+    from compare import status as state
+
+    for line in state.lines(state.status(directory)):
+        typer.echo(line)
+    typer.echo(str(directory))
+
+
+@app.command()
 def convert(
     model: Annotated[str, typer.Argument(help="architecture, module:function or file.py:function")],
     dataset: Annotated[str, typer.Option(help="data set for calibration and test")],

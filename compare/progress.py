@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -120,6 +121,7 @@ class Progress:
             "elapsed_s": round(now - self.started, 1),
             "current": self.label,
             "process": os.getpid(),
+            "host": socket.gethostname(),
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         partial = self.file.with_name(f".{self.file.name}.partial")

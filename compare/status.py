@@ -1,0 +1,152 @@
+"""How far a study is, from the files in its directory: what is done, what runs, time left."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from compare.progress import duration
+
+SHOWN = 8  # finished cases that are listed, the newest
+STALE_S = 300.0  # a study that runs writes more often than this
+
+
+class StatusError(ValueError):
+    """A directory that is not one of a study."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished case: when it ended, how long it took, its accuracy at its largest T."""
+
+    case: str
+    method: str
+    finished: str
+    seconds: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """A study as its files show it now.
+
+    state: 'not begun', 'running', 'finished', or since when it is stopped.
+    progress: progress.json of the newest run, empty where there is none.
+    unfinished: cases that have a checkpoint to go on from.
+    """
+
+    directory: Path
+    state: str
+    progress: Mapping[str, Any]
+    finished: tuple[Finished, ...]
+    unfinished: tuple[str, ...]
+    reported: bool
+
+
+def status(directory: Path, now: datetime | None = None) -> Status:
+    """Read a study directory; raises StatusError where it is none."""
+    if not (directory / "study.toml").is_file():
+        raise StatusError(f"{directory} is not a study: it has no study.toml")
+    progress = _json(directory / "progress.json") or {}
+    folders = sorted((directory / "cases").glob("[!.]*/case.json"))
+    cases = sorted((_finished(path) for path in folders), key=lambda case: case.finished)
+    checkpoints = (directory / "work").glob("*/checkpoint.pt")
+    return Status(
+        directory=directory,
+        state=_state(progress, now or datetime.now(UTC)),
+        progress=progress,
+        finished=tuple(cases),
+        unfinished=tuple(sorted(path.parent.name for path in checkpoints)),
+        reported=(directory / "report" / "index.html").is_file(),
+    )
+
+
+def lines(found: Status) -> list[str]:
+    """The status in at most one screen of plain lines."""
+    progress, cases = found.progress, found.finished
+    head = f"{found.directory}: {found.state}"
+    if progress:
+        left = progress["seconds_left"]
+        head += f", {progress['share']:.0%} of the last run's work"
+        if found.state == "running" and left is not None:
+            head += f", {duration(left)} left"
+    said = [head]
+    if found.state == "running" and progress["current"]:
+        said.append(f"now: {progress['current']}")
+    methods = Counter(case.method for case in cases)
+    counts = ", ".join(f"{count} {method}" for method, count in methods.items())
+    said.append(f"finished cases: {len(cases)}" + (f" ({counts})" if cases else ""))
+    said += [f"  {_row(case)}" for case in cases[-SHOWN:]]
+    if len(cases) > SHOWN:
+        said.append(f"  and {len(cases) - SHOWN} before these")
+    if found.unfinished:
+        said.append("begun, with a checkpoint: " + ", ".join(found.unfinished[:SHOWN]))
+    if found.reported:
+        said.append(f"report: {found.directory / 'report' / 'index.html'}")
+    return said
+
+
+def _state(progress: Mapping[str, Any], now: datetime) -> str:
+    """By whether its process lives; by the age of progress.json where it is another machine's."""
+    if not progress:
+        return "not begun"
+    if progress["finished"] >= progress["cases"]:
+        return "finished"
+    age = (now - datetime.fromisoformat(progress["written"])).total_seconds()
+    here = progress.get("host") == socket.gethostname()
+    if _lives(progress["process"]) if here else age < STALE_S:
+        return "running"
+    return f"stopped {duration(age)} ago; the same command goes on from there"
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _finished(path: Path) -> Finished:
+    content = _json(path)
+    if content is None:
+        raise StatusError(f"{path} is not the record of a case: remove {path.parent}")
+    return Finished(
+        case=path.parent.name,
+        method=content["spec"]["method"],
+        finished=content["finished"],
+        seconds=content["elapsed_s"]["total"],
+        accuracy=_last_accuracy(path.parent / "sweep.csv"),
+    )
+
+
+def _last_accuracy(path: Path) -> float | None:
+    if not path.is_file():
+        return None
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return float(rows[-1]["accuracy"]) if rows else None
+
+
+def _row(case: Finished) -> str:
+    percent = "–" if case.accuracy is None else f"{100 * case.accuracy:.2f} %"
+    return f"{case.finished[11:16]}  {percent:>8}  {duration(case.seconds):>6}  {case.case}"
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """The content of a JSON file, None where it is absent or cut off."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
