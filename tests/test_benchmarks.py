@@ -1,0 +1,68 @@
+"""The benchmarks' clockwork and page, on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.agreement import rows_of
+from benchmarks.measure import Timing, interleave
+from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
+
+
+def timing(*seconds: float) -> Timing:
+    return Timing(seconds)
+
+
+def test_median_and_spread() -> None:
+    # sorted 1, 2, 4: median 2, spread (4 − 1)/2
+    assert timing(4.0, 1.0, 2.0).median == 2.0
+    assert timing(4.0, 1.0, 2.0).spread == 1.5
+
+
+def test_rounds_are_interleaved_and_the_first_is_not_counted() -> None:
+    order: list[str] = []
+    calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    found = interleave(calls, rounds=2, clock="cpu", tell=lambda line: None)
+    assert order == ["a", "b"] * 3
+    assert [len(t.seconds) for t in found.values()] == [2, 2]
+
+
+def test_goals_of_sweeps() -> None:
+    ann = {"ANN, float32": timing(2.0), "ANN, bfloat16": timing(1.0)}
+    ours = {"float32": 20.0, "bfloat16": 16.0, "int16": 8.0, "int8": 4.0}
+    sweeps = {f"isospike, {name}": timing(seconds) for name, seconds in ours.items()}
+    goals = sweep_goals(ann, {**sweeps, "other": timing(10.0)}, timesteps=10)
+    # 10 steps of the ANN take 10 s at its fastest: int16 10/8, int8 10/4; float32 20/20,
+    # bfloat16 10/16; the other library takes 10 s where int8 takes 4
+    assert [goal.value for goal in goals] == [1.25, 2.5, 1.0, 0.625, 2.5]
+    assert [goal.met for goal in goals] == [False, True, True, False, False]
+    assert "| int8 sweep, × the ANN at its fastest | ≥ 2.5 | 2.50 | met |" in goal_table(goals)
+
+
+def test_goals_of_training() -> None:
+    timings = {
+        "ANN, float32": timing(1.0),
+        "isospike bptt, float32": timing(8.4),
+        "x": timing(21.0),
+    }
+    # 8.4 s against 8 steps of 1 s; 21 s against 8.4 s
+    assert [goal.value for goal in training_goals(timings, 8)] == pytest.approx([1.05, 2.5])
+
+
+def test_timing_table_gives_rates() -> None:
+    assert "| a | 2.000 | 0% | 5.0 |" in timing_table({"a": timing(2.0, 2.0)}, 10, "images/s")
+
+
+def test_agreement_counts_what_only_one_gets_right() -> None:
+    right = {
+        "float32": torch.tensor([[True, True, False, False]]),
+        "int16": torch.tensor([[True, False, True, True]]),
+        "int8": torch.tensor([[True, True, False, False]]),
+    }
+    (row,) = rows_of(right)
+    assert (row["float32"], row["int16"], row["int8"]) == (0.5, 0.75, 0.5)
+    assert (row["int16_only"], row["int16_not"]) == (2, 1)
+    # exact, two-sided: 3 discordant images, 2 against 1 is no more extreme than any split
+    assert row["int16_p"] == 1.0
+    assert row["int8_p"] == 1.0
