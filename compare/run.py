@@ -40,14 +40,14 @@ from network.architectures import Geometry, depth_of
 from network.encodings import image_keys
 from network.fit import Augment, Epoch, Outcome, Recipe, derived_seed, fit
 from network.graph import trace
-from network.unroll import SpikingNetwork
+from network.unroll import SpikingNetwork, channels_last
 
 ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
 HISTORY_COLUMNS = (
     "epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy", "elapsed_s",
 )  # fmt: skip
-ERROR_IMAGES = 64  # for the conversion error by layer
+ERROR_IMAGES = 32  # for the conversion error by layer
 TRAINING_COST = 3.0  # a training step against a forward pass
 
 
@@ -224,16 +224,16 @@ class _Setting:
 
 def _run_ann(case: Case, setting: _Setting) -> _Result:
     device = setting.place.device
-    network = setting.network().to(device)
+    network = setting.network().to(device, memory_format=torch.channels_last)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys
-        scores = network(images)
+        scores = network(channels_last(images))
         return Outcome(F.cross_entropy(scores, labels), scores)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
         del indices
-        scores: Tensor = network(images.to(device))
+        scores: Tensor = network(channels_last(images.to(device)))
         return scores
 
     clock = _Clock()
