@@ -224,7 +224,7 @@ class _Setting:
 
 def _run_ann(case: Case, setting: _Setting) -> _Result:
     device = setting.place.device
-    network = setting.network().to(device, memory_format=torch.channels_last)
+    network = setting.network().to(device).to(memory_format=torch.channels_last)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys

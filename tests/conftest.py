@@ -1,4 +1,4 @@
-"""One thread per test process: the networks are tiny, and results must not depend on the machine."""
+"""One thread per test process: networks are tiny, and results must not depend on the machine."""
 
 import os
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
-from tests.synthetic_study import write_study
 
 import reports
 from reports import style
 from reports.analysis import Analysis
 from reports.figures import FIGURES, render
 from reports.figures.energy_front import on_front
+from tests.synthetic_study import write_study
 
 ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
 ONLY_WITH_SEVERAL_T = {"training-timesteps"}

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from tests.synthetic_study import IMAGES, write_study
 
 import reports
 from reports.curves import CurveError, curves, fastest, reference, usable
 from reports.frame import COLUMNS, StudyError, combine
 from reports.iso import _to_target
 from reports.metrics import sustained_timesteps
+from tests.synthetic_study import IMAGES, write_study
 
 
 @pytest.fixture

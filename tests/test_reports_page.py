@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.synthetic_study import write_study
 
 import reports
 from reports import page
@@ -18,6 +17,7 @@ from reports.caveats import caveats
 from reports.figures import FIGURES
 from reports.frame import StudyError
 from reports.tables import Cell
+from tests.synthetic_study import write_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 GRID = (1, 2, 4, 8, 16, 32)

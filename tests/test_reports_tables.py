@@ -8,7 +8,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
 import reports
 from reports import numbers
@@ -17,6 +16,7 @@ from reports.metrics import NOT_REACHED
 from reports.significance import over_timesteps, winner
 from reports.tables import Cell, Column, Table, all_tables, paper, summary
 from reports.writers import escape_latex, to_csv, to_latex, to_markdown
+from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
 SEEDS = 3
 
