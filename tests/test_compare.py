@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from compare.store import RECORD_COLUMNS
+from tests import summary_by_hand
 
 MICRO = """
 name = "micro"
@@ -134,6 +135,18 @@ def test_correct_npz_gives_the_accuracies_of_the_sweep(micro: Path) -> None:
                 content["correct"], content["predicted"] == content["labels"]
             )
             assert content["correct"].sum(1).tolist() == [int(row["correct"]) for row in rows]
+
+
+@pytest.mark.parametrize("label", summary_by_hand.METHODS)
+def test_every_number_of_the_summary_by_another_path(micro: Path, label: str) -> None:
+    summary_by_hand.check(micro, label)
+
+
+def test_spiking_cases_keep_their_traces(micro: Path) -> None:
+    for case in (micro / "cases").iterdir():
+        facts = json.loads((case / "case.json").read_text())
+        spiking = facts["spec"]["arm"] != "ann"
+        assert ("traces.npz" in facts["checksums"]) == (case / "traces.npz").is_file() == spiking
 
 
 def test_the_same_command_runs_nothing_again(micro: Path) -> None:

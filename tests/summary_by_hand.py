@@ -1,0 +1,144 @@
+"""The summary of the micro study by another path: per-image answers and layers.csv, plain Python.
+
+Nothing here is from reports. Two seeds, T = 1 … 5, one directly trained network (T = 2).
+"""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# 97.5 % point of Student's t with one degree of freedom
+T_OF_TWO_SEEDS = 12.706204736432095
+METHODS = {"ANN": "ann", "ANN (qcfs)": "qcfs-ann", "robust-norm": "robust-norm", "srp": "srp",
+           "bptt": "bptt"}  # fmt: skip
+
+
+def _table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def cases_of(micro: Path, method: str) -> list[Path]:
+    """The cases of a method, by seed."""
+    found = {}
+    for path in (micro / "cases").iterdir():
+        specification = json.loads((path / "case.json").read_text())["spec"]
+        if specification["method"] == method:
+            found[specification["seed"]] = path
+    return [found[seed] for seed in sorted(found)]
+
+
+def shares(case: Path) -> dict[int, float]:
+    """Share of images answered right, by T, counted image by image."""
+    with np.load(case / "correct.npz") as kept:
+        steps, labels = kept["timesteps"].tolist(), kept["labels"].tolist()
+        answers = [row.tolist() for row in kept["predicted"]]
+    return {
+        t: sum(a == b for a, b in zip(row, labels, strict=True)) / len(labels)
+        for t, row in zip(steps, answers, strict=True)
+    }
+
+
+def layer_sum(case: Path, timestep: int, column: str, *kinds: str) -> float:
+    rows = _table(case / "layers.csv")
+    return sum(
+        float(row[column])
+        for row in rows
+        if int(row["timestep"]) == timestep and row[column] and (not kinds or row["kind"] in kinds)
+    )
+
+
+def spread(pair: list[float]) -> tuple[float, float, float]:
+    """Mean and ends of the t-interval of two values: sd/√2 = |a − b|/2."""
+    mean, half = sum(pair) / 2, T_OF_TWO_SEEDS * abs(pair[0] - pair[1]) / 2
+    return mean, mean - half, mean + half
+
+
+def sustained(curve: dict[int, float], target: float) -> int | None:
+    """The T after the last one that lies below the target."""
+    below = [t for t, share in curve.items() if share < target - 1e-12]
+    later = [t for t in curve if not below or t > max(below)]
+    return min(later) if later else None
+
+
+def mean_curve(micro: Path, method: str) -> dict[int, float]:
+    one, two = (shares(case) for case in cases_of(micro, method))
+    return {t: (one[t] + two[t]) / 2 for t in one}
+
+
+def same(row: dict[str, str], column: str, expected: float | None) -> None:
+    text = row[column]
+    if expected is None:
+        assert text == "not reached", column
+    else:
+        assert float(text) == pytest.approx(expected, rel=1e-8, abs=1e-8), column
+
+
+def same_spread(
+    row: dict[str, str],
+    name: str,
+    unit: str,
+    pair: list[float],
+    ends: tuple[float, float] = (-math.inf, math.inf),
+) -> None:
+    """Mean and ends of a column of the summary, the ends within what its values can be."""
+    mean, low, high = spread(pair)
+    same(row, f"{name}{unit}", mean)
+    same(row, f"{name}, low", max(ends[0], low))
+    same(row, f"{name}, high", min(ends[1], high))
+    assert row[f"{name}, n"] == "2 seeds"
+
+
+def check(micro: Path, label: str) -> None:
+    """Assert every number of one row of report/tables/summary.csv."""
+    rows = {row["Method"]: row for row in _table(micro / "report" / "tables" / "summary.csv")}
+    assert set(rows) == set(METHODS)
+    row, method = rows[label], METHODS[label]
+    cases = cases_of(micro, method)
+    at = {"ann": 0, "qcfs-ann": 0, "bptt": 2}.get(method, 5)  # trained for T = 2; swept to 5
+    accuracies = [100 * shares(case)[at] for case in cases]
+    macs = [layer_sum(case, at, "mac_per_image") for case in cases]
+    acs = [layer_sum(case, at, "ac_per_image") for case in cases]
+    energies = [0.9 * a + 4.6 * m for a, m in zip(acs, macs, strict=True)]
+    same_spread(row, "Accuracy", " (%)", accuracies, (0.0, 100.0))
+    same_spread(row, "MACs per image", "", macs)
+    same_spread(row, "Energy per image", " (model)", energies)
+    if at == 0:
+        spiking = ("T", "Best", "ACs", "SNN", "Spikes", "Direct")
+        assert not any(row[name] for name in row if name.startswith(spiking))
+        return
+    spikes = [layer_sum(case, at, "spikes_per_image", "hidden") for case in cases]
+    anns = [100 * shares(case)[0] for case in cases_of(micro, "ann")]
+    gaps = [a - b for a, b in zip(accuracies, anns, strict=True)]
+    same_spread(row, "ACs per image", "", acs)
+    same_spread(row, "Spikes per image", "", spikes)
+    same_spread(row, "SNN − ANN", " (points)", gaps)
+    check_steps(micro, row, method, at)
+
+
+def check_steps(micro: Path, row: dict[str, str], method: str, at: int) -> None:
+    """The columns in steps, calibration included, and the speedup."""
+    curve, observed = mean_curve(micro, method), 4 if method == "srp" else 0
+    best = min(t for t in curve if curve[t] == max(curve.values()))
+    target = mean_curve(micro, "ann")[0] - 0.01
+    reached = sustained(curve, target)
+    if reached is None and method == "bptt":  # read up to the T that it was trained for
+        reached = sustained({t: curve[t] for t in (1, 2)}, target)
+    same(row, "T (steps)", at + observed)
+    same(row, "Best T (steps)", best + observed)
+    same(row, "T*(1 point) (steps)", None if reached is None else reached + observed)
+    if method == "bptt":
+        assert row["Direct's speedup, iso"] == ""
+    else:
+        direct = mean_curve(micro, "bptt")
+        first = min(t for t in direct if direct[t] == max(direct.values()))
+        steps = sustained(curve, max(direct.values()))
+        same(row, "Direct's speedup, iso", None if steps is None else (steps + observed) / first)
+    for name in ("Best T", "T*(1 point)", "Direct's speedup, iso"):  # the bootstrap's ends
+        ends = [row[f"{name}, {end}"].replace("not reached", "inf") for end in ("low", "high")]
+        if all(ends):
+            assert 0 < float(ends[0]) <= float(ends[1])
