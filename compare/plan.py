@@ -1,0 +1,179 @@
+"""A resolved study: its cases in order, their names, and the work that each is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from compare import cases as expansion
+from compare import machine
+from compare.cases import Case, way_of
+from compare.data import Dataset
+from compare.models import make_network
+from compare.prepared import View, load_dataset, sample
+from compare.run import ANN_RECIPE, TRAINING_COST
+from compare.store import Store
+from compare.study import Frames, Precision, Study, StudyError, parse_study
+from conversion import CONVERSIONS
+from network.architectures import Geometry
+from network.graph import trace
+from network.wiring import wiring
+
+SWEEP_PRECISION = "int16"  # exact and the same everywhere; float32 where a network needs it
+SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
+SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved study: its cases, their names, and the work that each is (multiplications)."""
+
+    study: Study
+    directory: Path
+    cases: tuple[Case, ...]
+    names: tuple[str, ...]
+    work: tuple[float, ...]
+
+    @property
+    def store(self) -> Store:
+        return Store(self.directory)
+
+    def ann_of(self, index: int) -> str | None:
+        ann = self.cases[index].ann
+        return None if ann is None else self.names[self.cases.index(ann)]
+
+
+def resolve(
+    study: Study, directory: Path, datasets: dict[str, Dataset], device: torch.device
+) -> Study:
+    """Replace 'auto' and open values; a study that goes on keeps what it was resolved to."""
+    earlier = _earlier(directory)
+    precision, threads = study.precision, study.threads
+    if earlier is not None:
+        precision = earlier.precision if precision == "auto" else precision
+        threads = threads or earlier.threads
+    if precision == "auto" or threads is None:
+        network, shape = _first_network(study, datasets)
+        operations = sum(s.operations for s in wiring(trace(network.eval()), shape).synapses)
+        if threads is None:
+            threads = 1 if operations < SMALL_NETWORK else os.cpu_count() or 1
+        torch.set_num_threads(threads)
+        if precision == "auto":
+            precision = _probe(study, datasets, network.to(device))
+    return study.model_copy(update={"precision": precision, "threads": threads})
+
+
+def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
+    """The cases of a resolved study with their names and their work."""
+    methods = sorted({study.base_method(name) for name in study.every("methods")})
+    facts = expansion.method_facts(methods)
+    sweeps = study.precision if study.precision in ("int16", "int8") else SWEEP_PRECISION
+    cases = tuple(expansion.expand(study, facts, sweep_precision=sweeps))
+    names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
+    operations: dict[tuple[str, str, float], int] = {}
+    for case in cases:
+        key = (case.dataset, case.architecture, case.width)
+        if key not in operations:
+            operations[key] = _operations(case, datasets[case.dataset])
+    work = tuple(
+        operations[case.dataset, case.architecture, case.width]
+        * image_steps(case, datasets[case.dataset])
+        for case in cases
+    )
+    return Plan(study, directory, cases, names, work)
+
+
+def image_steps(case: Case, dataset: Dataset) -> float:
+    """Work of a case in forward passes of one image, as `run_case` reports it."""
+    test = float(len(dataset.test) * max(1, case.timesteps))
+    if case.arm == "converted":
+        count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
+        return test + count * SPIKE_NORM_STEPS
+    recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
+    epochs = case.training.get("epochs", recipe.epochs)
+    steps = case.train_timesteps or 1
+    return test + TRAINING_COST * epochs * steps * len(dataset.train)
+
+
+def cuts_of(study: Study) -> tuple[int | None, int | None, int | None]:
+    return study.validation_images, study.train_images, study.test_images
+
+
+@cache
+def dataset_of(
+    name: str,
+    data: Path | None,
+    download: bool,
+    cuts: tuple[int | None, int | None, int | None],
+    frames: Frames | None,
+) -> Dataset:
+    """Loaded once per process."""
+    validation, train, test = cuts
+    return load_dataset(
+        name,
+        data,
+        download=download,
+        validation=validation,
+        train_images=train,
+        test_images=test,
+        frames=frames,
+    )
+
+
+def _earlier(directory: Path) -> Study | None:
+    file = directory / "study.toml"
+    if not file.exists():
+        return None
+    try:
+        return parse_study(file.read_text("utf-8"), directory.name, where=str(file))
+    except (StudyError, UnicodeDecodeError) as error:
+        raise StudyError(f"{error}; remove {file} or choose another --out") from error
+
+
+def _operations(case: Case, dataset: Dataset) -> int:
+    """Multiplications of one forward pass of one image."""
+    network = _network(
+        dataset, case.architecture, case.width, batch_norm=case.batch_norm, dropout=case.dropout
+    )
+    wires = wiring(trace(network.eval()), dataset.shape)
+    return sum(synapse.operations for synapse in wires.synapses)
+
+
+def _network(
+    dataset: Dataset, architecture: str, width: float, *, batch_norm: bool, dropout: float
+) -> torch.nn.Module:
+    geometry = Geometry(*dataset.shape, len(dataset.classes))
+    return make_network(
+        architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=0
+    )
+
+
+def _first_network(
+    study: Study, datasets: dict[str, Dataset]
+) -> tuple[torch.nn.Module, tuple[int, int, int]]:
+    part = study.divided()[0]
+    dataset = datasets[part.datasets[0]]
+    network = _network(
+        dataset,
+        part.architectures[0],
+        part.width,
+        batch_norm=part.batch_norm,
+        dropout=part.dropout,
+    )
+    return network, dataset.shape
+
+
+def _probe(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> Precision:
+    """The precision in which a training step of the study's first network is fastest."""
+    dataset = datasets[study.divided()[0].datasets[0]]
+    device = next(network.parameters()).device
+    view = View(dataset.train, "pixels", dataset.mean, dataset.std)
+    images, _ = sample(view, min(64, study.batch_size), 0)
+    if images.ndim == 5:  # events [B, T, 2, H, W]
+        images = images[:, 0]
+    seconds = machine.probe_precision(network, images.to(device))
+    return "bfloat16" if seconds["bfloat16"] < 0.8 * seconds["float32"] else "float32"
