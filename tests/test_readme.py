@@ -1,0 +1,66 @@
+"""The numbers that README quotes stand in the receipt that it names."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+import reports
+from reports.tables import summary
+
+ROOT = Path(__file__).resolve().parent.parent
+RECEIPT = ROOT / "docs" / "receipts" / "mnist-lenet"
+
+
+def quoted() -> dict[str, list[str]]:
+    """Rows of README's table of results, by method."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    rows = {}
+    for line in text.splitlines():
+        cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
+        if len(cells) == 6 and re.search(r"\d", cells[2]):
+            rows[cells[0]] = cells
+    return rows
+
+
+def test_every_row_of_the_table_is_that_of_the_receipt() -> None:
+    table = summary(reports.study(RECEIPT))
+    names = [column.name for column in table.columns]
+    wanted = ("Method", "T", "Accuracy", "T*(1 point)", "Spikes per image", "Energy per image")
+    places = [names.index(name) for name in wanted]
+    rows = quoted()
+    assert len(rows) == len(table.rows) == 5
+    for row in table.rows:
+        cells = [row[place] for place in places]
+        for position, (cell, words) in enumerate(zip(cells, rows[cells[0].text], strict=True)):
+            with_interval = position in (2, 3)
+            expected = f"{cell.text} {cell.interval}".strip() if with_interval else cell.text
+            assert words == expected
+
+
+def test_the_claims_of_the_first_issue_hold_in_the_receipt() -> None:
+    with (RECEIPT / "records.csv").open(newline="") as stream:
+        records = list(csv.DictReader(stream))
+    accuracy = {(row["method"], int(row["timestep"])): float(row["accuracy"]) for row in records}
+    assert accuracy["ann", 0] >= 0.992
+    assert accuracy["bptt", 4] >= 0.990
+    assert accuracy["robust-norm", 100] >= accuracy["ann", 0] - 0.002
+    assert {int(row["images"]) for row in records} == {10_000}
+
+
+def test_the_sentence_is_the_one_that_the_page_gives() -> None:
+    from reports.analysis import analyse
+    from reports.answers import answers
+
+    text = re.sub(r"[\s>`*]+", " ", (ROOT / "README.md").read_text("utf-8"))
+    said = " ".join(answer.headline for answer in answers(analyse(reports.study(RECEIPT))))
+    numbers = re.findall(r"T = \d+ \[\d+, \d+\]|\d+\.\d+ %", said)
+    assert numbers
+    for number in numbers:
+        assert number in text
+
+
+@pytest.mark.parametrize("name", ["accuracy-timesteps.png", "accuracy-timesteps.svg"])
+def test_the_figure_is_there(name: str) -> None:
+    assert (RECEIPT / "report" / "figures" / name).stat().st_size > 5_000
