@@ -21,6 +21,7 @@ from rich.text import Text
 
 LINE_EVERY_S = 10.0
 FILE_EVERY_S = 1.0
+ESTIMATE_AFTER_S = 10.0
 
 
 @dataclass
@@ -74,9 +75,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the average rate so far; None while too little is done to tell."""
+        """At the average rate so far; None in the first seconds."""
         elapsed = time.monotonic() - self.started
-        if self.done <= 0.01 * self.total or elapsed < 2:
+        if self.done <= 0 or elapsed < ESTIMATE_AFTER_S:
             return None
         return elapsed * (self.total - self.done) / self.done
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-CHECKPOINT_EVERY_S = 120.0
+CHECKPOINT_EVERY_S = 60.0
 Precision = Literal["float32", "bfloat16"]
 
 
