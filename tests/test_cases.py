@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from compare.cases import Case, expand, method_facts
-from compare.study import Study, StudyError, build_study
+from compare.study import Study, StudyError, build_study, builtin_studies, load_study
 
 
 def cases_of(**content: object) -> list[Case]:
@@ -95,3 +95,20 @@ def test_unknown_variant_base_is_an_error() -> None:
 
 def test_study_error_is_a_value_error() -> None:
     assert issubclass(StudyError, ValueError)
+
+
+@pytest.mark.parametrize("name", builtin_studies())
+def test_every_builtin_study_expands_to_the_cases_it_speaks_of(name: str) -> None:
+    study = load_study(name).model_copy(update={"precision": "float32", "threads": 1})
+    methods = sorted({study.base_method(method) for method in study.every("methods")})
+    cases = expand(study, method_facts(methods), sweep_precision="int16")
+    assert {case.dataset for case in cases} == set(study.every("datasets"))
+    assert {case.architecture for case in cases} == set(study.every("architectures"))
+    assert {case.method for case in cases} >= set(study.every("methods"))
+    assert len({case.identity("data") for case in cases}) == len(cases)
+    spiking = {(case.dataset, case.architecture, case.method) for case in cases}
+    for row in study.paper:  # what the paper reports stands beside a case of this study
+        wanted = tuple(row.get(key) for key in ("dataset", "architecture", "method"))
+        assert any(
+            all(a is None or a == b for a, b in zip(wanted, case, strict=True)) for case in spiking
+        ), row

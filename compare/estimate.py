@@ -1,0 +1,88 @@
+"""How long a study takes, from its operation counts: `python -m compare.estimate STUDY ...`.
+
+Rates are rough: those that docs/benchmarks.md has for VGG9 (2 cores with 8-bit and 16-bit
+instructions), lower for small networks; for an H100 a tenth of its peak, and never less than the
+time to start each layer's kernels.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from compare.cases import Case, expand, method_facts, way_of
+from compare.run import ANN_RECIPE, TRAINING_COST
+from compare.study import Study, load_study
+from conversion import CONVERSIONS
+from network.architectures import Geometry, build, describe
+from network.graph import trace
+from network.wiring import wiring
+
+
+class Size(NamedTuple):
+    """Images, and the shape and classes of one."""
+
+    train: int
+    test: int
+    shape: tuple[int, int, int]
+    classes: int
+
+
+SIZES = {
+    "mnist-5k": Size(3_500, 1_000, (1, 28, 28), 10),
+    "mnist": Size(55_000, 10_000, (1, 28, 28), 10),
+    "nmnist": Size(55_000, 10_000, (2, 34, 34), 10),
+    "svhn": Size(68_257, 26_032, (3, 32, 32), 10),
+    "cifar10": Size(45_000, 10_000, (3, 32, 32), 10),
+    "cifar100": Size(45_000, 10_000, (3, 32, 32), 100),
+    "imagenette": Size(8_522, 3_925, (3, 128, 128), 10),
+    "dvs-gesture": Size(1_208, 288, (2, 32, 32), 11),
+    "cifar10-dvs": Size(8_100, 1_000, (2, 42, 42), 10),
+}
+SMALL, LARGE = 3e10, 1e11  # multiply-adds per second on 2 cores
+SMALL_NETWORK = 20e6  # multiply-adds of an image below which a network is small
+H100, H100_LAYER_S = 5e13, 3e-5  # multiply-adds per second; seconds to start a layer's kernels
+SWEEP_BATCH = 100
+CALIBRATION_STEPS = 100
+
+
+def minutes(study: Study) -> tuple[float, float]:
+    """Minutes on 2 cores and on an H100, all cases one after another."""
+    study = study.model_copy(update={"precision": "float32", "threads": 1})
+    methods = sorted({study.base_method(name) for name in study.every("methods")})
+    cases = expand(study, method_facts(methods), sweep_precision="int16")
+    times = [_case(case) for case in cases]
+    return sum(t[0] for t in times) / 60, sum(t[1] for t in times) / 60
+
+
+def _case(case: Case) -> tuple[float, float]:
+    """Seconds of a case: forward passes of one image, and batches of a step, times their price."""
+    size = SIZES[case.dataset]
+    network = build(case.architecture, Geometry(*size.shape, size.classes), width=case.width)
+    wires = wiring(trace(network.eval()), size.shape)
+    operations = sum(synapse.operations for synapse in wires.synapses)
+    passes = float((case.test_images or size.test) * max(1, case.timesteps))
+    batches = passes / SWEEP_BATCH
+    if case.arm == "converted":
+        count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
+        passes += count * CALIBRATION_STEPS
+    else:
+        recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
+        epochs = case.training.get("epochs", recipe.epochs)
+        images = (case.train_images or size.train) * epochs * (case.train_timesteps or 1)
+        passes += TRAINING_COST * images
+        batches += TRAINING_COST * images / case.training.get("batch_size", recipe.batch_size)
+    rate = SMALL if operations < SMALL_NETWORK else LARGE
+    starting = batches * describe(case.architecture).depth * H100_LAYER_S
+    return passes * operations / rate, max(passes * operations / H100, starting)
+
+
+def main() -> None:
+    """Print the minutes of the studies that are named."""
+    for name in sys.argv[1:]:
+        cores, h100 = minutes(load_study(name))
+        sys.stdout.write(f"{name}  expected_minutes = {cores:.2g}  h100 {h100:.2g}\n")
+
+
+if __name__ == "__main__":
+    main()
