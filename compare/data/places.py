@@ -76,7 +76,7 @@ def way(source: Source) -> str:
     """How to get it, in words for the end of a line."""
     if source.download is None:
         return source.obtain
-    return f"leave out --data and it is downloaded, where there is a network; or put {source.obtain}"
+    return f"leave out --data to download it where there is a network, or put {source.obtain}"
 
 
 def absent(where: Where) -> DataError:
