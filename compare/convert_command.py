@@ -38,7 +38,7 @@ def convert_model(
     device_name: str,
     options: dict[str, Any],
 ) -> Path:
-    """Convert, sweep, write; the directory with audit.json, sweep.csv, snn.json, snn.nir.
+    """Convert, sweep, write; the directory with conversion.json, sweep.csv, snn.json, snn.nir.
 
     Raises ModelError for a registered architecture without weights: they would be random.
     """

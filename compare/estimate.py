@@ -11,7 +11,8 @@ import sys
 from typing import NamedTuple
 
 from compare.cases import Case, expand, method_facts, way_of
-from compare.run import ANN_RECIPE, TRAINING_COST
+from compare.run import ANN_RECIPE
+from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
 from conversion import CONVERSIONS
 from network.architectures import Geometry, build, describe

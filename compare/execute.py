@@ -21,7 +21,8 @@ from rich.console import Console
 from compare import machine
 from compare.plan import Plan, cuts_of, dataset_of, image_steps, make_plan, resolve
 from compare.progress import Progress
-from compare.run import Workplace, run_case
+from compare.run import run_case
+from compare.setting import Workplace
 from compare.store import CaseBusy, replace_text
 from compare.study import Study, StudyError
 from compare.toml_text import to_toml

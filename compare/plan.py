@@ -15,7 +15,8 @@ from compare.cases import Case, way_of
 from compare.data import Dataset
 from compare.models import make_network
 from compare.prepared import View, load_dataset, sample
-from compare.run import ANN_RECIPE, TRAINING_COST
+from compare.run import ANN_RECIPE
+from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
 from conversion import CONVERSIONS

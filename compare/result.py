@@ -1,0 +1,104 @@
+"""What one case leaves behind, and the files that hold it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from torch import Tensor
+
+from compare.cases import Case
+from compare.machine import commit, machine, versions
+from compare.setting import Workplace
+from compare.store import write_csv
+from compare.sweep import (
+    LAYER_COLUMNS,
+    SWEEP_COLUMNS,
+    Sweep,
+)
+from compare.traces import Arrays
+from network.fit import Epoch
+
+HISTORY_COLUMNS = (
+    "epoch", "learning_rate", "train_loss", "train_accuracy", "validation_accuracy", "elapsed_s",
+)  # fmt: skip
+
+
+@dataclass
+class Result:
+    """What a case leaves behind."""
+
+    sweep: Sweep
+    weights: dict[str, Tensor]
+    history: list[Epoch]
+    readout: str
+    depth: int
+    parameters: int
+    thresholds: dict[str, dict[str, float]] | None = None
+    calibration_timesteps: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    traces: Arrays | None = None
+    elapsed_s: dict[str, float] = field(default_factory=dict)
+
+
+def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> dict[str, Any]:
+    dataset = place.datasets[case.dataset]
+    specification = case.specification()
+    specification["ann"] = None
+    return {
+        "study": place.study,
+        "spec": {**specification, "depth": result.depth, "readout": result.readout},
+        "dataset": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "official": dataset.official,
+            "note": dataset.note,
+            "train_images": len(dataset.train),
+            "validation_images": len(dataset.validation),
+            "test_images": len(dataset.test),
+            "classes": len(dataset.classes),
+            "shape": list(dataset.shape),
+        },
+        "parameters": result.parameters,
+        "thresholds": result.thresholds,
+        "calibration_timesteps": result.calibration_timesteps,
+        "selection": {"epoch": len(result.history), "rule": "last epoch"}
+        if result.history
+        else None,
+        "ann_case": ann,
+        "versions": versions(),
+        "commit": commit(),
+        "machine": {
+            **machine(place.device),
+            "python": platform.python_version(),
+            "precision": case.precision,
+            "sweep_arithmetic": result.sweep.arithmetic,
+        },
+        "command": place.command,
+        **result.extra,
+    }
+
+
+def write_files(folder: Path, result: Result) -> None:
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in result.weights.items()}
+    safetensors.torch.save_file(weights, folder / "weights.safetensors")
+    write_csv(folder / "history.csv", HISTORY_COLUMNS, [asdict(row) for row in result.history])
+    write_csv(folder / "sweep.csv", SWEEP_COLUMNS, result.sweep.rows)
+    write_csv(folder / "layers.csv", LAYER_COLUMNS, result.sweep.layers)
+    np.savez_compressed(
+        folder / "correct.npz",
+        timesteps=result.sweep.timesteps,
+        correct=result.sweep.correct,
+        predicted=result.sweep.predicted,
+        labels=result.sweep.labels,
+    )
+    if result.traces is not None:
+        np.savez_compressed(folder / "traces.npz", **result.traces)  # type: ignore[arg-type]
+    for name, rows in result.tables.items():
+        if rows:
+            write_csv(folder / f"{name}.csv", tuple(rows[0]), rows)

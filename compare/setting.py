@@ -1,0 +1,166 @@
+"""What one case works with: its data in its representation, its network, its training and sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from compare.cases import Case, representation_of, way_of
+from compare.data import Dataset
+from compare.data.augmentation import augment
+from compare.models import make_network
+from compare.prepared import View, represent
+from compare.store import Store
+from compare.sweep import (
+    Sweep,
+    accuracy_of,
+    sweep,
+)
+from compare.traces import Arrays, trace_neurons
+from conversion import quantise_activations
+from network.architectures import Geometry
+from network.fit import Augment, Epoch, Outcome, Recipe, derived_seed, fit
+from network.unroll import SpikingNetwork
+
+TRAINING_COST = 3.0  # a training step against a forward pass
+
+
+@dataclass
+class Workplace:
+    """What the cases of one study share. `tell(label, work)` reports work done."""
+
+    store: Store
+    study: str
+    datasets: dict[str, Dataset]
+    device: torch.device
+    batch_size: int
+    command: str
+    tell: Callable[[str, float], None] = lambda label, work: None
+
+
+class Setting:
+    """The data of a case in its representation, and its network."""
+
+    def __init__(self, case: Case, name: str, ann: str | None, place: Workplace) -> None:
+        self.case, self.place, self.ann, self.name = case, place, ann, name
+        self.checkpoint = place.store.work(name) / "checkpoint.pt"
+        self.dataset = place.datasets[case.dataset]
+        self.representation = representation_of(case)
+        self.train = self._view(self.dataset.train)
+        self.validation = self._view(self.dataset.validation)
+        self.test = self._view(self.dataset.test)
+        channels, height, width = self.dataset.shape
+        self.geometry = Geometry(channels, height, width, len(self.dataset.classes))
+
+    def _view(self, arrays: Any) -> View:
+        return View(arrays, self.representation, self.dataset.mean, self.dataset.std)
+
+    def network(self, case: Case | None = None) -> nn.Module:
+        case = case or self.case
+        way = way_of(case.base) if case.arm == "direct" else None
+        fixed = (None, None) if way is None else (way.batch_norm, way.dropout)
+        network = make_network(
+            case.architecture,
+            self.geometry,
+            width=case.width,
+            batch_norm=case.batch_norm if fixed[0] is None else fixed[0],
+            dropout=case.dropout if fixed[1] is None else fixed[1],
+            seed=derived_seed(case.seed, 10),
+        )
+        if case.base == "qcfs-ann":
+            network = quantise_activations(network, **case.options)
+        return network
+
+    def trained_ann(self) -> nn.Module:
+        """The finished ANN that this case starts from."""
+        assert self.ann is not None
+        assert self.case.ann is not None
+        network = self.network(self.case.ann)
+        file = self.place.store.path(self.ann) / "weights.safetensors"
+        network.load_state_dict(safetensors.torch.load_file(file))
+        return network.eval().to(self.place.device)
+
+    def training(self) -> tuple[View, Augment]:
+        """Training images as pixels, and what turns a batch of them into the network's input."""
+        if self.representation in ("events", "mean-events"):
+            return self.train, lambda images, generator: images
+        name = self.case.augmentation or self.dataset.augmentation
+        function = augment(name)
+        mean, std, kind = self.dataset.mean, self.dataset.std, self.representation
+
+        def transform(images: Tensor, generator: torch.Generator) -> Tensor:
+            moved = function(images, generator)
+            return represent(moved * 255, kind, mean, std)
+
+        return View(self.dataset.train, "pixels", mean, std), transform
+
+    def tell(self, stage: str) -> Callable[[float], None]:
+        words = f"{self.case.dataset} {self.case.architecture} {self.case.method}"
+        label = f"{words}, seed {self.case.seed}: {stage}"
+        return lambda work: self.place.tell(label, work)
+
+    def fit(
+        self,
+        network: nn.Module,
+        objective: Callable[[Tensor, Tensor, Tensor], Outcome],
+        recipe: Recipe,
+        classify: Callable[[Tensor, Tensor], Tensor],
+        cost: float,
+    ) -> list[Epoch]:
+        """Train with this case's data, seed, validation split and checkpoint."""
+        data, transform = self.training()
+        precision = "bfloat16" if self.case.precision == "bfloat16" else "float32"
+        recipe = replace(recipe, precision=precision, **self.case.training)  # type: ignore[arg-type]
+        tell = self.tell("training")
+        per_batch = cost * len(data) / -(-len(data) // recipe.batch_size)
+        position = 0
+
+        def report(done: int, total: int, row: Epoch | None) -> None:
+            nonlocal position
+            del total, row
+            tell(per_batch * (done - position))
+            position = done
+
+        def validate() -> float:
+            return accuracy_of(classify, self.validation, self.place.batch_size)
+
+        return fit(
+            network,
+            objective,
+            data,
+            recipe,
+            seed=derived_seed(self.case.seed, 11),
+            augment=transform,
+            validate=validate if len(self.validation) else None,
+            checkpoint=self.checkpoint,
+            report=report,
+        )
+
+    def sweep(self, network: SpikingNetwork) -> Sweep:
+        tell, steps = self.tell("sweep"), self.case.timesteps
+        return sweep(
+            network,
+            self.test,
+            self.dataset.shape,
+            steps,
+            seed=derived_seed(self.case.seed, 12),
+            batch_size=self.place.batch_size,
+            device=self.place.device,
+            precision=self.case.sweep_precision,
+            advance=lambda images: tell(float(images * steps)),
+        )
+
+    def traces(self, network: SpikingNetwork) -> Arrays:
+        return trace_neurons(
+            network,
+            self.test,
+            self.case.timesteps,
+            run_seed=derived_seed(self.case.seed, 12),
+            watch_seed=derived_seed(self.case.seed, 19),
+            device=self.place.device,
+        )
