@@ -24,7 +24,9 @@ from network.architectures import Geometry
 from network.graph import trace
 from network.wiring import wiring
 
-SWEEP_PRECISION = "int16"  # exact and the same everywhere; float32 where a network needs it
+SWEEP_PRECISION: Precision = (
+    "int16"  # exact and the same everywhere; float32 where a network needs it
+)
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
 SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
@@ -53,7 +55,11 @@ def resolve(
 ) -> Study:
     """Replace 'auto' and open values; a study that goes on keeps what it was resolved to."""
     earlier = _earlier(directory)
-    precision, threads = study.precision, study.threads
+    sweeps = study.sweep_precision
+    if sweeps == "auto":  # a precision that is asked for holds for the sweep too
+        sweeps = SWEEP_PRECISION if study.precision == "auto" else study.precision
+    precision: Precision = "auto" if study.precision in ("int16", "int8") else study.precision
+    threads = study.threads
     if earlier is not None:
         precision = earlier.precision if precision == "auto" else precision
         threads = threads or earlier.threads
@@ -65,15 +71,15 @@ def resolve(
         torch.set_num_threads(threads)
         if precision == "auto":
             precision = _probe(study, datasets, network.to(device))
-    return study.model_copy(update={"precision": precision, "threads": threads})
+    resolved = {"precision": precision, "sweep_precision": sweeps, "threads": threads}
+    return study.model_copy(update=resolved)
 
 
 def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
     """The cases of a resolved study with their names and their work."""
     methods = sorted({study.base_method(name) for name in study.every("methods")})
     facts = expansion.method_facts(methods)
-    sweeps = study.precision if study.precision in ("int16", "int8") else SWEEP_PRECISION
-    cases = tuple(expansion.expand(study, facts, sweep_precision=sweeps))
+    cases = tuple(expansion.expand(study, facts, sweep_precision=study.sweep_precision))
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:

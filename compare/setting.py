@@ -114,8 +114,7 @@ class Setting:
     ) -> list[Epoch]:
         """Train with this case's data, seed, validation split and checkpoint."""
         data, transform = self.training()
-        precision = "bfloat16" if self.case.precision == "bfloat16" else "float32"
-        recipe = replace(recipe, precision=precision, **self.case.training)  # type: ignore[arg-type]
+        recipe = replace(recipe, precision=self.case.precision, **self.case.training)  # type: ignore[arg-type]
         tell = self.tell("training")
         per_batch = cost * len(data) / -(-len(data) // recipe.batch_size)
         position = 0

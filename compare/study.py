@@ -113,6 +113,7 @@ class Study(_Table):
     calibration_images: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=100, ge=1)
     precision: Precision = "auto"
+    sweep_precision: Precision = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
     ann: Training = Training()
     direct: Training = Training()

@@ -30,6 +30,7 @@ test_images = 60
 calibration_images = 50
 train_timesteps = [2]
 precision = "float32"
+sweep_precision = "int16"
 
 [ann]
 epochs = 2
