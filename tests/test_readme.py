@@ -64,3 +64,20 @@ def test_the_sentence_is_the_one_that_the_page_gives() -> None:
 @pytest.mark.parametrize("name", ["accuracy-timesteps.png", "accuracy-timesteps.svg"])
 def test_the_figure_is_there(name: str) -> None:
     assert (RECEIPT / "report" / "figures" / name).stat().st_size > 5_000
+
+
+def test_the_sentence_on_depth_is_that_of_its_receipt() -> None:
+    study = reports.study(ROOT / "docs" / "receipts" / "depth-mnist5k")
+    rows = study.records[study.records.timestep.isin([0, 4, 64])]
+    mean = rows.groupby(["architecture", "method", "timestep"]).accuracy.mean()
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    for architecture, method in (
+        ("plain3", "fixed-width"),
+        ("plain13", "fixed-width"),
+        ("plain3", "tune-width"),
+        ("plain13", "tune-width"),
+    ):
+        assert f"{100 * mean[architecture, method, 4]:.2f} %" in text
+    for architecture in ("plain3", "plain5", "plain9", "plain13"):
+        gap = mean[architecture, "ann", 0] - mean[architecture, "robust-norm", 64]
+        assert gap <= 0.01, architecture
