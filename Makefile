@@ -1,6 +1,7 @@
 # make compare   install into .venv, run the study first-look, print where the report is
 # make test      install into .venv, run the whole test suite
 # make check     lint, types, direction of imports
+# make studies   the page of built-in studies -> docs/studies.md
 # make bench     speed and memory beside other libraries -> docs/benchmarks.md
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: compare test check lint types imports bench catalogue clean
+.PHONY: compare test check lint types imports bench catalogue studies clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isospike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -36,6 +37,9 @@ imports: $(STAMP)
 
 catalogue: $(STAMP)
 	$(BIN)/python -m compare.catalogue
+
+studies: $(STAMP)
+	$(BIN)/python -m compare.studies_page
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

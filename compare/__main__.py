@@ -161,22 +161,15 @@ def _report(directories: list[Path], out: Path | None) -> None:
 def studies() -> None:
     """Built-in studies: what each shows, its source, the time it takes."""
     from compare import study as known
+    from compare.studies_page import expected
     from compare.terminal import show_rows
 
     rows = []
     for name in known.builtin_studies():
         study = known.load_study(name)
-        rows.append((name, study.title, study.source or "–", _minutes(study)))
+        times = f"{expected(study.expected_minutes)} · {expected(study.expected_minutes_h100)}"
+        rows.append((name, study.title, study.source or "–", times))
     show_rows(("study", "what it shows", "source", "time on 2 cores · H100"), rows)
-
-
-def _minutes(study: Any) -> str:
-    def say(minutes: float | None) -> str:
-        if minutes is None:
-            return "?"
-        return f"{minutes:g} min" if minutes < 120 else f"{minutes / 60:.0f} h"
-
-    return f"{say(study.expected_minutes)} · {say(study.expected_minutes_h100)}"
 
 
 @app.command(name="list")

@@ -8,6 +8,7 @@ time to start each layer's kernels.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import NamedTuple
 
 from compare.cases import Case, expand, method_facts, way_of
@@ -59,9 +60,7 @@ def minutes(study: Study) -> tuple[float, float]:
 def _case(case: Case) -> tuple[float, float]:
     """Seconds of a case: forward passes of one image, and batches of a step, times their price."""
     size = SIZES[case.dataset]
-    network = build(case.architecture, Geometry(*size.shape, size.classes), width=case.width)
-    wires = wiring(trace(network.eval()), size.shape)
-    operations = sum(synapse.operations for synapse in wires.synapses)
+    operations = _operations(case.dataset, case.architecture, case.width)
     passes = float((case.test_images or size.test) * max(1, case.timesteps))
     batches = passes / SWEEP_BATCH
     if case.arm == "converted":
@@ -76,6 +75,14 @@ def _case(case: Case) -> tuple[float, float]:
     rate = SMALL if operations < SMALL_NETWORK else LARGE
     starting = batches * describe(case.architecture).depth * H100_LAYER_S
     return passes * operations / rate, max(passes * operations / H100, starting)
+
+
+@cache
+def _operations(dataset: str, architecture: str, width: float) -> int:
+    """Multiply-adds of one forward pass of one image."""
+    size = SIZES[dataset]
+    network = build(architecture, Geometry(*size.shape, size.classes), width=width)
+    return sum(s.operations for s in wiring(trace(network.eval()), size.shape).synapses)
 
 
 def main() -> None:
