@@ -45,6 +45,7 @@ def images(geometry: Geometry, batch: int = 2) -> torch.Tensor:
 def test_contract_of_every_architecture(name: str, batch_norm: bool) -> None:
     geometry = MNIST
     module = build(name, geometry, width=0.125, batch_norm=batch_norm, dropout=0.2, seed=1)
+    torch.manual_seed(0)  # of dropout: narrow layers can be dropped whole
     scores = module(images(geometry, batch=4))
     assert scores.shape == (4, 10)
     assert scores.isfinite().all()
