@@ -20,7 +20,7 @@ app = typer.Typer(
     "Compare both.",
 )
 
-BAD_INPUT, INTERRUPTED = 2, 130
+FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 # typer brings its own copy of click from some version on: reach its classes by a public name.
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -32,7 +32,7 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="where results go"
 
 
 def main() -> None:
-    """Entry point: exit codes 0 done, 2 bad input (one line), 130 interrupted."""
+    """Entry point: exit codes 0 done, 2 bad input (one line), 130 interrupted, 1 our own fault."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
@@ -44,6 +44,14 @@ def main() -> None:
         if os.environ.get("ISOSPIKE_DEBUG"):
             raise
         code = _fail(str(error) or type(error).__name__)
+    except MemoryError:
+        code = _fail("out of memory")
+    except Exception as error:  # a fault of ours: still one line, and another code
+        if os.environ.get("ISOSPIKE_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {error}"
+        _fail(f"a fault of isospike itself: {reason} (with ISOSPIKE_DEBUG=1: where)")
+        code = FAULT
     if code == INTERRUPTED:  # typer turns an interrupt into this code itself
         _say("interrupted; the same command goes on from where it was: " + command_line())
     sys.stdout.flush()
@@ -71,8 +79,9 @@ def _in_one_line(error: Any) -> str:
 
 
 def command_line() -> str:
-    """This command as it would be typed."""
-    return shlex.join(["isospike", *sys.argv[1:]])
+    """This command as it would be typed; bytes that are no text are written as escapes."""
+    typed = shlex.join(["isospike", *sys.argv[1:]])
+    return typed.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @app.command()

@@ -9,14 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from compare.data import load
 from compare.machine import choose_device, commit, machine, versions
-from compare.models import ModelError, load_weights, make_network
+from compare.models import ModelError, check_network, load_weights, make_network
 from compare.prepared import View, sample
-from compare.store import replace_text, write_csv
-from compare.sweep import SWEEP_COLUMNS, accuracy_of, sweep
+from compare.store import replace_text, sync, write_csv
+from compare.sweep import accuracy_of, sweep
+from compare.sweep_tables import SWEEP_COLUMNS
 from conversion import CONVERSIONS, Audit, convert
 from conversion.export import save_plain, write_nir
 from network.architectures import Geometry
@@ -58,7 +57,7 @@ def convert_model(
     network.eval().to(device)
     train = View(dataset.train, "normalised", dataset.mean, dataset.std)
     test = View(dataset.test, "normalised", dataset.mean, dataset.std)
-    _check_classes(network, test, geometry, device)
+    check_network(network, geometry)
     images, _ = sample(train, CONVERSIONS.get(method).calibration_images, 0)
     converted = convert(network, images, method=method, options=options, encoding="constant")
     accuracy = accuracy_of(lambda x, _: network(x.to(device)), test, BATCH)
@@ -90,15 +89,21 @@ def convert_model(
         "commit": commit(),
         "machine": machine(device),
     }
-    partial = directory.with_name(f".{directory.name}.partial")
+    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    write_csv(partial / "sweep.csv", SWEEP_COLUMNS, outcome.rows)
-    content["exports"] = _export(converted.network.cpu(), dataset.shape, partial)
-    replace_text(partial / RESULT, json.dumps(content, indent=2, ensure_ascii=False))
-    if directory.exists():
-        shutil.rmtree(directory)
-    os.replace(partial, directory)
+    try:
+        write_csv(partial / "sweep.csv", SWEEP_COLUMNS, outcome.rows)
+        content["exports"] = _export(converted.network.cpu(), dataset.shape, partial)
+        replace_text(partial / RESULT, json.dumps(content, indent=2, ensure_ascii=False))
+        for file in partial.iterdir():
+            sync(file)
+        if directory.exists():
+            shutil.rmtree(directory)
+        os.replace(partial, directory)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return directory
 
 
@@ -113,26 +118,6 @@ def summary_lines(directory: Path) -> list[str]:
         f"analogue: {', '.join(audit.analogue) or 'none'}",
     ]
     return lines + [f"note: {note}" for note in (*audit.notes, *content["exports"]["notes"])]
-
-
-def _check_classes(
-    network: torch.nn.Module, test: View, geometry: Geometry, device: torch.device
-) -> None:
-    images, _ = test.batch(torch.arange(1))
-    with torch.no_grad():
-        try:
-            scores = network(images.to(device))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"the network does not take images of shape {tuple(images.shape[1:])}: {reason}"
-            ) from error
-    if not isinstance(scores, torch.Tensor) or scores.ndim != 2:
-        raise ModelError("the network must return one tensor of class scores [B, K]")
-    if scores.shape[1] < geometry.classes:
-        raise ModelError(
-            f"the network has {scores.shape[1]} outputs, the data set {geometry.classes} classes"
-        )
 
 
 def _export(network: SpikingNetwork, shape: tuple[int, ...], directory: Path) -> dict[str, Any]:

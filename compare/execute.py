@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ import torch
 from rich.console import Console
 
 from compare import machine
+from compare.faults import plain
 from compare.plan import Plan, cuts_of, dataset_of, image_steps, make_plan, resolve
 from compare.progress import Progress
 from compare.run import run_case
@@ -50,7 +52,21 @@ def run_study(
     """Run every case that is missing, one after another or several at a time; write records.csv.
 
     Returns the plan and, by name, why a case could not be run: the others are run all the same.
+    A full disk or a directory that cannot be written ends the study: StudyError in one line.
     """
+    try:
+        return _run_study(study, directory, settings, console)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise StudyError(
+            f"{directory}: {error.strerror or plain(error)}{where}; finished cases are kept: "
+            "the same command goes on once this is mended"
+        ) from error
+
+
+def _run_study(
+    study: Study, directory: Path, settings: Settings, console: Console
+) -> tuple[Plan, dict[str, str]]:
     datasets = {
         name: dataset_of(
             name, settings.data, settings.download, cuts_of(study), study.events.get(name)
@@ -68,6 +84,7 @@ def run_study(
     with Progress(total, len(missing), console, directory / "progress.json") as progress:
         run = _run_here if jobs == 1 else partial(_run_in_processes, jobs=jobs)
         failures = run(plan, missing, settings, progress)
+        progress.failures = failures
     plan.store.write_records(study.name, plan.names)
     return plan, failures
 
@@ -194,8 +211,17 @@ def _ready(plan: Plan, index: int) -> bool:
 
 
 def _start_worker() -> None:
-    """Interrupts are the parent's affair: it ends the others."""
+    """Interrupts are the parent's affair: it ends the others; where it is killed, they end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """Leave at once when the parent is gone: its locks are then free for whoever goes on."""
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)
 
 
 def _run_in_process(plan: Plan, index: int, settings: Settings) -> None:

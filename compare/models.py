@@ -50,7 +50,43 @@ def make_network(
         return build(
             architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=seed
         )
-    return call_function(load_function(architecture), geometry, seed)
+    network = call_function(load_function(architecture), geometry, seed)
+    check_network(network, geometry)
+    return network
+
+
+def check_network(network: nn.Module, geometry: Geometry) -> None:
+    """Raise ModelError unless the network turns images into finite class scores [B, K].
+
+    K may be larger than the number of classes, never smaller.
+    """
+    state = network.state_dict()
+    spoilt = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
+    if spoilt:
+        raise ModelError(f"the weights {spoilt[0]} of the network are not finite (NaN or infinity)")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ModelError("the network has no weights that could be trained")
+    shape = (geometry.channels, geometry.height, geometry.width)
+    training = network.training
+    device = next(network.parameters()).device
+    network.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            scores = network(torch.zeros(2, *shape, device=device))
+    except Exception as error:  # the user's code may raise anything at all
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelError(
+            f"the network does not take images of shape {shape}: {type(error).__name__}: {reason}"
+        ) from error
+    finally:
+        network.train(training)
+    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 2:
+        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ModelError(f"the network must return one tensor of class scores [B, K], got {got}")
+    if scores.shape[1] < geometry.classes:
+        raise ModelError(
+            f"the network has {scores.shape[1]} outputs, the data set {geometry.classes} classes"
+        )
 
 
 def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -> nn.Module:
@@ -63,7 +99,10 @@ def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -
         "num_classes": geometry.classes,
         "seed": seed,
     }
-    parameters = inspect.signature(function).parameters
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the parameters of {function!r} cannot be read: {error}") from error
     missing = [
         p.name
         for p in parameters.values()
@@ -76,7 +115,11 @@ def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -
         raise ModelError(f"{name} asks for {missing}; allowed parameters: {', '.join(offered)}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = function(**{key: value for key, value in offered.items() if key in parameters})
+        try:
+            network = function(**{k: value for k, value in offered.items() if k in parameters})
+        except Exception as error:  # the user's code may raise anything at all
+            reason = (str(error).splitlines() or [""])[0]
+            raise ModelError(f"{name} raises {type(error).__name__}: {reason}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, got {type(network).__name__}")
     return network
@@ -184,7 +227,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     state = _read_weights(path)
     try:
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"weights {path} do not fit the network: {reason}") from error
 

@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from compare.store import replace_text
 
 LINE_EVERY_S = 10.0
 FILE_EVERY_S = 1.0
@@ -29,6 +32,8 @@ class Progress:
     """Sums work done; shows it at most a few times per second.
 
     total: work of all cases that are to be run. file: progress.json, or None.
+    failures: why cases could not be run, by name.
+    state: 'running', then 'finished', 'failed' (some cases), 'interrupted' or 'stopped'.
     """
 
     total: float
@@ -38,6 +43,8 @@ class Progress:
     done: float = 0.0
     finished: int = 0
     label: str = ""
+    failures: dict[str, str] = field(default_factory=dict)
+    state: str = "running"
     started: float = field(default_factory=time.monotonic)
     _shown: float = 0.0
     _filed: float = 0.0
@@ -49,7 +56,15 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, *details: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if kind is None:
+            self.state = "failed" if self.failures else "finished"
+        else:
+            self.state = "interrupted" if kind is KeyboardInterrupt else "stopped"
+            if not isinstance(error, KeyboardInterrupt):
+                self.failures = {**self.failures, "": str(error)}
         self._write(force=True)
         if self._live is not None:
             self._live.stop()
@@ -115,19 +130,20 @@ class Progress:
         self._filed = now
         left = self.seconds_left
         content = {
+            "state": self.state,
             "cases": self.cases,
             "finished": self.finished,
             "share": self.done / self.total if self.total else 1.0,
             "seconds_left": None if left is None else round(left, 1),
             "elapsed_s": round(now - self.started, 1),
-            "current": self.label,
+            "current": self.label if self.state == "running" else "",
+            "failures": self.failures,
             "process": os.getpid(),
             "host": socket.gethostname(),
             "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        partial = self.file.with_name(f".{self.file.name}.partial")
-        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        partial.replace(self.file)
+        with suppress(OSError):  # not a result: a full disk is told by what must be written
+            replace_text(self.file, json.dumps(content) + "\n", durable=False)
 
 
 def duration(seconds: float) -> str:

@@ -15,11 +15,8 @@ from compare.cases import Case
 from compare.machine import commit, machine, versions
 from compare.setting import Workplace
 from compare.store import write_csv
-from compare.sweep import (
-    LAYER_COLUMNS,
-    SWEEP_COLUMNS,
-    Sweep,
-)
+from compare.sweep import Sweep
+from compare.sweep_tables import LAYER_COLUMNS, SWEEP_COLUMNS
 from compare.traces import Arrays
 from network.fit import Epoch
 
@@ -78,6 +75,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
             "python": platform.python_version(),
             "precision": case.precision,
             "sweep_arithmetic": result.sweep.arithmetic,
+            "sweep_batch_size": result.sweep.halved or place.batch_size,
         },
         "command": place.command,
         **result.extra,
@@ -86,7 +84,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
 
 def write_files(folder: Path, result: Result) -> None:
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in result.weights.items()}
-    safetensors.torch.save_file(weights, folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(safetensors.torch.save(weights))
     write_csv(folder / "history.csv", HISTORY_COLUMNS, [asdict(row) for row in result.history])
     write_csv(folder / "sweep.csv", SWEEP_COLUMNS, result.sweep.rows)
     write_csv(folder / "layers.csv", LAYER_COLUMNS, result.sweep.layers)

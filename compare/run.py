@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from compare.case_log import logged
 from compare.cases import Case, way_of
+from compare.faults import halved_once
 from compare.prepared import sample
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
-from compare.sweep import (
-    evaluate_ann,
-)
+from compare.sweep import evaluate_ann
 from conversion import CONVERSIONS, Conversion, convert
 from conversion.convert import prepare_ann
 from conversion.errors import error_split
@@ -39,15 +39,23 @@ def run_case(case: Case, name: str, ann: str | None, place: Workplace) -> None:
     work = place.store.work(name)
     work.mkdir(parents=True, exist_ok=True)
     arms = {"ann": _run_ann, "converted": _run_converted, "direct": _run_direct}
-    result = arms[case.arm](case, Setting(case, name, ann, place))
-    finished = datetime.now(UTC)
-    content = describe(case, result, ann, place)
-    content["started"] = started.isoformat(timespec="seconds")
-    content["finished"] = finished.isoformat(timespec="seconds")
-    total = (finished - started).total_seconds()
-    content["elapsed_s"] = {**result.elapsed_s, "total": total}
-    with place.store.writing(name, content) as folder:
-        write_files(folder, result)
+    setting = Setting(case, name, ann, place)
+    with logged(setting.log, place.command):
+        setting.log_data()
+        result = arms[case.arm](case, setting)
+        finished = datetime.now(UTC)
+        content = describe(case, result, ann, place)
+        content["started"] = started.isoformat(timespec="seconds")
+        content["finished"] = finished.isoformat(timespec="seconds")
+        total = (finished - started).total_seconds()
+        content["elapsed_s"] = {**result.elapsed_s, "total": total}
+        for stage, seconds in result.elapsed_s.items():
+            setting.log.say(f"{stage} took {seconds:.1f} s")
+        for note in result.extra.get("notes", []):
+            setting.log.say(f"note: {note}")
+        setting.log.say("finished")
+        with place.store.writing(name, content) as folder:
+            write_files(folder, result)
 
 
 def _run_ann(case: Case, setting: Setting) -> Result:
@@ -77,6 +85,7 @@ def _run_ann(case: Case, setting: Setting) -> Result:
         device=device,
         advance=lambda images: tell(float(images)),
     )
+    setting.log_sweep(outcome)
     clock.lap("sweep")
     return Result(
         sweep=outcome,
@@ -143,14 +152,22 @@ def _convert(
     count = case.calibration_images or CONVERSIONS.get(method).calibration_images
     seed = derived_seed(case.seed, 13)
     images, _ = sample(setting.train, count, seed)
-    return convert(
-        ann,
-        images,
-        method=method,
-        options=options,
-        encoding=case.encoding,
-        seed=seed,
-        batch_size=setting.place.batch_size,
+
+    def attempt(batch_size: int) -> Conversion:
+        return convert(
+            ann,
+            images,
+            method=method,
+            options=options,
+            encoding=case.encoding,
+            seed=seed,
+            batch_size=batch_size,
+        )
+
+    return halved_once(
+        attempt,
+        setting.place.batch_size,
+        lambda size: setting.log.say(f"memory did not suffice to convert: again with {size}"),
     )
 
 

@@ -10,17 +10,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from compare.case_log import CaseLog
 from compare.cases import Case, representation_of, way_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
+from compare.faults import OutOfMemory, is_out_of_memory, plain
+from compare.halfway import Halfway
 from compare.models import make_network
 from compare.prepared import View, represent
-from compare.store import Store
-from compare.sweep import (
-    Sweep,
-    accuracy_of,
-    sweep,
-)
+from compare.store import LOG_FILE, Store
+from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
 from conversion import quantise_activations
 from network.architectures import Geometry
@@ -48,7 +47,9 @@ class Setting:
 
     def __init__(self, case: Case, name: str, ann: str | None, place: Workplace) -> None:
         self.case, self.place, self.ann, self.name = case, place, ann, name
-        self.checkpoint = place.store.work(name) / "checkpoint.pt"
+        work = place.store.work(name)
+        self.checkpoint, self.unfinished_sweep = work / "checkpoint.pt", work / "sweep.pt"
+        self.log = CaseLog(work / LOG_FILE)
         self.dataset = place.datasets[case.dataset]
         self.representation = representation_of(case)
         self.train = self._view(self.dataset.train)
@@ -56,6 +57,16 @@ class Setting:
         self.test = self._view(self.dataset.test)
         channels, height, width = self.dataset.shape
         self.geometry = Geometry(channels, height, width, len(self.dataset.classes))
+
+    def log_data(self) -> None:
+        """What the case sees, and on what it runs."""
+        data = self.dataset
+        self.log.say(
+            f"data {data.name}, fingerprint {data.fingerprint[:16]}: {len(data.train)} training, "
+            f"{len(data.validation)} validation, {len(data.test)} test images; "
+            f"{self.place.device}, {torch.get_num_threads()} threads, precision "
+            f"{self.case.precision}" + (f"; {data.note}" if data.note else "")
+        )
 
     def _view(self, arrays: Any) -> View:
         return View(arrays, self.representation, self.dataset.mean, self.dataset.std)
@@ -121,28 +132,41 @@ class Setting:
 
         def report(done: int, total: int, row: Epoch | None) -> None:
             nonlocal position
-            del total, row
+            if not position and done > 1:
+                self.log.say(f"training goes on after {done - 1} of {total} batches")
             tell(per_batch * (done - position))
             position = done
+            if row is not None:
+                self.log.say(_of_epoch(row, recipe.epochs))
 
         def validate() -> float:
             return accuracy_of(classify, self.validation, self.place.batch_size)
 
-        return fit(
-            network,
-            objective,
-            data,
-            recipe,
-            seed=derived_seed(self.case.seed, 11),
-            augment=transform,
-            validate=validate if len(self.validation) else None,
-            checkpoint=self.checkpoint,
-            report=report,
-        )
+        try:
+            return fit(
+                network,
+                objective,
+                data,
+                recipe,
+                seed=derived_seed(self.case.seed, 11),
+                augment=transform,
+                validate=validate if len(self.validation) else None,
+                checkpoint=self.checkpoint,
+                report=report,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemory(
+                f"out of memory in training with batches of {recipe.batch_size} images "
+                f"({plain(error)[:120]}): set a smaller batch_size under "
+                f"[{'ann' if self.case.arm == 'ann' else 'direct'}], which is another training "
+                "with another result, or fewer train_timesteps"
+            ) from error
 
     def sweep(self, network: SpikingNetwork) -> Sweep:
         tell, steps = self.tell("sweep"), self.case.timesteps
-        return sweep(
+        outcome = sweep(
             network,
             self.test,
             self.dataset.shape,
@@ -152,7 +176,21 @@ class Setting:
             device=self.place.device,
             precision=self.case.sweep_precision,
             advance=lambda images: tell(float(images * steps)),
+            halfway=Halfway(self.unfinished_sweep, say=self.log.say),
         )
+        self.log_sweep(outcome)
+        return outcome
+
+    def log_sweep(self, outcome: Sweep) -> None:
+        """What was swept in which arithmetic, and whether memory sufficed."""
+        accuracy = outcome.rows[-1]["accuracy"]
+        images = len(outcome.labels)
+        self.log.say(f"swept {images} images ({outcome.arithmetic}): accuracy {accuracy:.4f}")
+        if outcome.halved is not None:
+            self.log.say(
+                f"memory did not suffice for {self.place.batch_size} images at once: "
+                f"went on with {outcome.halved}"
+            )
 
     def traces(self, network: SpikingNetwork) -> Arrays:
         return trace_neurons(
@@ -163,3 +201,12 @@ class Setting:
             watch_seed=derived_seed(self.case.seed, 19),
             device=self.place.device,
         )
+
+
+def _of_epoch(row: Epoch, epochs: int) -> str:
+    held = row.validation_accuracy
+    validation = "" if held is None else f", validation {held:.4f}"
+    return (
+        f"epoch {row.epoch} of {epochs}: loss {row.train_loss:.4f}, "
+        f"accuracy {row.train_accuracy:.4f}{validation}"
+    )

@@ -38,9 +38,9 @@ class Finished:
 class Status:
     """A study as its files show it now.
 
-    state: 'not begun', 'running', 'finished', or since when it is stopped.
+    state: 'not begun', 'running', 'finished', how many cases failed, or since when it is stopped.
     progress: progress.json of the newest run, empty where there is none.
-    unfinished: cases that have a checkpoint to go on from.
+    unfinished: cases with a checkpoint, of a training or a sweep, to go on from.
     """
 
     directory: Path
@@ -58,13 +58,14 @@ def status(directory: Path, now: datetime | None = None) -> Status:
     progress = _json(directory / "progress.json") or {}
     folders = sorted((directory / "cases").glob("[!.]*/case.json"))
     cases = sorted((_finished(path) for path in folders), key=lambda case: case.finished)
-    checkpoints = (directory / "work").glob("*/checkpoint.pt")
+    kept = {path.parent.name for path in (directory / "work").glob("*/*.pt")}
+    begun = kept - {path.parent.name for path in folders}
     return Status(
         directory=directory,
         state=_state(progress, now or datetime.now(UTC)),
         progress=progress,
         finished=tuple(cases),
-        unfinished=tuple(sorted(path.parent.name for path in checkpoints)),
+        unfinished=tuple(sorted(begun)),
         reported=(directory / "report" / "index.html").is_file(),
     )
 
@@ -88,7 +89,9 @@ def lines(found: Status) -> list[str]:
     if len(cases) > SHOWN:
         said.append(f"  and {len(cases) - SHOWN} before these")
     if found.unfinished:
-        said.append("begun, with a checkpoint: " + ", ".join(found.unfinished[:SHOWN]))
+        said.append("begun, to go on from: " + ", ".join(found.unfinished[:SHOWN]))
+    failures = dict(progress.get("failures", {}))
+    said += [f"failed: {name}: {why}" if name else why for name, why in failures.items()][:SHOWN]
     if found.reported:
         said.append(f"report: {found.directory / 'report' / 'index.html'}")
     return said
@@ -98,16 +101,20 @@ def _state(progress: Mapping[str, Any], now: datetime) -> str:
     """By whether its process lives; by the age of progress.json where it is another machine's."""
     if not progress:
         return "not begun"
+    if progress.get("state") == "failed":
+        return f"ended, {len(progress['failures'])} cases failed"
     if progress["finished"] >= progress["cases"]:
         return "finished"
     age = (now - datetime.fromisoformat(progress["written"])).total_seconds()
     here = progress.get("host") == socket.gethostname()
-    if _lives(progress["process"]) if here else age < STALE_S:
+    over = progress.get("state", "running") != "running"
+    if not over and (_lives(progress["process"]) if here else age < STALE_S):
         return "running"
     return f"stopped {duration(age)} ago; the same command goes on from there"
 
 
 def _lives(process: int) -> bool:
+    """Whether there is a process of that number (it may by now be another one's)."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,8 +1,9 @@
 """Run directories: a case is complete or absent.
 
 A case is written to a directory beside its place, synced, and renamed. Every file's sha256 stands
-in its case.json, so a truncated, edited or foreign file is found and said by name. A lock per case
-(released by the kernel when its owner dies) keeps two processes from running one case twice.
+in its case.json, and case.json's own as well, so a truncated, edited or foreign file is found and
+said by name. A lock per case (released by the kernel when its owner dies) keeps two processes from
+running one case twice.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 
 FORMAT = 1
 CASE_FILE = "case.json"
+LOG_FILE = "log.txt"
+STALE_S = 3600.0  # no single file takes longer to write: what is older was left by a killed process
 RECORD_COLUMNS = (
     "study", "dataset", "architecture", "depth", "arm", "method", "encoding", "seed",
     "train_timesteps", "timestep", "images", "correct", "accuracy", "spikes_per_image",
@@ -57,15 +60,20 @@ class Store:
         return self.directory / "work" / case
 
     def prepare(self) -> None:
-        """Make the directories; OSError where they cannot be made."""
+        """Make the directories, clear what killed processes left; OSError where that fails."""
         self.cases.mkdir(parents=True, exist_ok=True)
         (self.directory / "work").mkdir(exist_ok=True)
+        for left in self.directory.glob(".*.partial"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    left.unlink()
 
     def finished(self, case: str) -> bool:
         """Whether the case is there, whole; raises DamagedCase naming the file that is not."""
         if not self.path(case).exists():
             return False
         self.read(case)
+        shutil.rmtree(self.work(case), ignore_errors=True)  # left by a kill just after the renaming
         return True
 
     def read(self, case: str) -> dict[str, Any]:
@@ -76,6 +84,8 @@ class Store:
             checksums = dict(content["checksums"])
             if content["format"] != FORMAT or content["case"] != case:
                 raise KeyError("case")
+            if content.pop("checksum", None) not in (None, text_sha256(as_json(content))):
+                raise KeyError("checksum")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedCase(
                 f"{folder / CASE_FILE} is not the record of this case: "
@@ -86,20 +96,29 @@ class Store:
             if not file.is_file() or sha256(file) != expected:
                 state = "differs from what was written" if file.is_file() else "is missing"
                 raise DamagedCase(f"{file} {state}: remove {folder} and run again")
+        for file in sorted(folder.iterdir()):
+            if file.name not in (*checksums, CASE_FILE) and not file.name.startswith("."):
+                raise DamagedCase(f"{file} is not a file of this case: remove it and run again")
         return dict(content)
 
     @contextlib.contextmanager
     def writing(self, case: str, content: dict[str, Any]) -> Iterator[Path]:
-        """A directory to write the files of a case into; kept only if the block ends well."""
+        """A directory to write the files of a case into; kept only if the block ends well.
+
+        The case's log, where there is one, becomes one of its files.
+        """
         partial = self.cases / f".{case}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             yield partial
+            if (self.work(case) / LOG_FILE).is_file():
+                shutil.copyfile(self.work(case) / LOG_FILE, partial / LOG_FILE)
             names = sorted(p.name for p in partial.iterdir())
             checksums = {name: sha256(partial / name) for name in names}
             full = {"format": FORMAT, "case": case, **content, "checksums": checksums}
-            write_text(partial / CASE_FILE, json.dumps(full, indent=2, ensure_ascii=False) + "\n")
+            full["checksum"] = text_sha256(as_json(full))  # of all that stands above it
+            write_text(partial / CASE_FILE, as_json(full))
             for file in partial.iterdir():
                 sync(file)
             sync(partial)
@@ -136,10 +155,8 @@ class Store:
             content = json.loads((self.path(case) / CASE_FILE).read_text("utf-8"))
             with (self.path(case) / "sweep.csv").open(newline="", encoding="utf-8") as stream:
                 lines += [_record(study, case, content, row) for row in csv.DictReader(stream)]
-        partial = self.directory / ".records.csv.partial"
-        write_csv(partial, RECORD_COLUMNS, lines)
-        sync(partial)
-        partial.replace(self.directory / "records.csv")
+        with replacing(self.directory / "records.csv") as partial:
+            write_csv(partial, RECORD_COLUMNS, lines)
 
 
 def _record(study: str, case: str, content: dict[str, Any], row: dict[str, str]) -> dict[str, Any]:
@@ -186,12 +203,38 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def replace_text(path: Path, text: str) -> None:
+def as_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A file to write in place of `path`, which changes only if the block ends well, as a whole.
+
+    Its name is of this process alone, so that two of them never write into one file.
+    durable: wait until it is on the disk.
+    """
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+    try:
+        yield partial
+        if durable:
+            sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync(path.parent)
+
+
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a file whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    write_text(partial, text)
-    sync(partial)
-    partial.replace(path)
+    with replacing(path, durable=durable) as partial:
+        write_text(partial, text)
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:

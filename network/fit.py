@@ -7,6 +7,7 @@ ends bit for bit as if it had not been cut (same machine, same thread count).
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
@@ -210,6 +211,7 @@ class _Trainer:
 
     def finish_epoch(self, validate: Callable[[], float] | None) -> Epoch:
         progress = self.progress
+        self._check_weights()
         accuracy = None
         if validate is not None:
             self.network.eval()
@@ -225,6 +227,15 @@ class _Trainer:
         self.history.append(row)
         self.progress = _Progress(epoch=progress.epoch + 1, elapsed_s=row.elapsed_s)
         return row
+
+    def _check_weights(self) -> None:
+        """The last step of an epoch may spoil the weights after its loss was still finite."""
+        for name, parameter in self.network.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise TrainingDiverged(
+                    f"the weights {name} are not finite after epoch {self.progress.epoch + 1}: "
+                    "lower the learning rate"
+                )
 
     def _lap(self) -> float:
         now = time.monotonic()
@@ -256,19 +267,33 @@ class _Trainer:
             "recipe": repr(self.recipe),
             "seed": self.seed,
         }
+        buffer = io.BytesIO()  # torch turns a full disk into errors of its own
+        torch.save(content, buffer)
         partial = self.file.with_name(self.file.name + ".partial")
-        with partial.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(self.file)
+        try:
+            with partial.open("wb") as stream:
+                stream.write(buffer.getbuffer())
+                stream.flush()
+                os.fsync(stream.fileno())
+            partial.replace(self.file)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
 
     def resume(self) -> None:
         """Continue from the checkpoint where there is one of the same training."""
         if self.file is None or not self.file.exists():
             return
-        content = torch.load(self.file, map_location=self.device, weights_only=True)
-        if content["recipe"] != repr(self.recipe) or content["seed"] != self.seed:
+        try:
+            content = torch.load(self.file, map_location=self.device, weights_only=True)
+            ours = content["recipe"] == repr(self.recipe) and content["seed"] == self.seed
+        except OSError:
+            raise
+        except Exception as error:  # what a damaged archive raises has no common base
+            raise ValueError(
+                f"checkpoint {self.file} is damaged: remove it, and the training begins anew"
+            ) from error
+        if not ours:
             raise ValueError(f"checkpoint {self.file} belongs to another training: remove it")
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import math
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -25,6 +24,7 @@ from reports.figures import FIGURES, Figure, render
 from reports.provenance import Fact, commands, compared, provenance
 from reports.style import save
 from reports.tables import Cell, Column, Table, all_tables
+from reports.whole import replaced
 
 MEDIA = {
     "csv": ("CSV", "text/csv"),
@@ -96,9 +96,13 @@ def build(directories: Sequence[Path | str], out: Path | str | None = None) -> P
         raise PageError("a report needs at least one study directory, got none")
     studies = [frame.load(directory) for directory in directories]
     home = _home(studies, out)
-    for folder in ("figures", "tables"):
-        shutil.rmtree(home / folder, ignore_errors=True)
-    home.mkdir(parents=True, exist_ok=True)
+    with replaced(home, ("figures", "tables", "index.html")) as partial:
+        _build(studies, partial)
+    return home / "index.html"
+
+
+def _build(studies: list[frame.Study], home: Path) -> None:
+    """The whole report in an empty directory."""
     if len(studies) > 1 and _overlap(studies):
         studies = [frame.combine(studies, "All studies together"), *studies]
     keys = _keys(studies)
@@ -107,9 +111,7 @@ def build(directories: Sequence[Path | str], out: Path | str | None = None) -> P
         _study(Analysis(study), key, "" if alone else f"{key}-", home)
         for study, key in zip(studies, keys, strict=True)
     ]
-    path = home / "index.html"
-    path.write_text(_html(made), encoding="utf-8")
-    return path
+    (home / "index.html").write_text(_html(made), encoding="utf-8")
 
 
 def _home(studies: Sequence[frame.Study], out: Path | str | None) -> Path:

@@ -92,10 +92,22 @@ def test_every_file_of_the_contract_is_there(micro: Path) -> None:
         names = {path.name for path in case.iterdir()}
         assert names >= {
             "case.json", "weights.safetensors", "history.csv", "sweep.csv", "layers.csv",
-            "correct.npz",
+            "correct.npz", "log.txt",
         }  # fmt: skip
     assert not list((micro / "work").glob("*/checkpoint.pt"))
-    assert json.loads((micro / "progress.json").read_text())["share"] == 1.0
+    progress = json.loads((micro / "progress.json").read_text())
+    assert (progress["share"], progress["state"], progress["failures"]) == (1.0, "finished", {})
+
+
+def test_the_log_of_a_case_says_what_ran(micro: Path) -> None:
+    log = next((micro / "cases").glob("*bptt*")) / "log.txt"
+    said = [line.split(" ", 1)[1] for line in log.read_text().splitlines()]
+    assert said[0].startswith("begun by process")
+    assert said[0].endswith("isospike compare micro.toml --jobs 1")
+    assert said[1].startswith("data mnist-5k, fingerprint ")
+    assert said[2].startswith("epoch 1 of 1: loss ")
+    assert said[3].startswith("swept 60 images (int16: ")
+    assert said[-1] == "finished"
 
 
 def test_records_keep_the_contract(micro: Path) -> None:

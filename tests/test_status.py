@@ -49,13 +49,15 @@ def test_a_running_study(tmp_path: Path) -> None:
     assert said[1] == "now: mnist-5k lenet tdbn, seed 0: training"
     assert said[2] == "finished cases: 2 (1 ann, 1 bptt)"
     assert said[4].split() == ["10:09", "75.00", "%", "30", "s", "b-bptt-s0"]
-    assert said[5] == "begun, with a checkpoint: c-tdbn-s0"
+    assert said[5] == "begun, to go on from: c-tdbn-s0"
 
 
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
         ({"finished": 3}, "finished"),
+        ({"state": "failed", "failures": {"c": "NaN"}}, "ended, 1 cases failed"),
+        ({"state": "interrupted"}, "stopped 10 min ago; the same command goes on from there"),
         ({"process": DEAD}, "stopped 10 min ago; the same command goes on from there"),
         ({"host": "elsewhere", "written": "2026-01-01T11:58:00+0000"}, "running"),
         (
@@ -67,6 +69,11 @@ def test_a_running_study(tmp_path: Path) -> None:
 def test_states(tmp_path: Path, changes: dict[str, object], state: str) -> None:
     write(tmp_path, **changes)
     assert status(tmp_path, NOW).state == state
+
+
+def test_failures_are_said(tmp_path: Path) -> None:
+    write(tmp_path, state="failed", failures={"c-tdbn-s0": "the loss is nan"})
+    assert "failed: c-tdbn-s0: the loss is nan" in lines(status(tmp_path, NOW))
 
 
 def test_a_large_study_fits_one_screen(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import multiprocessing
+import os
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
-from compare.store import RECORD_COLUMNS, CaseBusy, DamagedCase, Store, write_csv
+from compare.store import RECORD_COLUMNS, CaseBusy, DamagedCase, Store, replace_text, write_csv
 
 CONTENT = {"spec": {"dataset": "d", "seed": 0}, "calibration_timesteps": 0}
 
@@ -61,6 +62,61 @@ def test_a_foreign_case_file_is_found_and_named(store: Store, text: str) -> None
     (write_case(store) / "case.json").write_text(text)
     with pytest.raises(DamagedCase, match=r"case\.json"):
         store.finished("case-1")
+
+
+def test_an_edited_or_foreign_file_is_found_by_name(store: Store) -> None:
+    folder = write_case(store)
+    text = (folder / "case.json").read_text()
+    (folder / "case.json").write_text(text.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DamagedCase, match=r"case\.json is not the record of this case"):
+        store.finished("case-1")
+    (folder / "case.json").write_text(text)
+    (folder / ".note").touch()  # hidden files are the system's own
+    assert store.finished("case-1")
+    (folder / "traces.npz").touch()
+    with pytest.raises(DamagedCase, match=r"traces\.npz is not a file of this case: remove it"):
+        store.finished("case-1")
+
+
+def test_a_case_of_a_former_version_has_no_checksum_of_its_own(store: Store) -> None:
+    file = write_case(store) / "case.json"
+    content = json.loads(file.read_text())
+    del content["checksum"]
+    file.write_text(json.dumps(content))
+    assert store.finished("case-1")
+
+
+def test_the_log_becomes_a_file_of_the_case(store: Store) -> None:
+    store.work("case-1").mkdir()
+    (store.work("case-1") / "log.txt").write_text("begun\n")
+    folder = write_case(store)
+    assert (folder / "log.txt").read_text() == "begun\n"
+    assert "log.txt" in store.read("case-1")["checksums"]
+    assert not store.work("case-1").exists()
+
+
+def test_what_a_kill_left_behind_is_cleared(store: Store) -> None:
+    """After the renaming of a case, or in the middle of writing a file."""
+    write_case(store)
+    store.work("case-1").mkdir()
+    assert store.finished("case-1")
+    assert not store.work("case-1").exists()
+    new, old = (store.directory / f".records.csv.host-{number}.partial" for number in (1, 2))
+    new.touch()
+    old.touch()
+    os.utime(old, (0, 0))
+    store.prepare()
+    assert new.exists()
+    assert not old.exists()
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "records.csv"
+    replace_text(file, "first")
+    with pytest.raises(UnicodeEncodeError):
+        replace_text(file, "x" * 10_000 + "\ud800")
+    assert file.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_records_have_the_columns_of_the_contract_and_missing_is_empty(store: Store) -> None:

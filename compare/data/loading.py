@@ -1,6 +1,9 @@
 """From a name to a data set: locate, download where allowed, read, split, measure."""
 
+import tarfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +62,26 @@ def find(name: str, source: Source, directory: Path | None, download: bool) -> P
     target = data_directory(directory)
     try:
         target.mkdir(parents=True, exist_ok=True)
-        source.download(target)
-    except (OSError, RuntimeError) as error:
+        with _safe_archives():
+            source.download(target)
+    except (OSError, RuntimeError, ValueError, tarfile.TarError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name}: download to {target} failed ({reason})") from error
     where = locate(name, directory)
     if not where.found:
         raise absent(where)
     return where.path
+
+
+@contextmanager
+def _safe_archives() -> Iterator[None]:
+    """Refuse tar members that would lie outside the directory, whatever library unpacks them."""
+    before = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def held_out(contents: Contents, source: Source, validation: int | None) -> tuple[Indices, Indices]:

@@ -1,0 +1,116 @@
+"""A sweep that was cut off: what it has counted so far, kept so that it goes on from there.
+
+Counts are whole numbers in float64 and answers are per image, so a sweep that goes on ends bit for
+bit as one that was never cut off (in float32: with the same batch size).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from compare.store import replacing
+from network.activity import ActivityCounter
+
+SAVE_EVERY_S = 60.0
+
+
+@dataclass
+class Counted:
+    """Answers of the images that were done, and what the counter held then.
+
+    predicted: int16 [T, images done]; labels: int16 [images done].
+    """
+
+    predicted: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return sum(len(part) for part in self.labels)
+
+
+@dataclass
+class Halfway:
+    """Where an unfinished sweep is kept, and how often. file: None keeps nothing.
+
+    say: told in one line when a sweep goes on or what was kept cannot be used.
+    """
+
+    file: Path | None = None
+    every_s: float = SAVE_EVERY_S
+    say: Callable[[str], None] = lambda text: None
+    saved: float = field(default_factory=time.monotonic)
+
+    def resume(self, key: str, counter: ActivityCounter) -> Counted:
+        """Fill the counter and return the answers where they belong to the sweep of that key."""
+        if self.file is None or not self.file.is_file():
+            return Counted()
+        content = _read(self.file)
+        if content is None or content.get("key") != key:
+            why = "is damaged" if content is None else "belongs to another network or setting"
+            self.say(f"{self.file.name} {why}: the sweep begins anew")
+            return Counted()
+        restore(counter, content["counter"])
+        self.say(f"sweep goes on after {counter.images} images")
+        return Counted([content["predicted"]], [content["labels"]])
+
+    def save_if_due(self, key: str, counter: ActivityCounter, counted: Counted) -> None:
+        """Write all that was counted, whole or not at all, if it is time again."""
+        if self.file is None or time.monotonic() - self.saved < self.every_s:
+            return
+        buffer = io.BytesIO()
+        content = {
+            "key": key,
+            "counter": snapshot(counter),
+            "predicted": torch.cat(counted.predicted, dim=1),
+            "labels": torch.cat(counted.labels),
+        }
+        torch.save(content, buffer)
+        with replacing(self.file) as partial:
+            partial.write_bytes(buffer.getbuffer())
+        self.saved = time.monotonic()
+
+
+def snapshot(counter: ActivityCounter) -> dict[str, Any]:
+    """A copy of all that a counter has summed."""
+    return {
+        "images": counter.images,
+        "spikes": {name: counts.clone() for name, counts in counter.spikes.items()},
+        "accumulates": {name: counts.clone() for name, counts in counter.accumulates.items()},
+    }
+
+
+def restore(counter: ActivityCounter, content: dict[str, Any]) -> None:
+    """Put a snapshot back."""
+    counter.images = content["images"]
+    counter.spikes = {name: counts.clone() for name, counts in content["spikes"].items()}
+    counter.accumulates = {n: counts.clone() for n, counts in content["accumulates"].items()}
+
+
+def key_of(network: nn.Module, *facts: object) -> str:
+    """What an unfinished sweep must share with the one that goes on: weights, states and facts."""
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged archive may raise anything; the sweep then begins anew
+        return None
+    complete = isinstance(content, dict) and {"key", "counter", "predicted", "labels"} <= set(
+        content
+    )
+    return content if complete else None

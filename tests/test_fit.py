@@ -1,0 +1,97 @@
+"""The training loop: it goes on to the same end, and says in one line what it cannot go on from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from network.fit import Outcome, Recipe, TrainingDiverged, fit
+
+RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
+
+
+class Points:
+    """Twelve points of two classes; `scale` spoils them."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.points = torch.randn(12, 3, generator=generator) * scale
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        return self.points[indices], indices % 2
+
+
+def network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.3), nn.Linear(4, 2))
+
+
+def train(
+    model: nn.Module,
+    file: Path | None = None,
+    *,
+    data: Points | None = None,
+    recipe: Recipe = RECIPE,
+    stop_after: int = 0,
+) -> dict[str, Tensor]:
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        scores = model(images)
+        return Outcome(F.cross_entropy(scores, labels), scores)
+
+    def report(done: int, total: int, row: object) -> None:
+        if row is None and done == stop_after:
+            raise KeyboardInterrupt
+
+    fit(model, objective, data or Points(), recipe, seed=5, checkpoint=file, report=report)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 6])
+def test_a_training_that_was_cut_off_ends_bit_for_bit_the_same(
+    tmp_path: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("network.fit.CHECKPOINT_EVERY_S", -1.0)  # after every batch
+    whole = train(network())
+    file = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), file, stop_after=stop_after)
+    torch.manual_seed(99)  # what the global generator held does not matter
+    again = train(network(), file)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "another recipe"])
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "checkpoint.pt"
+    train(network(), file)
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:300])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    elif damage == "foreign":
+        torch.save({"network": 1}, file)
+    recipe = Recipe(epochs=9) if damage == "another recipe" else RECIPE
+    with pytest.raises(
+        ValueError, match=r"checkpoint\.pt (is damaged|belongs to another)"
+    ) as raised:
+        train(network(), file, recipe=recipe)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_loss_that_is_not_finite_is_one_line() -> None:
+    with pytest.raises(TrainingDiverged, match="loss is nan in epoch 1, batch 1: lower the"):
+        train(network(), data=Points(float("nan")))
+
+
+def test_weights_that_the_last_step_spoils_are_found(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 2))
+    recipe = Recipe(epochs=1, batch_size=12, learning_rate=3e38, optimiser="sgd", momentum=0.0)
+    file = tmp_path / "checkpoint.pt"
+    with pytest.raises(TrainingDiverged, match=r"weights 0\.weight are not finite after epoch 1"):
+        train(model, file, data=Points(1e6), recipe=recipe)
+    assert not file.exists()
