@@ -33,6 +33,7 @@ class ActivityCounter:
         self.spikes = {name: torch.zeros(timesteps, dtype=torch.float64) for name in heights}
         targets = {target for name in heights for target in wires.fan_out[name]}
         self.accumulates = {t: torch.zeros(timesteps, dtype=torch.float64) for t in targets}
+        self.by_place = {name: _same_in_channels(wires.fan_out[name]) for name in heights}
 
     def inputs(self, first: int, inputs: Tensor) -> None:
         if first == 0:
@@ -48,17 +49,38 @@ class ActivityCounter:
         del current, state
         self._count(name, first, _in_units(spikes, self.heights[name]))
 
-    def count(self, name: str, first: int, spikes: Tensor) -> None:
-        """Spikes of a fixed-point run, uint8 [steps, B, ...] of height 1."""
-        self._count(name, first, _whole_sum(spikes))
+    def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
+        """Spikes of a fixed-point run, uint8 [steps, B, ...] of height 1.
+
+        places: spikes by place [steps, H·W], where they are known already.
+        """
+        fan_out = self.by_place[name]
+        if places is None or fan_out is None:
+            self._count(name, first, _whole_sum(spikes))
+        else:
+            self._add(name, first, places.double(), fan_out)
 
     def _count(self, name: str, first: int, totals: Tensor) -> None:
         """totals: spikes of all images [steps, ...]."""
-        counts = totals.double().flatten(1).cpu()
-        steps = slice(first, first + counts.shape[0])
+        fan_out = {t: fan.flatten() for t, fan in self.wires.fan_out[name].items()}
+        self._add(name, first, totals.double().flatten(1).cpu(), fan_out)
+
+    def _add(self, name: str, first: int, counts: Tensor, fan_out: dict[str, Tensor]) -> None:
+        """counts [steps, N] of what fan_out [N] of each target says the synapses of."""
+        steps = slice(first, first + len(counts))
         self.spikes[name][steps] += counts.sum(dim=1)
-        for target, fan_out in self.wires.fan_out[name].items():
-            self.accumulates[target][steps] += counts @ fan_out.flatten()
+        for target, fan in fan_out.items():
+            self.accumulates[target][steps] += counts @ fan
+
+
+def _same_in_channels(fan_out: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Fan-out by place where all channels have the same everywhere, else None."""
+    fans = {
+        target: fan.flatten(1) if fan.ndim > 1 else fan[:, None] for target, fan in fan_out.items()
+    }
+    if any(not torch.equal(fan, fan[:1].expand_as(fan)) for fan in fans.values()):
+        return None
+    return {target: fan[0] for target, fan in fans.items()}
 
 
 def _in_units(spikes: Tensor, height: Tensor) -> Tensor:

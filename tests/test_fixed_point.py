@@ -20,7 +20,8 @@ from network.fixed.pooling import sum_pool_of
 from network.fixed.static import exact_bits, round_to_bits
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
-from network.operators import _pack_8_bit, find_units, float64_units
+from network.operators import Units, Window, _pack_8_bit, find_units, float64_units
+from network.sums.building import NoCompiler, find_compiler
 from network.unroll import SpikingNetwork, unroll
 from tests.small_networks import SHAPE, images, network
 
@@ -37,8 +38,8 @@ class Recorder:
     def inputs(self, first: int, inputs: Tensor) -> None:
         del first, inputs
 
-    def count(self, name: str, first: int, spikes: Tensor) -> None:
-        del first
+    def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
+        del first, places
         self.found.setdefault(name, []).append(spikes.clone())
 
     @property
@@ -57,6 +58,18 @@ def run(
         found.append(tap.spikes)
     spikes = {name: torch.cat([part[name] for part in found], 1) for name in found[0]}
     return spikes, torch.cat(outputs, 1)
+
+
+def fixed(
+    snn: SpikingNetwork, bits: int, *, units: Units | None = None, events: bool | None = None
+) -> FixedPointNetwork:
+    """In whole numbers; a test of events is skipped where there is no compiler."""
+    if events:
+        try:
+            find_compiler()
+        except NoCompiler as error:
+            pytest.skip(str(error))
+    return fixed_point(snn, SHAPE, bits, units=units, events=events)
 
 
 def converted(name: str, *, encoding: str = "constant", reset: str = "soft") -> SpikingNetwork:
@@ -141,10 +154,13 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("encoding", ["constant", "poisson"])
 @pytest.mark.parametrize("reset", ["soft", "hard"])
-def test_spikes_equal_an_int64_reference(bits: int, encoding: str, reset: str) -> None:
+@pytest.mark.parametrize("events", [None, True, False])
+def test_spikes_equal_an_int64_reference(
+    bits: int, encoding: str, reset: str, events: bool | None
+) -> None:
     snn = converted("plain", encoding=encoding, reset=reset)
     x = images(9, seed=5)
-    spikes, _ = run(fixed_point(snn, SHAPE, bits), x)
+    spikes, _ = run(fixed(snn, bits, events=events), x)
     expected = int64_reference(snn, x, bits, image_keys(3, torch.arange(9)))
     assert set(spikes) == set(expected)
     assert len(spikes) == 3
@@ -158,19 +174,23 @@ def test_spikes_equal_an_int64_reference(bits: int, encoding: str, reset: str) -
 def test_batch_chunk_threads_and_arithmetic_never_change_a_spike(bits: int, name: str) -> None:
     snn = residual_network() if name == "residual-plain" else converted(name)
     x = images(32, seed=6)
-    spikes, outputs = run(fixed_point(snn, SHAPE, bits), x)
-    others = [  # arithmetic, images in a batch, chunk, threads
-        (REFERENCE, 32, None, 1),
-        (None, 1, None, 1),
-        (None, 7, 1, 2),
-        (None, 32, STEPS, 2),
-        (None, 32, 5, 1),
+    spikes, outputs = run(fixed(snn, bits, units=REFERENCE, events=False), x)
+    others = [  # dense operators, events, images in a batch, chunk, threads
+        (None, None, 32, None, 1),
+        (REFERENCE, None, 32, None, 2),
+        (None, False, 1, None, 1),
+        (None, False, 7, 1, 2),
+        (None, False, 32, STEPS, 2),
+        (None, True, 1, None, 1),
+        (None, True, 7, 1, 2),
+        (None, True, 32, STEPS, 2),
+        (None, True, 32, 5, 1),
     ]
-    for units, batch, chunk, count in others:
-        fixed = fixed_point(snn, SHAPE, bits, units=units)
+    for units, events, batch, chunk, count in others:
         some = 4 if batch == 1 else 32
         with threads(count):
-            other_spikes, other_outputs = run(fixed, x[:some], batch=batch, chunk=chunk)
+            other = fixed(snn, bits, units=units, events=events)
+            other_spikes, other_outputs = run(other, x[:some], batch=batch, chunk=chunk)
         assert torch.equal(outputs[:, :some], other_outputs)
         for layer, value in spikes.items():
             assert torch.equal(value[:, :some], other_spikes[layer]), layer
@@ -233,11 +253,11 @@ def test_four_steps_by_hand(reset: str, expected: list[int]) -> None:
     # both inputs spike at every step; σ = 0.5/32512, q = (32512, 16256), θ = 1/σ = 65024
     # soft: v = 48768; 97536 ≥ 65024 fires, 32512 left; 81280 fires, 16256 left; 65024 fires, 0
     # hard: v = 48768; 97536 fires, 0; 48768; 97536 fires
-    fixed = fixed_point(counts_once(2, reset), (2,), 16)
+    network = fixed_point(counts_once(2, reset), (2,), 16)
     tap = Recorder()
     ones, keys = torch.ones(1, 2), torch.zeros(1, dtype=torch.int64)
-    outputs = unroll_fixed(fixed, ones, 4, keys=keys, taps=[tap])
-    assert fixed.plan.instructions[0].theta.item() == 65024
+    outputs = unroll_fixed(network, ones, 4, keys=keys, taps=[tap])
+    assert network.plan.instructions[0].theta.item() == 65024
     assert tap.spikes["_1"].flatten().tolist() == expected
     # the weight 3 is 32512 steps of 3/32512
     assert outputs.flatten().tolist() == pytest.approx([3.0 * s for s in expected], abs=1e-12)
@@ -251,11 +271,12 @@ def test_split_into_two_bytes() -> None:
     assert high.tolist() == [127, 1, -127, -1, 0]
 
 
-def test_digest_of_a_committed_network() -> None:
+@pytest.mark.parametrize("events", [None, True, False])
+def test_digest_of_a_committed_network(events: bool | None) -> None:
     """Weights and images by arithmetic: a machine whose spikes differ is found here."""
-    fixed = fixed_point(committed_network(), (3, 8, 8), 16)
     pixels = (torch.arange(6 * 3 * 64, dtype=torch.float64) * 0.6180339887498949).frac()
-    spikes, _ = run(fixed, pixels.float().view(6, 3, 8, 8))
+    network = fixed(committed_network(), 16, events=events)
+    spikes, _ = run(network, pixels.float().view(6, 3, 8, 8))
     digest = hashlib.sha256()
     for name in sorted(spikes):
         digest.update(spikes[name].contiguous().numpy().tobytes())
@@ -276,12 +297,12 @@ def committed_network() -> SpikingNetwork:
     return SpikingNetwork(body).eval()
 
 
-def test_counts_equal_those_of_the_spikes() -> None:
+@pytest.mark.parametrize("events", [True, False])
+def test_counts_equal_those_of_the_spikes(events: bool) -> None:
     snn = converted("plain", encoding="poisson")
-    fixed = fixed_point(snn, SHAPE, 16)
     counter, tap = count_activity(snn, SHAPE, STEPS), Recorder()
     keys = image_keys(0, torch.arange(10))
-    unroll_fixed(fixed, images(10), STEPS, keys=keys, taps=[counter, tap])
+    unroll_fixed(fixed(snn, 16, events=events), images(10), STEPS, keys=keys, taps=[counter, tap])
     assert counter.images == 10
     assert counter.spikes["input"].sum() > 0
     for name, spikes in tap.spikes.items():
@@ -365,6 +386,21 @@ def test_units_say_which_arithmetic_runs() -> None:
     assert "\n" not in units.note
     assert units.pack is _pack_8_bit or "float64" in units.note
     assert "cuda" in find_units(255, "cuda").note
+
+
+def test_a_kernel_of_one_with_a_stride_gives_the_same_sums_with_two_threads() -> None:
+    units = find_units(1)
+    if units.pack is not _pack_8_bit:
+        pytest.skip(units.note)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 2, (7, 8, 8, 8), generator=generator).to(torch.uint8)
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.randint(-127, 128, (8, 8, 1, 1), generator=generator).double()
+    window = Window((2, 2), (0, 0), (1, 1), 1)
+    expected = F.conv2d(x.double(), weight, stride=2)
+    with threads(2):
+        operator = units.pack(weight, None, window)
+        assert all(torch.equal(operator(x).double(), expected) for _ in range(200))
 
 
 def test_rounding_leaves_exact_sums() -> None:

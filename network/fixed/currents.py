@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import LIMIT, Weights, scale_of, sum_of
 from network.fixed.plan import Current, Fire, Identity, NotFixedPoint
 from network.neurons import Neuron
-from network.operators import Units, find_units
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,10 @@ class Arriving:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Bits of a weight, and how whole numbers are computed (units None: the fastest way)."""
+    """Bits of a weight, and how whole numbers are computed."""
 
     bits: int
-    units: Units | None
-    device: str
-
-    def units_for(self, largest: int) -> Units:
-        """For inputs 0 … largest."""
-        return self.units or find_units(largest, self.device)
+    arithmetic: Arithmetic
 
 
 def neuron_layer(
@@ -89,9 +84,7 @@ def current_of(
     summed = None
     if weights:
         constant = sum((w.bias for w in weights), shift * ones)
-        summed = sum_of(weights, constant, sigma, rounding.units_for)
-        if summed is None:
-            raise NotFixedPoint(f"{described} sums more than 24 bits hold")
+        summed = sum_of(weights, constant, sigma, rounding.arithmetic)
         shift = torch.zeros_like(shift)
     bound = 0.0 if summed is None else summed.bound
     sigma = _spread(sigma, arriving.shape)

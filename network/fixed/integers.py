@@ -10,13 +10,15 @@ With 16 bits q = 256·hi + lo, hi in [−127, 127] and lo in [−128, 127], for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from network.operators import Operator, Units, Window
+from network.fixed.arithmetic import Arithmetic
+from network.operators import Operator, Units, Window, float64_units
+from network.sums import Rows, pack_rows
 
 LARGEST_WEIGHT = {8: 127, 16: 32512}
 STATIC_STEPS = 2**21  # θ in whole numbers where no weights set a scale
@@ -45,21 +47,54 @@ class Weights:
 
 @dataclass(frozen=True)
 class Term:
-    """One operator of a sum: reads `source`; its result counts `factor` times."""
+    """One dense operator of a sum; its result counts `factor` times.
+
+    whole: int16, of the weight's shape. bias: float64 [O], in the first term of a sum only.
+    """
+
+    whole: Tensor
+    bias: Tensor | None
+    window: Window | None
+    units: Units
+    factor: int
+
+    @cached_property
+    def operator(self) -> Operator:
+        """Packed when it is first used: where spikes are few, it never is."""
+        return self.units.pack(self.whole.double(), self.bias, self.window)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What the spikes of one source add to a current: by dense operators, or event by event.
+
+    whole: q, int16, of the weight's shape. limit: the share of inputs that spike in a step up to
+    which events are faster; negative where there are none.
+    """
 
     source: str
-    operator: Operator
-    factor: int
+    largest: int
+    whole: Tensor
+    window: Window | None
+    terms: tuple[Term, ...]
+    limit: float
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Packed when it is first used."""
+        return pack_rows(self.whole, self.window)
 
 
 @dataclass(frozen=True)
 class Sum:
-    """Weights of one current as operators.
+    """Weights of one current.
 
-    bound: the largest magnitude of their sum in one step. notes: which arithmetic runs.
+    added: int32 [C], at every step; the first drive's terms hold it too. bound: the largest
+    magnitude of the sum in one step. notes: which dense arithmetic runs.
     """
 
-    terms: tuple[Term, ...]
+    drives: tuple[Drive, ...]
+    added: Tensor
     bound: float
     notes: tuple[str, ...]
 
@@ -73,30 +108,40 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
     return torch.maximum(sigma, theta / FINEST)
 
 
-def sum_of(
-    weights: list[Weights], constant: Tensor, sigma: Tensor, units_for: Callable[[int], Units]
-) -> Sum | None:
-    """The weights as operators; None where one of them could pass what is exact.
+def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: Arithmetic) -> Sum:
+    """The weights in whole numbers.
 
     constant: float64 [C], added at every step: biases, and shifts of the neurons.
-    units_for: the arithmetic for inputs up to a whole number.
     """
     added = (constant / sigma).round()
     high, low = added.clamp(min=0), added.clamp(max=0)
-    terms: list[Term] = []
+    drives: list[Drive] = []
+    notes: list[str] = []
     for w in weights:
         q = (w.weight / w.per_output(sigma)).round()
         high = high + q.clamp(min=0).flatten(1).sum(1) * w.largest
         low = low + q.clamp(max=0).flatten(1).sum(1) * w.largest
-        units = units_for(w.largest)
-        for part, factor in _split(q, units.weight_limit):
-            bias = None if terms else added
-            reach = part.abs().flatten(1).sum(1) * w.largest + (0 if bias is None else bias.abs())
-            if reach.max() >= units.sum_limit:
-                return None
-            terms.append(Term(w.source, units.pack(part, bias, w.window), factor))
-    notes = tuple(units_for(w.largest).note for w in weights)
-    return Sum(tuple(terms), float(torch.maximum(high, -low).max()), notes)
+        units = arithmetic.units_for(w.largest)
+        bias = None if drives else added
+        if _reach(q, bias, w.largest, units) >= units.sum_limit:
+            units = float64_units("sums pass what the 8-bit operators hold")
+        parts = zip((bias, None), _split(q, units.weight_limit), strict=False)
+        terms = tuple(
+            Term(part.to(torch.int16), own, w.window, units, factor)
+            for own, (part, factor) in parts
+        )
+        limit = arithmetic.event_limit(units, len(terms), w.window)
+        drives.append(Drive(w.source, w.largest, q.to(torch.int16), w.window, terms, limit))
+        notes.append(units.note)
+    bound = float(torch.maximum(high, -low).max())
+    return Sum(tuple(drives), added.to(torch.int32), bound, tuple(notes))
+
+
+def _reach(q: Tensor, bias: Tensor | None, largest: int, units: Units) -> float:
+    """The largest magnitude on the way to one output of any term."""
+    extra = 0 if bias is None else bias.abs()
+    parts = (part for part, _ in _split(q, units.weight_limit))
+    return max(float((p.abs().flatten(1).sum(1) * largest + extra).max()) for p in parts)
 
 
 def _split(q: Tensor, limit: int) -> list[tuple[Tensor, int]]:

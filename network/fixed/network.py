@@ -40,7 +40,15 @@ class FixedPointNetwork:
     def note(self) -> str:
         """Which arithmetic runs here, one line."""
         sums = [current.sum for current in self.plan.currents if current.sum is not None]
-        return "; ".join(dict.fromkeys(note for total in sums for note in total.notes))
+        limits = sorted(
+            {drive.limit for total in sums for drive in total.drives if drive.limit > 0}
+        )
+        dense = "; ".join(dict.fromkeys(note for total in sums for note in total.notes))
+        if limits:
+            shares = " or ".join(f"{min(limit, 1.0):.0%}" for limit in limits)
+            return f"{dense}, by events where at most {shares} of the inputs spike"
+        missing = self.plan.arithmetic.missing
+        return f"{dense}; not by events: {missing}" if missing else dense
 
     def read(self, outputs: Tensor) -> Tensor:
         """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""
@@ -53,11 +61,14 @@ def fixed_point(
     bits: Bits,
     *,
     units: Units | None = None,
+    events: bool | None = None,
 ) -> FixedPointNetwork:
     """The network in whole numbers of 8 or 16 bits (METHODS.md section 9).
 
     images_shape: of one image, [C, H, W].
-    units: how to compute; None takes the fastest exact way of this machine.
+    units: dense operators; None takes the fastest exact ones of this machine.
+    events: whether weights are summed spike by spike; None where a probe of this machine finds
+        that faster. No result depends on either.
 
     Raises NotFixedPoint, naming the layer, for a network with other parts than these:
     integrate-and-fire neurons, 2-d convolutions and linear layers on spikes, average pooling of
@@ -65,6 +76,5 @@ def fixed_point(
     """
     if bits not in (8, 16):
         raise ValueError(f"bits must be 8 or 16, got {bits}")
-    return FixedPointNetwork(
-        network, tuple(images_shape), bits, make_plan(network, images_shape, bits, units)
-    )
+    plan = make_plan(network, images_shape, bits, units, events)
+    return FixedPointNetwork(network, tuple(images_shape), bits, plan)

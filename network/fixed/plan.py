@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, fx
 
+from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import Sum
 from network.fixed.pooling import SumPool
 from network.neurons import Reset
@@ -100,6 +101,7 @@ class Plan:
     instructions: tuple[Instruction, ...]
     output: Output
     static: frozenset[fx.Node]
+    arithmetic: Arithmetic
 
     @property
     def currents(self) -> list[Current]:

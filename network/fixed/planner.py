@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS
+from network.fixed.arithmetic import choose_arithmetic
 from network.fixed.currents import Arriving, Rounding, Spikes, current_of, neuron_layer
 from network.fixed.integers import Weights
 from network.fixed.plan import (
@@ -34,9 +35,13 @@ LARGEST = 255  # of what an 8-bit operator reads
 
 
 def make_plan(
-    network: SpikingNetwork, shape: tuple[int, ...], bits: int, units: Units | None
+    network: SpikingNetwork,
+    shape: tuple[int, ...],
+    bits: int,
+    units: Units | None,
+    events: bool | None,
 ) -> Plan:
-    """The plan for images of `shape`; units None takes the fastest of this machine.
+    """The plan for images of `shape`; units and events None take the fastest of this machine.
 
     Raises NotFixedPoint, naming the layer.
     """
@@ -44,17 +49,19 @@ def make_plan(
         raise NotFixedPoint("its neurons spend steps of observation before the counted ones")
     if network.encoding not in ("constant", "poisson"):
         raise NotFixedPoint(f"the input of encoding {network.encoding} is not made of 0 and 1")
-    return _Planner(network, bits, units).run(shape)
+    return _Planner(network, bits, units, events).run(shape)
 
 
 class _Planner:
-    def __init__(self, network: SpikingNetwork, bits: int, units: Units | None) -> None:
+    def __init__(
+        self, network: SpikingNetwork, bits: int, units: Units | None, events: bool | None
+    ) -> None:
         self.body = network.body
         self.constant = ENCODINGS.get(network.encoding).static
         self.static = static_nodes(self.body) if self.constant else set()
         device = next((p.device for p in self.body.parameters()), torch.device("cpu"))
         self.device = device
-        self.rounding = Rounding(bits, units, device.type)
+        self.rounding = Rounding(bits, choose_arithmetic(units, events, device.type))
         self.values: dict[fx.Node, Any] = {}
         self.instructions: list[Instruction] = []
 
@@ -63,7 +70,8 @@ class _Planner:
         for node in self.body.graph.nodes:
             if node.op == "output":
                 output = self._output(node)
-                return Plan(tuple(self.instructions), output, frozenset(self.static))
+                arithmetic = self.rounding.arithmetic
+                return Plan(tuple(self.instructions), output, frozenset(self.static), arithmetic)
             self.values[node] = self._value(node, shape)
         raise AssertionError("a graph ends with its output")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
 
 from network.encodings import ENCODINGS
+from network.fixed.firing import KernelRun, Membrane, dense_parts, fire_plainly
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
@@ -23,10 +25,12 @@ class SpikeTap(Protocol):
     def inputs(self, first: int, inputs: Tensor) -> None:
         """Encoded input of a chunk, [steps, B, ...] (steps = 1, once, where it is static)."""
 
-    def count(self, name: str, first: int, spikes: Tensor) -> None:
+    def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
         """One layer of neurons in one chunk: spikes [steps, B, ...], uint8 of 0 and 1.
 
-        The tensor is written again after the call.
+        places: how many of them by place, over all images and channels, int64 [steps, H·W] (one
+        place where there is no map); None where they were not counted on the way.
+        The tensors are written again after the call.
         """
 
 
@@ -50,43 +54,24 @@ def unroll_fixed(
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     size = min(chunk or INFERENCE_CHUNK, timesteps)
-    run = _Run(network, images, timesteps, size, keys, tuple(taps))
-    outputs = [
-        run.chunk(first, min(size, timesteps - first)) for first in range(0, timesteps, size)
-    ]
+    with _kernel_of(network) as kernel:
+        run = _Run(network, images, timesteps, size, keys, tuple(taps), kernel)
+        firsts = range(0, timesteps, run.size)
+        outputs = [run.chunk(first, min(run.size, timesteps - first)) for first in firsts]
     return torch.cat(outputs)
 
 
-@dataclass(frozen=True)
-class Part:
-    """One thing that adds to a current: whole numbers [T, B, ...] of any type, times a factor."""
-
-    numbers: Tensor
-    factor: int | Tensor
-
-    def add_onto(self, v: Tensor, t: int, scratch: Tensor) -> None:
-        """v += factor · numbers[t] in int32; scratch is as large as v."""
-        numbers = self.numbers[t]
-        whole = numbers if numbers.dtype == torch.int32 else scratch.copy_(numbers)
-        if isinstance(self.factor, Tensor):
-            v.addcmul_(whole, self.factor)
-        else:
-            v.add_(whole, alpha=self.factor)
-
-
-@dataclass(frozen=True)
-class _Membrane:
-    """State of one layer within one run, and what is allocated once for it.
-
-    v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...].
-    spikes: of one chunk, uint8 [steps·B, ...]. watched: v could pass 2³⁰ within the run.
-    """
-
-    v: Tensor
-    constant: Tensor | None
-    spikes: Tensor
-    scratch: tuple[Tensor, Tensor]
-    watched: bool
+@contextmanager
+def _kernel_of(network: FixedPointNetwork) -> Iterator[KernelRun | None]:
+    """The kernel with as many threads as PyTorch uses; None where PyTorch does everything."""
+    kernel, threads = network.plan.arithmetic.kernel, torch.get_num_threads()
+    if kernel is None:
+        yield None
+    elif threads == 1:
+        yield KernelRun(kernel, 1, None)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            yield KernelRun(kernel, threads, pool)
 
 
 class _Run:
@@ -98,8 +83,9 @@ class _Run:
         chunk: int,
         keys: Tensor | None,
         taps: tuple[SpikeTap, ...],
+        kernel: KernelRun | None,
     ) -> None:
-        self.body, self.plan = network.body, network.plan
+        self.body, self.plan, self.kernel = network.body, network.plan, kernel
         self.encoding = ENCODINGS.get(network.encoding)
         self.images, self.keys, self.taps = images, keys, taps
         self.timesteps, self.batch = timesteps, len(images)
@@ -109,10 +95,14 @@ class _Run:
             self.static = static_values(self.body, self.plan.static, images)
             for tap in taps:
                 tap.inputs(0, images.unsqueeze(0))
+        layers = [layer for layer in self.plan.instructions if isinstance(layer, Fire)]
+        constants = {layer.name: self._constant(layer.current) for layer in layers}
+        bounds = {layer.name: _step_bound(layer, constants[layer.name]) for layer in layers}
+        most = max(bounds.values(), default=0.0)
+        self.size = max(1, min(chunk, int(LIMIT // max(most, 1.0))))  # so that none can overflow
         self.membranes = {
-            layer.name: self._membrane(layer, chunk)
-            for layer in self.plan.instructions
-            if isinstance(layer, Fire)
+            layer.name: self._membrane(layer, constants[layer.name], bounds[layer.name])
+            for layer in layers
         }
         output = self.plan.output.current
         self.output_constant = None if output is None else self._constant(output)
@@ -120,20 +110,27 @@ class _Run:
     def chunk(self, first: int, steps: int) -> Tensor:
         """Outputs [steps, B, K] of the steps first … first+steps−1."""
         values: dict[str, Any] = dict(self.static)
+        shares: dict[str, float] = {}  # of the numbers of a value, how many spikes in a step
         if not self.encoding.static:
-            values[self.input_name] = self._input_spikes(first, steps)
+            spikes = self._input_spikes(first, steps)
+            values[self.input_name] = spikes
+            shares[self.input_name] = float(spikes.count_nonzero()) / spikes.numel()
         for instruction in self.plan.instructions:
             if isinstance(instruction, Fire):
-                values[instruction.name] = self._fire(instruction, values, first, steps)
+                name = instruction.name
+                values[name], shares[name] = self._fire(instruction, values, shares, first, steps)
             elif isinstance(instruction, Pool):
-                values[instruction.name] = instruction.pool(
-                    values[instruction.source], instruction.largest
-                )
+                name, source = instruction.name, instruction.source
+                values[name] = instruction.pool(values[source], instruction.largest)
+                shares[name] = shares[source] * instruction.pool.numbers
             elif isinstance(instruction, Flatten):
                 last = values[instruction.source].permute(0, 2, 3, 1)
                 values[instruction.name] = last.reshape(len(last), -1)
+                shares[instruction.name] = shares[instruction.source]
             else:
-                values[instruction.node.name] = self._reshape(instruction, values)
+                name, names = instruction.node.name, instruction.names.values()
+                values[name] = self._reshape(instruction, values)
+                shares[name] = max((shares[n] for n in names if n in shares), default=1.0)
         return self._output(values, steps)
 
     def _output(self, values: dict[str, Any], steps: int) -> Tensor:
@@ -141,7 +138,7 @@ class _Run:
         if output.current is None:
             return values[str(output.source)].unflatten(0, (steps, self.batch)) * output.sigma
         total = torch.zeros((), dtype=torch.float64)
-        for part in self._arriving(output.current, values, steps):
+        for part in dense_parts(output.current, values, steps):
             total = total + part.numbers.double() * part.factor
         if self.output_constant is not None:
             total = total + self.output_constant
@@ -160,17 +157,6 @@ class _Run:
         )
         return call_node(self.body, node, args, kwargs)
 
-    def _arriving(self, current: Current, values: dict[str, Any], steps: int) -> list[Part]:
-        """What weights and shortcuts add in one chunk."""
-        parts: list[Part] = []
-        for term in () if current.sum is None else current.sum.terms:
-            result = term.operator(values[term.source])
-            parts.append(Part(result.unflatten(0, (steps, self.batch)), term.factor))
-        for identity in current.identities:
-            spikes = values[identity.source].unflatten(0, (steps, self.batch))
-            parts.append(Part(spikes, identity.per_spike))
-        return parts
-
     def _constant(self, current: Current) -> Tensor | None:
         """What is added at every step, int32 [B, ...]; None where there is nothing."""
         total = current.shift.clone()
@@ -186,57 +172,51 @@ class _Run:
         shape = (self.batch, *total.shape[1:])
         return _empty(shape, torch.int32, total.device).copy_(total.expand(shape))
 
-    def _membrane(self, layer: Fire, chunk: int) -> _Membrane:
-        """A layer's state before the first step."""
-        constant = self._constant(layer.current)
+    def _membrane(self, layer: Fire, constant: Tensor | None, bound: float) -> Membrane:
+        """A layer's state before the first step; bound: of the change in one step."""
+        if bound >= LIMIT:
+            raise NotFixedPoint(f"currents of {layer.name} pass 30 bits")
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
-        step = layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
-        if chunk * step >= LIMIT:
-            raise NotFixedPoint(f"currents of {layer.name} pass 30 bits within a chunk")
-        return _Membrane(
+        places = v[0, 0].numel()
+        return Membrane(
             v,
             constant,
-            _empty((chunk * self.batch, *v.shape[1:]), torch.uint8, v.device),
-            (torch.empty_like(v), torch.empty_like(v)),
-            watched=self.timesteps * step + _magnitude(layer.start) >= LIMIT,
+            _empty((self.size * self.batch, *v.shape[1:]), torch.uint8, v.device),
+            torch.empty(self.size, self.batch, places, dtype=torch.int32, device=v.device),
+            watched=self.timesteps * bound + _magnitude(layer.start) >= LIMIT,
         )
 
-    def _fire(self, layer: Fire, values: dict[str, Any], first: int, steps: int) -> Tensor:
+    def _fire(
+        self,
+        layer: Fire,
+        values: dict[str, Any],
+        shares: dict[str, float],
+        first: int,
+        steps: int,
+    ) -> tuple[Tensor, float]:
+        """Spikes of the chunk, uint8 [steps·B, ...], and how many of the neurons they are."""
         membrane = self.membranes[layer.name]
-        parts = self._arriving(layer.current, values, steps)
-        if membrane.constant is not None:
-            parts.append(Part(membrane.constant.unsqueeze(0).expand(steps, *membrane.v.shape), 1))
         spikes = membrane.spikes[: steps * self.batch]
-        by_step = spikes.unflatten(0, (steps, self.batch))
-        advance_whole(parts, membrane.v, layer, by_step, membrane.scratch)
+        places, share = None, 1.0
+        if self.kernel is None:
+            fire_plainly(layer, membrane, values, steps)
+        else:
+            self.kernel.fire(layer, membrane, values, shares, steps)
+            places = membrane.counts[:steps].sum(1)
+            share = float(places.sum()) / spikes.numel()
         if membrane.watched and layer.current.alone:
             membrane.v.clamp_(-LIMIT // 2, LIMIT // 2)  # it never comes back from there
         elif membrane.watched and _magnitude(membrane.v) >= LIMIT:
             raise NotFixedPoint(f"potentials of {layer.name} pass 30 bits")
         for tap in self.taps:
-            tap.count(layer.name, first, by_step)
-        return spikes
+            tap.count(layer.name, first, spikes.unflatten(0, (steps, self.batch)), places)
+        return spikes, share
 
 
-def advance_whole(
-    parts: Sequence[Part],
-    v: Tensor,
-    layer: Fire,
-    spikes: Tensor,
-    scratch: tuple[Tensor, Tensor],
-) -> None:
-    """v ← v + z; s = v ≥ θ; v ← v − θ·s (soft) or v·(1 − s) (hard), for every t.
-
-    v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written; scratch: two tensors as v.
-    """
-    fired, whole = scratch
-    for t in range(len(spikes)):
-        for part in parts:
-            part.add_onto(v, t, whole)
-        torch.ge(v, layer.theta, out=fired)
-        v.addcmul_(fired, layer.theta if layer.reset == "soft" else v, value=-1)
-        spikes[t].copy_(fired)
+def _step_bound(layer: Fire, constant: Tensor | None) -> float:
+    """The largest change of a potential in one step."""
+    return layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
 
 
 def _magnitude(x: Tensor) -> float:

@@ -1,0 +1,134 @@
+"""One layer of neurons through the steps of a chunk: in the C kernel, or in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from network.fixed.integers import Drive
+from network.fixed.plan import Current, Fire
+from network.sums import Kernel, Layer, Reading
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that adds to a current: whole numbers [T, B, ...] of any type, times a factor."""
+
+    numbers: Tensor
+    factor: int | Tensor
+
+    def add_onto(self, v: Tensor, t: int, scratch: Tensor) -> None:
+        """v += factor · numbers[t] in int32; scratch is as large as v."""
+        numbers = self.numbers[t]
+        whole = numbers if numbers.dtype == torch.int32 else scratch.copy_(numbers)
+        if isinstance(self.factor, Tensor):
+            v.addcmul_(whole, self.factor)
+        else:
+            v.add_(whole, alpha=self.factor)
+
+
+@dataclass(frozen=True)
+class Membrane:
+    """State of one layer within one run, and what is allocated once for it.
+
+    v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...].
+    spikes: of one chunk, uint8 [steps·B, ...]. counts: spikes of one chunk by place,
+    int32 [steps, B, places], which the kernel fills. watched: v could pass 2³⁰ within the run.
+    """
+
+    v: Tensor
+    constant: Tensor | None
+    spikes: Tensor
+    counts: Tensor
+    watched: bool
+
+
+def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list[Part]:
+    """What weights and shortcuts add in one chunk."""
+    parts: list[Part] = []
+    for drive in () if current.sum is None else current.sum.drives:
+        for term in drive.terms:
+            result = term.operator(values[drive.source])
+            parts.append(Part(result.unflatten(0, (steps, -1)), term.factor))
+    for identity in current.identities:
+        spikes = values[identity.source].unflatten(0, (steps, -1))
+        parts.append(Part(spikes, identity.per_spike))
+    return parts
+
+
+def fire_plainly(layer: Fire, membrane: Membrane, values: Mapping[str, Any], steps: int) -> None:
+    """One chunk in PyTorch alone: membrane.v is advanced, membrane.spikes is written."""
+    parts = dense_parts(layer.current, values, steps)
+    v = membrane.v
+    if membrane.constant is not None:
+        parts.append(Part(membrane.constant.unsqueeze(0).expand(steps, *v.shape), 1))
+    spikes = membrane.spikes[: steps * len(v)].unflatten(0, (steps, len(v)))
+    advance_whole(parts, v, layer, spikes)
+
+
+def advance_whole(parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor) -> None:
+    """v ← v + z; s = v ≥ θ; v ← v − θ·s (soft) or v·(1 − s) (hard), for every t.
+
+    v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written.
+    """
+    fired, whole = torch.empty_like(v), torch.empty_like(v)
+    for t in range(len(spikes)):
+        for part in parts:
+            part.add_onto(v, t, whole)
+        torch.ge(v, layer.theta, out=fired)
+        v.addcmul_(fired, layer.theta if layer.reset == "soft" else v, value=-1)
+        spikes[t].copy_(fired)
+
+
+@dataclass(frozen=True)
+class KernelRun:
+    """The kernel with the threads that it may use."""
+
+    kernel: Kernel
+    threads: int
+    pool: Executor | None
+
+    def fire(
+        self,
+        layer: Fire,
+        membrane: Membrane,
+        values: Mapping[str, Any],
+        shares: Mapping[str, float],
+        steps: int,
+    ) -> None:
+        """One chunk; also writes membrane.counts.
+
+        shares: of the inputs of a source, how many spike in a step: above a drive's limit its
+        dense operators run.
+        """
+        batch = len(membrane.v)
+        theta = layer.theta.flatten(2)[0, :, 0] if layer.theta.ndim == 4 else layer.theta[0]
+        task = Layer(
+            v=membrane.v,
+            theta=theta,
+            bias=torch.zeros_like(theta),
+            constant=membrane.constant,
+            spikes=membrane.spikes[: steps * batch],
+            counts=membrane.counts[:steps],
+            hard=layer.reset == "hard",
+        )
+        total = layer.current.sum
+        for drive in () if total is None else total.drives:
+            if total is not None and shares[drive.source] <= drive.limit:
+                task.readings.append(Reading(values[drive.source], drive.rows, drive.largest))
+                if drive is total.drives[0]:
+                    task.bias = total.added
+            else:
+                task.results += _dense(drive, values[drive.source])
+        for identity in layer.current.identities:
+            task.shortcuts.append((values[identity.source], identity.per_spike))
+        self.kernel.run(task, self.threads, self.pool)
+
+
+def _dense(drive: Drive, spikes: Tensor) -> list[tuple[Tensor, int]]:
+    return [(term.operator(spikes), term.factor) for term in drive.terms]

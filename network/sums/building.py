@@ -1,0 +1,91 @@
+"""A C file as a library of this machine: compiled once, kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-O3", "-march=native", "-fwrapv", "-std=c11", "-shared", "-fPIC")
+SECONDS = 120  # that a compiler may take
+
+
+class NoCompiler(RuntimeError):
+    """Nothing was built; the message says why, in one line."""
+
+
+def built(source: Path) -> Path:
+    """The shared library of a C file, from the cache or compiled now.
+
+    Its name holds a hash of the text, the flags, the compiler and the processor. It is written
+    under another name first, so that two processes never see half of it.
+    """
+    compiler = find_compiler()
+    text = source.read_bytes()
+    for directory in _directories():
+        library = directory / f"{source.stem}-{_identity(text, compiler)}.so"
+        if library.exists():
+            return library
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            handle, other = tempfile.mkstemp(suffix=".so", dir=directory)
+        except OSError:
+            continue
+        os.close(handle)
+        try:
+            _compile(compiler, source, Path(other))
+            os.replace(other, library)
+        finally:
+            Path(other).unlink(missing_ok=True)
+        return library
+    raise NoCompiler("no directory to keep a compiled library in")
+
+
+def find_compiler() -> str:
+    """$CC where it is set, else the first of cc, gcc and clang."""
+    wanted = os.environ.get("CC")
+    for name in (wanted,) if wanted else COMPILERS:
+        if path := shutil.which(name):
+            return path
+    raise NoCompiler(f"no C compiler here ({wanted or ', '.join(COMPILERS)})")
+
+
+def _directories() -> Iterator[Path]:
+    """The user's cache; a directory of this process where that cannot be written."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    yield Path(base) / "isospike" / "compiled"
+    yield Path(tempfile.mkdtemp(prefix="isospike-"))
+
+
+def _identity(text: bytes, compiler: str) -> str:
+    facts = (compiler, str(os.stat(compiler).st_mtime_ns), *FLAGS, *_processor())
+    return hashlib.sha256(text + "\0".join(facts).encode()).hexdigest()[:16]
+
+
+def _processor() -> Iterator[str]:
+    """What `-march=native` depends on."""
+    yield platform.machine()
+    yield platform.processor()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+            if line.startswith(("model name", "flags", "Features", "CPU part")):
+                yield line
+    except OSError:
+        pass
+
+
+def _compile(compiler: str, source: Path, library: Path) -> None:
+    command = [compiler, *FLAGS, str(source), "-o", str(library)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise NoCompiler(f"{compiler} did not run ({type(error).__name__})") from error
+    if done.returncode:
+        reason = next((line for line in done.stderr.splitlines() if "error" in line), "")
+        raise NoCompiler(f"{compiler} does not compile {source.name} here: {reason.strip()}")

@@ -1,0 +1,316 @@
+/* One layer of integrate-and-fire neurons through a few steps, in exact whole numbers.
+ *
+ * Spikes are few, so a convolution of spikes is a sum of rows of weights: for every place of the
+ * output, the rows of the inputs that spiked in its window. No multiplication, and no work for
+ * inputs that are silent. The neurons follow while the sum is still in the first-level cache:
+ *
+ *     v += bias + constant + sums + results + shortcuts;   s = v >= theta;   v -= s ? theta or v : 0
+ *
+ * Everything lies with channels last. A row holds the weights from one input at one place of the
+ * kernel to one block of 16, 32 or 64 output channels. Sums run in 16 bits and are emptied into 32
+ * bits before they can pass them, after ROWS rows: 127 * 256 < 2^15. Wide weights, up to 16 bits,
+ * are summed twice: as they are, modulo 2^16, and their high bytes; of a sum S and the sum H of
+ * high bytes, 256 H <= S <= 256 H + 255 ROWS < 256 H + 2^16, so both together give S.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "events are listed from little-endian words"
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, LISTED = 1 << 21 };
+typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
+
+typedef struct { /* weights that read spikes; spikes are whole numbers up to `largest` */
+    const uint8_t *spikes; /* [steps][batch][height][width][channels] */
+    const int16_t *rows;   /* [block][kernel_y][kernel_x][channels][channels of the block] */
+    int64_t height, width, channels, largest;
+    int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
+} Reading;
+
+typedef struct { /* sums that were computed before, times a factor; one of the two is null */
+    const float *exact;   /* [steps][batch][height][width][channels] */
+    const int32_t *whole;
+    int64_t factor;
+} Result;
+
+typedef struct { /* spikes that add `each` [height][width][channels] to their own place */
+    const uint8_t *spikes; /* [steps][batch][height][width][channels] */
+    const int32_t *each;
+} Shortcut;
+
+typedef struct {
+    int64_t steps, batch, height, width, channels, block, wide, hard;
+    int64_t readings, results, shortcuts;
+    const Reading *reading;
+    const Result *result;
+    const Shortcut *shortcut;
+    const int32_t *bias, *theta; /* [channels] */
+    const int32_t *constant;     /* [batch][height][width][channels], or null */
+    int32_t *v;                  /* the same */
+    uint8_t *spikes;             /* [steps][batch][height][width][channels], written */
+    int32_t *counts;             /* [steps][batch][height][width] spikes, written */
+} Layer;
+
+typedef struct { /* events of one reading, list by list: [image][step] */
+    uint32_t *events; /* (x * channels + channel) * block, row by row of the input */
+    uint32_t *starts; /* [list][height][width + 1] */
+} Lists;
+
+/* Appends the events of one word of eight inputs; returns the end. One store too many is made, so
+ * that a word of up to two spikes, the common case, takes no branch that depends on the spikes. */
+INLINE uint32_t *list_word(uint64_t word, uint32_t at, uint32_t block, uint32_t *next)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    if (!word)
+        return next;
+    if (word & ~ones) {
+        for (int k = 0; k < 8; k++, word >>= 8)
+            for (uint64_t n = word & 255; n; n--)
+                *next++ = at + k * block;
+        return next;
+    }
+    uint32_t *end = next + ((word * ones) >> 56);
+    next[0] = at + (__builtin_ctzll(word) >> 3) * block;
+    word &= word - 1;
+    next[1] = at + (__builtin_ctzll(word | 1ull << 63) >> 3) * block;
+    for (next += 2; next < end; next++) {
+        word &= word - 1;
+        *next = at + (__builtin_ctzll(word) >> 3) * block;
+    }
+    return end;
+}
+
+static uint32_t *list_image(const Reading *from, const uint8_t *image, uint32_t block,
+                            uint32_t *events, uint32_t *next, uint32_t *starts)
+{
+    const int64_t channels = from->channels;
+    for (int64_t y = 0; y < from->height; y++) {
+        for (int64_t x = 0; x < from->width; x++, image += channels) {
+            uint32_t at = (uint32_t)(x * channels) * block;
+            int64_t c = 0;
+            *starts++ = (uint32_t)(next - events);
+            for (; c + 8 <= channels; c += 8, at += 8 * block) {
+                uint64_t word;
+                memcpy(&word, image + c, 8);
+                next = list_word(word, at, block, next);
+            }
+            for (; c < channels; c++, at += block)
+                for (int n = image[c]; n; n--)
+                    *next++ = at;
+        }
+        *starts++ = (uint32_t)(next - events);
+    }
+    return next;
+}
+
+static void list_images(const Layer *layer, const Reading *from, int64_t first, int64_t images,
+                        Lists *lists)
+{
+    const int64_t inputs = from->height * from->width * from->channels;
+    uint32_t *next = lists->events, *starts = lists->starts;
+    for (int64_t image = first; image < first + images; image++)
+        for (int64_t t = 0; t < layer->steps; t++) {
+            const uint8_t *spikes = from->spikes + (t * layer->batch + image) * inputs;
+            next = list_image(from, spikes, (uint32_t)layer->block, lists->events, next, starts);
+            starts += from->height * (from->width + 1);
+        }
+}
+
+INLINE void empty(int32_t *restrict z, Vector *low, Vector *high, const int vectors, const int wide)
+{
+    int16_t l[CHANNELS], h[CHANNELS];
+    memcpy(l, low, vectors * sizeof(Vector));
+    memcpy(h, high, vectors * sizeof(Vector));
+    for (int c = 0; c < vectors * LANES; c++)
+        z[c] += wide ? 256 * h[c] + (uint16_t)(l[c] - 256 * h[c]) : l[c];
+    for (int k = 0; k < vectors; k++)
+        low[k] = high[k] = (Vector){0};
+}
+
+/* z += the rows of all events in the window of output (y, x). */
+INLINE void gather(int32_t *restrict z, const Reading *from, const int16_t *block_rows,
+                   const uint32_t *events, const uint32_t *starts, int64_t y, int64_t x,
+                   const int vectors, const int wide)
+{
+    /* neighbours in a row of the input are neighbours in the list: one run per row of the kernel */
+    const int64_t span = from->dilation_x == 1 ? from->kernel_x : 1;
+    const int64_t stride = from->channels * vectors * LANES;
+    Vector low[WIDEST] = {{0}}, high[WIDEST] = {{0}};
+    int64_t left = ROWS;
+    for (int64_t ky = 0; ky < from->kernel_y; ky++) {
+        const int64_t in_y = y * from->stride_y - from->padding_y + ky * from->dilation_y;
+        if (in_y < 0 || in_y >= from->height)
+            continue;
+        for (int64_t kx = 0; kx < from->kernel_x; kx += span) {
+            int64_t x0 = x * from->stride_x - from->padding_x + kx * from->dilation_x;
+            int64_t x1 = x0 + span;
+            const int16_t *rows = block_rows + (ky * from->kernel_x + kx - x0) * stride;
+            x0 = x0 < 0 ? 0 : x0;
+            x1 = x1 > from->width ? from->width : x1;
+            if (x0 >= x1)
+                continue;
+            const uint32_t *line = starts + in_y * (from->width + 1);
+            const uint32_t *event = events + line[x0], *end = events + line[x1];
+            while (event < end) {
+                const uint32_t *stop = end - event > left ? event + left : end;
+                left -= stop - event;
+                for (; event < stop; event++) {
+                    const Vector *row = (const Vector *)(rows + *event);
+                    for (int k = 0; k < vectors; k++) {
+                        low[k] += row[k];
+                        if (wide)
+                            high[k] += row[k] >> 8;
+                    }
+                }
+                if (!left) {
+                    empty(z, low, high, vectors, wide);
+                    left = ROWS;
+                }
+            }
+        }
+    }
+    empty(z, low, high, vectors, wide);
+}
+
+INLINE int32_t fire(int32_t *restrict v, const int32_t *restrict z, const int32_t *restrict theta,
+                    uint8_t *restrict spikes, const int64_t channels, const int hard)
+{
+    int32_t count = 0;
+    for (int64_t c = 0; c < channels; c++) {
+        const int32_t charged = v[c] + z[c];
+        const int32_t fired = charged >= theta[c];
+        v[c] = charged - (fired ? (hard ? charged : theta[c]) : 0);
+        spikes[c] = (uint8_t)fired;
+    }
+    for (int64_t c = 0; c < channels; c++)
+        count += spikes[c];
+    return count;
+}
+
+/* What else arrives at `channels` channels from place `at` of all outputs, `here` of the image's. */
+INLINE void add_others(int32_t *restrict z, const Layer *layer, int64_t at, int64_t here,
+                       const int64_t channels)
+{
+    for (int64_t i = 0; i < layer->results; i++) {
+        const Result *from = layer->result + i;
+        const int32_t factor = (int32_t)from->factor;
+        if (from->exact)
+            for (int64_t c = 0; c < channels; c++)
+                z[c] += factor * (int32_t)from->exact[at + c];
+        else
+            for (int64_t c = 0; c < channels; c++)
+                z[c] += factor * from->whole[at + c];
+    }
+    for (int64_t i = 0; i < layer->shortcuts; i++) {
+        const Shortcut *from = layer->shortcut + i;
+        for (int64_t c = 0; c < channels; c++)
+            z[c] += from->spikes[at + c] * from->each[here + c];
+    }
+}
+
+/* One block of output channels at place (y, x) of one image, through all steps. */
+INLINE void run_place(const Layer *layer, const Lists *lists, int64_t image, int64_t list,
+                      int64_t block, int64_t y, int64_t x, const int32_t *bias,
+                      const int32_t *theta, const int vectors, const int wide)
+{
+    const int64_t base = block * vectors * LANES, places = layer->height * layer->width;
+    const int64_t rest = layer->channels - base, place = y * layer->width + x;
+    const int64_t channels = rest < vectors * LANES ? rest : vectors * LANES;
+    const int64_t here = place * layer->channels + base;
+    const int64_t own = image * places * layer->channels + here;
+    for (int64_t t = 0; t < layer->steps; t++, list++) {
+        const int64_t spot = (t * layer->batch + image) * places + place;
+        const int64_t at = spot * layer->channels + base;
+        int32_t z[CHANNELS], *v = layer->v + own, count;
+        uint8_t *spikes = layer->spikes + at;
+        memcpy(z, bias, vectors * LANES * sizeof *z);
+        for (int64_t i = 0; i < layer->readings; i++) {
+            const Reading *from = layer->reading + i;
+            const int64_t rows = from->kernel_y * from->kernel_x * from->channels;
+            const uint32_t *starts = lists[i].starts + list * from->height * (from->width + 1);
+            gather(z, from, from->rows + block * rows * vectors * LANES, lists[i].events, starts,
+                   y, x, vectors, wide);
+        }
+        add_others(z, layer, at, here, channels);
+        if (layer->constant)
+            for (int64_t c = 0; c < channels; c++)
+                z[c] += layer->constant[own + c];
+        if (channels < vectors * LANES) /* known sizes below, so that the loop is unrolled */
+            count = fire(v, z, theta, spikes, channels, layer->hard != 0);
+        else if (layer->hard)
+            count = fire(v, z, theta, spikes, vectors * LANES, 1);
+        else
+            count = fire(v, z, theta, spikes, vectors * LANES, 0);
+        layer->counts[spot] = count + (block ? layer->counts[spot] : 0);
+    }
+}
+
+/* One block of output channels of some images; its weights stay in the second-level cache. */
+INLINE void run_block(const Layer *layer, const Lists *lists, int64_t first, int64_t images,
+                      int64_t block, const int vectors, const int wide)
+{
+    const int64_t base = block * vectors * LANES, rest = layer->channels - base;
+    const size_t bytes = 4 * (rest < vectors * LANES ? rest : vectors * LANES);
+    int32_t bias[CHANNELS] = {0}, theta[CHANNELS] = {0};
+    memcpy(bias, layer->bias + base, bytes);
+    memcpy(theta, layer->theta + base, bytes);
+    for (int64_t i = 0; i < images; i++)
+        for (int64_t y = 0; y < layer->height; y++)
+            for (int64_t x = 0; x < layer->width; x++)
+                run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
+                          vectors, wide);
+}
+
+static void run_blocks(const Layer *layer, const Lists *lists, int64_t first, int64_t images)
+{
+    const int64_t blocks = (layer->channels + layer->block - 1) / layer->block;
+    for (int64_t block = 0; block < blocks; block++)
+        switch (layer->block / LANES * 2 + (layer->wide != 0)) {
+        case 2: run_block(layer, lists, first, images, block, 1, 0); break;
+        case 3: run_block(layer, lists, first, images, block, 1, 1); break;
+        case 4: run_block(layer, lists, first, images, block, 2, 0); break;
+        case 5: run_block(layer, lists, first, images, block, 2, 1); break;
+        case 8: run_block(layer, lists, first, images, block, 4, 0); break;
+        case 9: run_block(layer, lists, first, images, block, 4, 1); break;
+        }
+}
+
+/* Images first ... last - 1, as many at once as have room for their lists; 1 without memory. */
+int run_layer(const Layer *layer, int64_t first, int64_t last)
+{
+    int64_t inputs = 1, group;
+    int failed = 0;
+    Lists *lists = calloc(layer->readings + 1, sizeof *lists);
+    for (int64_t i = 0; i < layer->readings; i++) {
+        const Reading *from = layer->reading + i;
+        const int64_t own = from->height * from->width * from->channels;
+        inputs = own > inputs ? own : inputs;
+    }
+    group = LISTED / (inputs * layer->steps);
+    group = group < 1 ? 1 : group > last - first ? last - first : group;
+    for (int64_t i = 0; lists && i < layer->readings; i++) {
+        const Reading *from = layer->reading + i;
+        const int64_t many = group * layer->steps * from->height;
+        const int64_t most = many * from->width * from->channels * from->largest + 2;
+        lists[i].events = malloc(most * sizeof *lists->events);
+        lists[i].starts = malloc(many * (from->width + 1) * sizeof *lists->starts);
+        failed |= !lists[i].events || !lists[i].starts;
+    }
+    for (int64_t image = first; lists && !failed && image < last; image += group) {
+        const int64_t images = last - image < group ? last - image : group;
+        for (int64_t i = 0; i < layer->readings; i++)
+            list_images(layer, layer->reading + i, image, images, lists + i);
+        run_blocks(layer, lists, image, images);
+    }
+    for (int64_t i = 0; lists && i < layer->readings; i++) {
+        free(lists[i].events);
+        free(lists[i].starts);
+    }
+    failed |= !lists;
+    free(lists);
+    return failed;
+}

@@ -1,0 +1,232 @@
+"""The C kernel behind Python: what it reads and writes as tensors, and whether it is right here."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from network.operators import Window
+from network.sums.building import NoCompiler, built
+from network.sums.structures import CLayer, CReading, CResult, CShortcut
+
+SOURCE = Path(__file__).with_name("kernel.c")
+NARROW = 127  # weights up to here are summed in one go, wider ones by bytes
+LINEAR = Window((1, 1), (0, 0), (1, 1), 1)
+
+
+class NoKernel(RuntimeError):
+    """The kernel does not run here; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Weights in the kernel's order: int16 [blocks, kh, kw, I, block].
+
+    wide: they do not fit 8 bits.
+    """
+
+    packed: Tensor
+    window: Window
+    wide: bool
+
+
+def block_of(outputs: int) -> int:
+    """Output channels that are summed side by side."""
+    return 64 if outputs > 32 else 32 if outputs > 16 else 16
+
+
+def pack_rows(whole: Tensor, window: Window | None) -> Rows:
+    """Weights [O, I, kh, kw] or [O, F] of −32768 … 32767 for the kernel; groups must be 1."""
+    if whole.ndim == 2:
+        whole = whole[..., None, None]
+    outputs, inputs, *kernel = whole.shape
+    block = block_of(outputs)
+    blocks = -(-outputs // block)
+    filled = torch.zeros(blocks * block, inputs, *kernel, dtype=torch.int16)
+    filled[:outputs] = whole
+    packed = filled.view(blocks, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
+    return Rows(packed, window or LINEAR, bool(whole.abs().max() > NARROW))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Weights that read spikes: whole numbers 0 … largest, uint8 [T·B, I, H, W] or [T·B, F]."""
+
+    spikes: Tensor
+    rows: Rows
+    largest: int
+
+
+@dataclass
+class Layer:
+    """One layer of neurons in one chunk; spatial tensors lie with channels last.
+
+    v: int32 [B, C, ...], updated. theta, bias: int32 [C]. constant: int32 as v, or None.
+    spikes: uint8 [T·B, C, ...], written. counts: int32 [T, B, places], written.
+    results: float32 or int32 [T·B, C, ...] with a factor. shortcuts: uint8 spikes
+    [T·B, C, ...] with int32 [1, C, ...] for each.
+    """
+
+    v: Tensor
+    theta: Tensor
+    bias: Tensor
+    constant: Tensor | None
+    spikes: Tensor
+    counts: Tensor
+    hard: bool
+    readings: list[Reading] = field(default_factory=list)
+    results: list[tuple[Tensor, int]] = field(default_factory=list)
+    shortcuts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The compiled library, which agrees with float64."""
+
+    library: ctypes.CDLL
+
+    def run(self, layer: Layer, threads: int = 1, pool: Executor | None = None) -> None:
+        """All steps of the chunk; images are divided among `threads` of the pool.
+
+        Raises MemoryError where there is no room for the lists of events.
+        """
+        kept: list[object] = []
+        c_layer = _c_layer(layer, kept)
+        images = len(layer.v)
+        parts = min(threads, images) if pool is not None else 1
+        edges = [images * i // parts for i in range(parts + 1)]
+
+        def part(i: int) -> int:
+            failed: int = self.library.run_layer(
+                ctypes.byref(c_layer), ctypes.c_int64(edges[i]), ctypes.c_int64(edges[i + 1])
+            )
+            return failed
+
+        runs = range(parts)
+        if any(map(part, runs) if pool is None or parts == 1 else list(pool.map(part, runs))):
+            raise MemoryError("no room for the lists of spikes; take smaller batches")
+        del kept
+
+
+def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
+    """The layer as the kernel reads it; `kept` holds what must live until it has run."""
+    steps, batch = layer.counts.shape[:2]
+    height, width = layer.v.shape[2:] if layer.v.ndim == 4 else (1, 1)
+    channels = layer.v.shape[1]
+    readings = [_c_reading(r, kept) for r in layer.readings]
+    results = [_c_result(value, factor, kept) for value, factor in layer.results]
+    shortcuts = [
+        CShortcut(_address(spikes, torch.uint8, kept), _address(each, torch.int32, kept))
+        for spikes, each in layer.shortcuts
+    ]
+    constant = layer.constant
+    return CLayer(
+        steps, batch, height, width, channels, block_of(channels),
+        any(r.rows.wide for r in layer.readings), layer.hard,
+        len(readings), len(results), len(shortcuts),
+        _array(CReading, readings, kept), _array(CResult, results, kept),
+        _array(CShortcut, shortcuts, kept),
+        _address(layer.bias, torch.int32, kept), _address(layer.theta, torch.int32, kept),
+        None if constant is None else _address(constant, torch.int32, kept),
+        _address(layer.v, torch.int32, kept, written=True),
+        _address(layer.spikes, torch.uint8, kept, written=True),
+        _address(layer.counts, torch.int32, kept, written=True),
+    )  # fmt: skip
+
+
+def _c_reading(reading: Reading, kept: list[object]) -> CReading:
+    spikes, window = reading.spikes, reading.rows.window
+    height, width = spikes.shape[2:] if spikes.ndim == 4 else (1, 1)
+    _, kernel_y, kernel_x, channels, _ = reading.rows.packed.shape
+    pairs = (window.stride, window.padding, window.dilation)
+    return CReading(
+        _address(spikes, torch.uint8, kept), _address(reading.rows.packed, torch.int16, kept),
+        height, width, channels, reading.largest, kernel_y, kernel_x,
+        *(number for pair in pairs for number in pair),
+    )  # fmt: skip
+
+
+def _c_result(value: Tensor, factor: int, kept: list[object]) -> CResult:
+    if value.dtype == torch.float32:
+        return CResult(_address(value, torch.float32, kept), None, factor)
+    return CResult(None, _address(value.int(), torch.int32, kept), factor)
+
+
+def _array(kind: type[ctypes.Structure], values: Sequence[ctypes.Structure], kept: list[object]):  # type: ignore[no-untyped-def]
+    array = (kind * max(1, len(values)))(*values)
+    kept.append(array)
+    return ctypes.cast(array, ctypes.c_void_p)
+
+
+def _address(
+    x: Tensor, kind: torch.dtype, kept: list[object], *, written: bool = False
+) -> ctypes.c_void_p:
+    """Where x lies with channels last; a copy that does where it lies otherwise."""
+    if x.dtype != kind:
+        raise TypeError(f"the kernel takes {kind} here, got {x.dtype}")
+    last = x.movedim(1, -1) if x.ndim == 4 else x
+    lying = last.contiguous()
+    if written and lying.data_ptr() != x.data_ptr():
+        raise ValueError("what the kernel writes must lie with channels last")
+    kept.append(lying)
+    return ctypes.c_void_p(lying.data_ptr())
+
+
+@cache
+def load_kernel() -> Kernel:
+    """The kernel of this machine. Raises NoKernel, saying why in one line."""
+    try:
+        kernel = Kernel(ctypes.CDLL(str(built(SOURCE))))
+        kernel.library.run_layer.restype = ctypes.c_int
+    except NoCompiler as error:
+        raise NoKernel(str(error)) from error
+    except (OSError, AttributeError) as error:
+        raise NoKernel(f"the compiled kernel does not load ({type(error).__name__})") from error
+    if not all(_agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512))):
+        raise NoKernel("the compiled kernel does not agree with float64 here")
+    return kernel
+
+
+def _agrees(kernel: Kernel, largest: int, limit: int) -> bool:
+    """Whether spikes and potentials of three steps equal those of float64."""
+    generator = torch.Generator().manual_seed(limit)
+    steps, batch, window = 3, 2, Window((2, 1), (1, 1), (1, 1), 1)
+    x = torch.randint(0, largest + 1, (steps * batch, 40, 6, 5), generator=generator)
+    weight = torch.randint(-limit, limit + 1, (70, 40, 3, 3), generator=generator)
+    weight[:2], weight[2:4] = limit, -limit
+    theta = torch.randint(limit, 40 * limit, (70,), generator=generator).int()
+    currents = F.conv2d(x.double(), weight.double(), None, window.stride, window.padding)
+    layer = Layer(
+        v=_channels_last(torch.zeros(batch, *currents.shape[1:], dtype=torch.int32)),
+        theta=theta,
+        bias=torch.arange(70, dtype=torch.int32) - 35,
+        constant=None,
+        spikes=_channels_last(torch.zeros(currents.shape, dtype=torch.uint8)),
+        counts=torch.zeros(steps, batch, currents[0, 0].numel(), dtype=torch.int32),
+        hard=False,
+    )
+    layer.readings = [Reading(x.to(torch.uint8), pack_rows(weight, window), largest)]
+    kernel.run(layer)
+    v = torch.zeros(batch, *currents.shape[1:], dtype=torch.float64)
+    whole = theta.double().view(-1, 1, 1)
+    for t in range(steps):
+        v = v + currents[t * batch : (t + 1) * batch] + layer.bias.view(-1, 1, 1)
+        fired = (v >= whole).double()
+        v = v - fired * whole
+        if not torch.equal(fired, layer.spikes[t * batch : (t + 1) * batch].double()):
+            return False
+        if not torch.equal(fired.sum(1).flatten(1), layer.counts[t].double()):
+            return False
+    return torch.equal(v, layer.v.double())
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
