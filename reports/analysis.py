@@ -9,7 +9,8 @@ import numpy as np
 
 from reports.curves import Curve, curves
 from reports.frame import Study
-from reports.iso import SEED, Pace, Samples, paces, resample
+from reports.iso import Pace, paces
+from reports.resampling import SEED, Samples, resample
 from reports.significance import Comparison, comparisons
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve, families, fastest, reference
-from reports.iso import Estimate, Pace, spikes_with_input, steps_ratio
+from reports.iso import Estimate, Pace, spikes_ratio, spikes_with_input, steps_ratio
 from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached
 
 TOLERANCE = 1.0
@@ -47,13 +47,22 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
     steps = []
     for label, own in deep.items():
-        within = [_within(pace_of[id(c)]) for c in own if id(c) in pace_of and c.arm != "ann"]
-        if within:
-            steps.append(f"{label} {', '.join(numbers.steps(e.value) for e in within)}")
+        paces = [pace_of[id(c)] for c in own if id(c) in pace_of and c.arm != "ann"]
+        if paces and all(pace.within for pace in paces):
+            steps.append(f"{label} {', '.join(_short(pace) for pace in paces)}")
     headline = f"From depth {depths[0]} to {depths[-1]}, accuracy goes: {'; '.join(accuracies)}."
     grid = ", ".join(str(depth) for depth in depths)
-    details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.",) if steps else ()
+    marked = "" if "†" not in "".join(steps) else f" († {DAGGER})"
+    details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.{marked}",) if steps else ()
     return Answer(f"{family}, by depth", headline, details)
+
+
+DAGGER = "read up to the training T; the network leaves the range beyond it, so T* is not reached"
+
+
+def _short(pace: Pace) -> str:
+    found, exact = _use(pace)
+    return numbers.steps(found.value) + ("" if exact else "†")
 
 
 def _leading(deep: dict[str, list[Curve]]) -> dict[str, list[Curve]]:
@@ -80,19 +89,14 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     known = [(curve, paces[curve.label]) for curve in (converted, direct) if curve is not None]
     if not known:
         return Answer(name, "Only the ANN was run.", ())
-    reached = [(curve, pace) for curve, pace in known if _within(pace).value is not NOT_REACHED]
+    reached = [(curve, pace) for curve, pace in known if _use(pace)[0].value is not NOT_REACHED]
     goal = f"To stay within 1 point of the ANN ({numbers.percent(float(ann.accuracy[0]))} %)"
     details = [_failure(curve, ann) for curve, pace in known if (curve, pace) not in reached]
     if not reached:
         headline = f"No method stays within 1 point of the ANN ({_percent(ann)})."
     else:
         headline = f"{goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
-    details += [
-        f"{curve.label}, trained for T = {curve.train_timesteps}, stays there up to "
-        f"T = {_within(pace).until} and falls below at larger T."
-        for curve, pace in reached
-        if _within(pace).until
-    ]
+    details += [_beyond(curve, pace) for curve, pace in reached if not _use(pace)[1]]
     if len(reached) == 2:
         details.append(_ratio(analysis, name, reached[0][0], reached[1][0], ann))
     details += [_cost(curve, pace, ann) for curve, pace in reached]
@@ -104,8 +108,21 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
 
 
 def _need(curve: Curve, pace: Pace) -> str:
-    within = _within(pace)
-    return f"{_who(curve)} needs T = {numbers.steps(within.value)}{_ends(within)}"
+    """Steps in use; said to be read up to the training T where T* itself is not reached."""
+    found, exact = _use(pace)
+    where = "" if exact else f" where it runs no longer than the T = {curve.train_timesteps} it "
+    where += "" if exact else "was trained for"
+    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{_ends(found)}{where}"
+
+
+def _beyond(curve: Curve, pace: Pace) -> str:
+    """What the sweep beyond the training T shows of a network that leaves the range there."""
+    until = _use(pace)[0].until
+    return (
+        f"Run longer than it was trained for, {curve.label} stays there up to T = {until} and "
+        f"falls below at larger T: its T*(1 point) over the whole sweep, to "
+        f"T = {int(curve.latency[-1])}, is not reached."
+    )
 
 
 def _who(curve: Curve) -> str:
@@ -140,42 +157,47 @@ def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: 
         return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
     low = np.inf if isinstance(ratio.low, NotReached) else float(ratio.low)
     high = np.inf if isinstance(ratio.high, NotReached) else float(ratio.high)
-    spikes = _spikes(analysis, name, converted) / _spikes(analysis, name, direct)
+    spikes = spikes_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
     if low > 1:
         first = f"Direct training needs {value:.3g} times fewer steps{_ends(ratio)}"
         return f"{first}{_spike_words(spikes)}."
     if high < 1:
-        ends = [1 / high, np.inf if low == 0 else 1 / low]
-        inverse = ", ".join("∞" if np.isinf(end) else f"{end:.3g}" for end in ends)
-        first = f"Conversion needs {1 / value:.3g} times fewer steps [{inverse}]"
-        return f"{first}{_spike_words(1 / spikes)}."
+        first = f"Conversion needs {1 / value:.3g} times fewer steps{_inverse_ends(ratio)}"
+        return f"{first}{_spike_words(spikes, inverse=True)}."
     return (
         f"Steps of conversion over steps of direct training: {value:.3g}{_ends(ratio)}; "
         "the interval holds 1, so neither is shown to need fewer."
     )
 
 
-def _spikes(analysis: Analysis, name: str, curve: Curve) -> float:
-    """Spikes per image at T*, those of the input included; NaN where not counted."""
-    pace = next(pace for pace in analysis.paces[name] if pace.curve is curve)
-    steps = _within(pace).value
-    if steps is NOT_REACHED:
-        return float("nan")
-    spikes = spikes_with_input(curve)[curve.index(int(steps) - curve.calibration_timesteps)]
-    return float(spikes) if spikes > 0 else float("nan")
-
-
-def _spike_words(ratio: float) -> str:
-    if not np.isfinite(ratio):
+def _inverse_ends(estimate: Estimate) -> str:
+    """The interval of 1 / estimate."""
+    if estimate.low is None or estimate.high is None:
         return ""
-    if ratio >= 1:
-        return f" and spends {ratio:.3g} times fewer spikes"
-    return f" but spends {1 / ratio:.3g} times more spikes"
+    ends = [
+        0.0 if isinstance(end, NotReached) else np.inf if end == 0 else 1 / float(end)
+        for end in (estimate.high, estimate.low)
+    ]
+    return f" [{', '.join('∞' if np.isinf(end) else f'{end:.3g}' for end in ends)}]"
+
+
+def _spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
+    """Spikes of the other over spikes of the one that needs fewer steps, with the interval.
+
+    ratio: spikes of conversion over spikes of direct training; inverse: the other way round.
+    """
+    if ratio is None or isinstance(ratio.value, NotReached) or ratio.value <= 0:
+        return ""
+    value = 1 / ratio.value if inverse else float(ratio.value)
+    straight, turned = _ends(ratio), _inverse_ends(ratio)
+    if value >= 1:
+        return f" and spends {value:.3g} times fewer spikes{turned if inverse else straight}"
+    return f" but spends {1 / value:.3g} times more spikes{straight if inverse else turned}"
 
 
 def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     """Spikes and energy of a method at its T*."""
-    steps = _within(pace).value
+    steps = _use(pace)[0].value
     if steps is NOT_REACHED:
         return ""
     place = curve.index(int(steps) - curve.calibration_timesteps)
@@ -191,8 +213,15 @@ def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     return f"{curve.label} spends {' and '.join(parts)} there." if parts else ""
 
 
-def _within(pace: Pace) -> Estimate:
-    return pace.within[TOLERANCES.index(TOLERANCE)]
+def _use(pace: Pace) -> tuple[Estimate, bool]:
+    """The steps that a user needs, and whether they are T* (else read up to the training T)."""
+    place = TOLERANCES.index(TOLERANCE)
+    within = pace.within[place]
+    if within.value is NOT_REACHED and pace.trained:
+        trained = pace.trained[place]
+        if trained.value is not NOT_REACHED:
+            return trained, False
+    return within, True
 
 
 def _percent(curve: Curve) -> str:

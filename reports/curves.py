@@ -12,7 +12,7 @@ import pandas as pd
 from reports.frame import ARMS, Study
 from reports.intervals import Interval, mean_t, wilson
 from reports.labels import label_of, study_marks, variants
-from reports.metrics import NOT_REACHED, sustained_timesteps
+from reports.metrics import NOT_REACHED, sustained_timesteps, trained_timesteps
 
 MEASURES = (
     "accuracy",
@@ -168,34 +168,43 @@ def best_direct(items: Iterable[Curve]) -> Curve | None:
     return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
 
 
-def usable(curve: Curve, target: float) -> Curve:
-    """The part of a curve that T* is read from: all of it, but for one kind of network.
-
-    A directly trained network that is at the target at the T it was trained for, and leaves it
-    again at larger T, is read up to its training T.
-    """
-    steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+def up_to_training(curve: Curve) -> Curve | None:
+    """A direct network's curve up to the T it was trained for; None where the sweep lacks it."""
     trained = curve.timesteps == curve.train_timesteps
-    if steps is not NOT_REACHED or curve.arm != "direct" or not trained.any():
-        return curve
+    if curve.arm != "direct" or not trained.any():
+        return None
     last = int(np.flatnonzero(trained)[0]) + 1
-    if sustained_timesteps(curve.timesteps[:last], curve.accuracy[:last], target) is NOT_REACHED:
-        return curve
     measures = {name: values[:, :last] for name, values in curve.measures.items()}
     return replace(curve, timesteps=curve.timesteps[:last], measures=measures)
 
 
-def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
-    """The network of an arm that stays at `target` from the fewest steps on.
+def in_use(curve: Curve, target: float) -> Curve:
+    """The part of a curve that answers how many steps a user of the network needs.
 
-    Where none does, the most accurate; None where the arm has no network.
+    All of it where T* is reached; else, for a direct network that stays at the target up to its
+    training T and leaves it beyond, the part up to the training T (the measure
+    trained-timesteps, which is not T*).
+    """
+    part = up_to_training(curve)
+    steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+    if part is None or steps is not NOT_REACHED:
+        return curve
+    last = int(part.timesteps[-1])
+    steps = trained_timesteps(curve.timesteps, curve.accuracy, target, last)
+    return curve if steps is NOT_REACHED else part
+
+
+def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
+    """The network of an arm that needs the fewest steps for `target`, as `in_use` reads it.
+
+    Where none gets there, the most accurate; None where the arm has no network.
     """
     own = [curve for curve in items if curve.arm == arm]
     if not own:
         return None
 
     def rank(curve: Curve) -> tuple[float, float]:
-        part = usable(curve, target)
+        part = in_use(curve, target)
         steps = sustained_timesteps(part.timesteps, part.accuracy, target)
         reached = steps + curve.calibration_timesteps if isinstance(steps, int) else np.inf
         return (reached, -float(curve.accuracy.max()))

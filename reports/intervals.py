@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -148,19 +149,26 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
+class Bootstrap(NamedTuple):
+    """Per method: accuracies [resamples, timesteps], and how often each seed was drawn
+    [resamples, seeds]."""
+
+    accuracies: list[np.ndarray]
+    seeds: list[np.ndarray]
+
+
 def bootstrap_accuracies(
     correct: Sequence[Sequence[np.ndarray]],
     generator: np.random.Generator,
     resamples: int = 1000,
-) -> list[np.ndarray]:
+) -> Bootstrap:
     """Seed-mean accuracies of several methods under one resampling of seeds and images.
 
     Images are drawn with replacement, the same draw for every method and seed; seeds are drawn
     with replacement, the same draw for methods with equally many seeds, so that differences
     between methods stay paired (Efron & Tibshirani 1993, §8.3). One seed is kept as it is.
 
-    correct: per method, per seed, [timesteps, images] bool. Returns per method
-    [resamples, timesteps].
+    correct: per method, per seed, [timesteps, images] bool.
     """
     sizes = {rows.shape[1] for method in correct for rows in method}
     if len(sizes) != 1:
@@ -174,13 +182,14 @@ def bootstrap_accuracies(
         for place, method in enumerate(counts):
             blocks[place].append(np.stack([weights @ rows for rows in method]))
     seeds: dict[int, np.ndarray] = {}
-    results = []
+    results = Bootstrap([], [])
     for rows_of_seeds, parts in zip(correct, blocks, strict=True):
         n = len(rows_of_seeds)
         if n not in seeds:
             seeds[n] = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
         totals = np.concatenate(parts, axis=1, dtype=np.float64)
-        results.append(np.einsum("rs,srt->rt", seeds[n], totals) / (n * images))
+        results.accuracies.append(np.einsum("rs,srt->rt", seeds[n], totals) / (n * images))
+        results.seeds.append(seeds[n])
     return results
 
 

@@ -8,9 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from reports.curves import Curve, best_direct, reference, usable
-from reports.frame import Study
-from reports.intervals import bootstrap_accuracies, percentile_interval
+from reports.curves import Curve, best_direct, in_use, reference, up_to_training
+from reports.intervals import percentile_interval
 from reports.metrics import (
     NOT_REACHED,
     POINT,
@@ -22,12 +21,11 @@ from reports.metrics import (
     spike_efficiency,
     sustained_timesteps,
 )
+from reports.resampling import Samples, spikes_of_seeds
 
 Value = float | Literal[NotReached.NOT_REACHED]
-
-RESAMPLES = 1000
-SEED = 2020
-"""The bootstrap of a report starts here, so that the same records give the same page."""
+Read = tuple[Curve, Value, np.ndarray | None]
+"""A curve, the steps at which it is read, and those of every resample."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,8 @@ class Estimate:
     """A number or `not reached`, with its bootstrap interval.
 
     low and high are None without per-image results; `seeds` and `images` were resampled.
-    until: set for a directly trained network that is at the target around the T it was trained
-    for and leaves it at larger T; the value is then read up to the training T, and `until` is
-    the last T of that stretch. (Sweeping further must not make a network worse.)
+    until: of `Pace.trained` alone, the last T of the stretch at the target around the training T,
+    where the network leaves it again within the sweep.
     """
 
     value: Value
@@ -53,126 +50,126 @@ class Pace:
     """How fast one spiking method gets where, in steps that include calibration.
 
     within: T*(δ) against the ANN for each δ of TOLERANCES, in the same order, empty without an
-    ANN; iso: to the best accuracy of the direct network; best: to its own best. The speedups and
-    spike efficiencies are those of the direct network over this one's, so None for direct ones.
+    ANN; trained: the same read up to the training T (trained-timesteps, which is not T*), empty
+    for conversions; best: to its own best accuracy; iso: to the best accuracy of the direct
+    network. Speedups and spike efficiencies are those of the direct network over this one. What
+    compares with a direct network is None for direct networks, and efficiencies are None where
+    spikes were not counted.
     """
 
     curve: Curve
     within: tuple[Estimate, ...]
+    trained: tuple[Estimate, ...]
     best: Estimate
-    iso: Estimate | None
-    iso_speedup: Estimate | None
-    max_speedup: Estimate | None
-    iso_spike_efficiency: Value | None
-    max_spike_efficiency: Value | None
-
-
-Samples = dict[str, np.ndarray]
-"""Accuracies of every resample by label of the curve: [resamples, timesteps]."""
+    iso: Estimate | None = None
+    iso_speedup: Estimate | None = None
+    max_speedup: Estimate | None = None
+    iso_spike_efficiency: Estimate | None = None
+    max_spike_efficiency: Estimate | None = None
 
 
 def paces(network: Sequence[Curve], samples: Samples) -> tuple[Pace, ...]:
-    """The pace of every spiking method of one network; samples as `resample` gives them."""
+    """The pace of every spiking method of one network."""
     ann, direct = reference(network), best_direct(network)
     return tuple(_pace(c, ann, direct, samples) for c in network if c.arm != "ann")
-
-
-def resample(
-    study: Study,
-    network: Sequence[Curve],
-    generator: np.random.Generator,
-    resamples: int = RESAMPLES,
-) -> Samples:
-    """Bootstrap of seeds and images together; empty where a case kept no per-image results."""
-    kept: list[list[np.ndarray]] = []
-    for curve in network:
-        rows = [_correct(study, case, curve) for case in curve.cases]
-        if any(row is None for row in rows):
-            return {}
-        kept.append([row for row in rows if row is not None])
-    if len({row.shape[1] for rows in kept for row in rows}) != 1:
-        return {}
-    accuracies = bootstrap_accuracies(kept, generator, resamples)
-    return {curve.label: rows for curve, rows in zip(network, accuracies, strict=True)}
 
 
 def steps_ratio(
     slow: Curve, fast: Curve, ann: Curve, tolerance: float, samples: Samples
 ) -> Estimate:
-    """T*(δ) of one method over T*(δ) of another, against the same ANN.
+    """Steps of one method over steps of another within δ of the same ANN, both as `in_use`.
 
     tolerance: δ in points. Resamples in which neither gets there say nothing and are left out.
     """
-    target = float(ann.accuracy[0]) - tolerance * POINT
-    slow, fast = usable(slow, target), usable(fast, target)
-    values = [
-        latency(sustained_timesteps(c.timesteps, c.accuracy, target), c.calibration_timesteps)
-        for c in (slow, fast)
-    ]
-    ratio = speedup(values[0], values[1])
-    anchors = samples[ann.label][:, 0] if samples else None
-    draws = [_target_samples(c, anchors, tolerance * POINT, samples) for c in (slow, fast)]
-    if draws[0] is None or draws[1] is None:
-        return _estimate(slow, ratio, None)
-    known = np.isfinite(draws[0]) | np.isfinite(draws[1])
-    ratios = draws[0][known] / draws[1][known]
-    return _estimate(slow, ratio, ratios if ratios.size else None)
+    one, two = (_read(c, ann, tolerance, samples) for c in (slow, fast))
+    ratios = None if one[2] is None or two[2] is None else _known_ratios(one[2], two[2])
+    return _estimate(one[0], speedup(one[1], two[1]), ratios)  # type: ignore[arg-type]
 
 
-def _correct(study: Study, name: str, curve: Curve) -> np.ndarray | None:
-    case = study.cases.get(name)
-    kept = case.correctness if case is not None else None
-    if kept is None:
-        return None
-    places = {int(t): i for i, t in enumerate(kept.timesteps)}
-    if any(int(t) not in places for t in curve.timesteps):
-        return None
-    return np.asarray(kept.correct[[places[int(t)] for t in curve.timesteps]], dtype=bool)
+def spikes_ratio(
+    slow: Curve, fast: Curve, ann: Curve, tolerance: float, samples: Samples
+) -> Estimate | None:
+    """Spikes of one method over spikes of another at the steps that `steps_ratio` compares."""
+    one, two = (_read(c, ann, tolerance, samples) for c in (slow, fast))
+    return _spike_ratio(one, two, samples)
+
+
+def spikes_with_input(curve: Curve) -> np.ndarray:
+    """Hidden and input spikes per image, mean over seeds: [n]."""
+    return np.asarray(spikes_of_seeds(curve).mean(axis=0))
 
 
 def _pace(curve: Curve, ann: Curve | None, direct: Curve | None, samples: Samples) -> Pace:
     within: tuple[Estimate, ...] = ()
+    trained: tuple[Estimate, ...] = ()
     if ann is not None:
-        anchors = samples[ann.label][:, 0] if samples else None
-        within = tuple(
-            _to_target(curve, float(ann.accuracy[0]), anchors, delta * POINT, samples)
-            for delta in TOLERANCES
-        )
+        anchors = samples.accuracies[ann.label][:, 0] if samples else None
+        goals = [(float(ann.accuracy[0]), anchors, delta * POINT) for delta in TOLERANCES]
+        within = tuple(_to_target(curve, *goal, samples) for goal in goals)
+        if up_to_training(curve) is not None:
+            trained = tuple(_in_training_range(curve, *goal, samples) for goal in goals)
     steps = latency(best_timesteps(curve.timesteps, curve.accuracy), curve.calibration_timesteps)
     best = _estimate(curve, steps, _best_samples(curve, samples))
     if direct is None or curve.arm == "direct":
-        return Pace(curve, within, best, None, None, None, None, None)
-    goal = samples[direct.label].max(axis=1) if samples else None
+        return Pace(curve, within, trained, best)
+    return _against(Pace(curve, within, trained, best), direct, samples)
+
+
+def _against(pace: Pace, direct: Curve, samples: Samples) -> Pace:
+    """The pace of a conversion with what compares it with the direct network."""
+    curve = pace.curve
+    goal = samples.accuracies[direct.label].max(axis=1) if samples else None
     iso = _to_target(curve, float(direct.accuracy.max()), goal, 0.0, samples)
-    own = best_timesteps(direct.timesteps, direct.accuracy)
-    direct_steps = latency(own, direct.calibration_timesteps)
-    iso_draws = _target_samples(curve, goal, 0.0, samples)
-    best_draws, own_draws = _best_samples(curve, samples), _best_samples(direct, samples)
-    return Pace(
-        curve,
-        within,
-        best,
-        iso,
-        _ratio(curve, iso.value, direct_steps, iso_draws, own_draws),
-        _ratio(curve, best.value, direct_steps, best_draws, own_draws),
-        _spike_ratio(curve, iso.value, direct, own),
-        _spike_ratio(curve, best.value, direct, own),
+    own = latency(best_timesteps(direct.timesteps, direct.accuracy), direct.calibration_timesteps)
+    own_draws = _best_samples(direct, samples)
+    senses = (
+        (iso.value, _target_samples(curve, goal, 0.0, samples)),
+        (pace.best.value, _best_samples(curve, samples)),
+    )
+    speedups = [_ratio(curve, steps, own, draws, own_draws) for steps, draws in senses]
+    efficiencies = [
+        _spike_ratio((curve, steps, draws), (direct, own, own_draws), samples)
+        for steps, draws in senses
+    ]
+    return replace(
+        pace,
+        iso=iso,
+        iso_speedup=speedups[0],
+        max_speedup=speedups[1],
+        iso_spike_efficiency=efficiencies[0],
+        max_spike_efficiency=efficiencies[1],
     )
 
 
 def _to_target(
     curve: Curve, anchor: float, anchors: np.ndarray | None, margin: float, samples: Samples
 ) -> Estimate:
-    own = usable(curve, anchor - margin)
-    steps = sustained_timesteps(own.timesteps, own.accuracy, anchor - margin)
+    steps = sustained_timesteps(curve.timesteps, curve.accuracy, anchor - margin)
     value = latency(steps, curve.calibration_timesteps)
-    found = _estimate(curve, value, _target_samples(own, anchors, margin, samples))
-    if own is curve:
+    return _estimate(curve, value, _target_samples(curve, anchors, margin, samples))
+
+
+def _read(curve: Curve, ann: Curve, tolerance: float, samples: Samples) -> Read:
+    """A curve as `in_use`, and where it is within δ of the ANN."""
+    target = float(ann.accuracy[0]) - tolerance * POINT
+    curve = in_use(curve, target)
+    steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
+    anchors = samples.accuracies[ann.label][:, 0] if samples else None
+    draws = _target_samples(curve, anchors, tolerance * POINT, samples)
+    return curve, latency(steps, curve.calibration_timesteps), draws
+
+
+def _in_training_range(
+    curve: Curve, anchor: float, anchors: np.ndarray | None, margin: float, samples: Samples
+) -> Estimate:
+    """trained-timesteps of a direct network, and where it leaves the target beyond."""
+    part = up_to_training(curve)
+    assert part is not None
+    found = _to_target(part, anchor, anchors, margin, samples)
+    below = (curve.timesteps > part.timesteps[-1]) & (curve.accuracy < anchor - margin - 1e-12)
+    if found.value is NOT_REACHED or not below.any():
         return found
-    beyond = curve.timesteps[(curve.timesteps > own.timesteps[-1])
-                             & (curve.accuracy < anchor - margin - 1e-12)]  # fmt: skip
-    last = curve.timesteps[curve.timesteps < beyond[0]][-1]
-    return replace(found, until=int(last))
+    return replace(found, until=int(curve.timesteps[int(below.argmax()) - 1]))
 
 
 def _target_samples(
@@ -181,7 +178,7 @@ def _target_samples(
     """Sustained steps of every resample, infinite where not reached: [resamples]."""
     if anchors is None or not samples:
         return None
-    accuracies = samples[curve.label][:, : len(curve.timesteps)]
+    accuracies = samples.accuracies[curve.label][:, : len(curve.timesteps)]
     below = accuracies < anchors[:, None] - margin - 1e-12
     last_below = below.shape[1] - 1 - below[:, ::-1].argmax(axis=1)
     first = np.where(below.any(axis=1), last_below + 1, 0)
@@ -189,7 +186,9 @@ def _target_samples(
 
 
 def _best_samples(curve: Curve, samples: Samples) -> np.ndarray | None:
-    return curve.latency[samples[curve.label].argmax(axis=1)].astype(float) if samples else None
+    if not samples:
+        return None
+    return curve.latency[samples.accuracies[curve.label].argmax(axis=1)].astype(float)
 
 
 def _ratio(
@@ -212,18 +211,30 @@ def _estimate(curve: Curve, value: Value, draws: np.ndarray | None) -> Estimate:
     return Estimate(value, ends[0], ends[1], len(curve.seeds), curve.images)
 
 
-def _spike_ratio(curve: Curve, steps: Value, direct: Curve, own: int) -> Value | None:
+def _spike_ratio(converted: Read, direct: Read, samples: Samples) -> Estimate | None:
     """Hidden and input spikes to the compared T (Lee 2020, table 8); None where not counted."""
-    if steps is NOT_REACHED:
-        return NOT_REACHED
-    converted = spikes_with_input(curve)[curve.index(int(steps) - curve.calibration_timesteps)]
-    own_spikes = spikes_with_input(direct)[direct.index(own)]
-    if np.isnan(converted) or np.isnan(own_spikes) or own_spikes <= 0:
+    spikes = [_spikes_at(spikes_with_input(c)[None], c, s) for c, s, _ in (converted, direct)]
+    if np.isnan(spikes).any() or not 0 < spikes[1][0] < np.inf:
         return None
-    return spike_efficiency(float(converted), float(own_spikes))
+    value: Value = NOT_REACHED
+    if converted[1] is not NOT_REACHED:
+        value = spike_efficiency(float(spikes[0][0]), float(spikes[1][0]))
+    draws = None
+    if samples and converted[2] is not None and direct[2] is not None:
+        drawn = [_spikes_at(samples.spikes[c.label], c, d) for c, _, d in (converted, direct)]
+        draws = _known_ratios(drawn[0], drawn[1])
+    return _estimate(converted[0], value, draws)
 
 
-def spikes_with_input(curve: Curve) -> np.ndarray:
-    """Hidden and input spikes per image, mean over seeds: [n]; analogue input has no spikes."""
-    inputs = curve.measures["input_spikes_per_image"]
-    return np.asarray((curve.measures["spikes_per_image"] + np.nan_to_num(inputs)).mean(axis=0))
+def _known_ratios(upper: np.ndarray, lower: np.ndarray) -> np.ndarray | None:
+    """Ratios of the resamples in which at least one side got there; None where none is left."""
+    known = np.isfinite(upper) | np.isfinite(lower)
+    return upper[known] / lower[known] if known.any() else None
+
+
+def _spikes_at(spikes: np.ndarray, curve: Curve, steps: object) -> np.ndarray:
+    """Spikes [rows, n] read at the latency of each row, infinite where not reached: [rows]."""
+    wanted = np.atleast_1d(np.inf if steps is NOT_REACHED else np.asarray(steps, dtype=float))
+    known = np.isfinite(wanted)
+    places = np.searchsorted(curve.latency, np.where(known, wanted, curve.latency[0]))
+    return np.where(known, spikes[np.arange(len(spikes)), places], np.inf)

@@ -98,6 +98,28 @@ def sustained_timesteps(
     return NOT_REACHED if first == timesteps.size else int(timesteps[first])
 
 
+@register(
+    "trained-timesteps",
+    unit="steps",
+    higher_is_better=False,
+    source="ours: T*(δ) read up to the training T alone",
+)
+def trained_timesteps(
+    timesteps: np.ndarray, accuracy: np.ndarray, target: float, train_timesteps: int
+) -> int | Literal[NotReached.NOT_REACHED]:
+    """Smallest T from which a direct network stays at the target up to the T it was trained for.
+
+    No T*(δ): what happens beyond the training T does not count. It says how few steps suffice
+    for one who never runs the network longer than it was trained for.
+    """
+    timesteps, accuracy = _checked(timesteps, accuracy)
+    last = np.flatnonzero(timesteps == train_timesteps)
+    if not last.size:
+        raise MetricError(f"T = {train_timesteps}, trained for, must be in the sweep")
+    part = slice(0, int(last[0]) + 1)
+    return sustained_timesteps(timesteps[part], accuracy[part], target)
+
+
 @register("first-timesteps", unit="steps", higher_is_better=False, source="for comparison only")
 def first_timesteps(
     timesteps: np.ndarray, accuracy: np.ndarray, target: float

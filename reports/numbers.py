@@ -36,6 +36,12 @@ def tick(value: float) -> str:
     return f"{value:.4g}"
 
 
+def power_of_ten(value: float) -> str:
+    """10 to the exponent of a power of ten, without markup."""
+    exponent = str(round(math.log10(value)))
+    return "10" + exponent.translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
 def energy(picojoules: float) -> str:
     """An energy with three digits in the unit that suits it."""
     for size, unit in ENERGY_UNITS:

@@ -20,9 +20,9 @@ from reports.analysis import Analysis
 from reports.answers import Answer, answers
 from reports.caveats import caveats
 from reports.curves import curves, family_of
-from reports.figures import FIGURES, Figure, render
+from reports.drawing import Drawing, draw_all
+from reports.figures import FIGURES, Figure, leading
 from reports.provenance import Fact, commands, compared, provenance
-from reports.style import save
 from reports.tables import Cell, Column, Table, all_tables
 from reports.whole import replaced
 
@@ -159,24 +159,28 @@ def _figures(
     analysis: Analysis, prefix: str, home: Path
 ) -> tuple[tuple[PageFigure, ...], list[Figure]]:
     """The figures that the study has data for, and those that it has none for."""
-    made, omitted = [], []
+    drawings, omitted, descriptions = [], [], []
     for figure in FIGURES.values():
         rows = figure.prepare(analysis)
         if not len(rows):
             omitted.append(figure)
             continue
-        key = f"{prefix}{figure.name}"
-        svg = save(render(figure, rows), home / "figures", key)[0]
-        made.append(
-            PageFigure(
-                key=key,
-                title=figure.title,
-                description=figure.description,
-                panels=rows["panel"].nunique(),
-                svg=inline(svg.read_text(encoding="utf-8"), figure.title),
-                folder="figures",
-            )
+        shown, note = leading(rows, analysis)
+        drawings.append(Drawing(f"{prefix}{figure.name}", figure, shown))
+        descriptions.append(f"{figure.description}{note}")
+    folder = home / "figures"
+    draw_all(drawings, folder)
+    made = [
+        PageFigure(
+            key=drawing.key,
+            title=drawing.figure.title,
+            description=description,
+            panels=drawing.panels,
+            svg=inline((folder / f"{drawing.key}.svg").read_text("utf-8"), drawing.figure.title),
+            folder=folder.name,
         )
+        for drawing, description in zip(drawings, descriptions, strict=True)
+    ]
     return tuple(made), omitted
 
 

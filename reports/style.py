@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.fonts import families
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
@@ -82,7 +84,7 @@ def look(method: str, arm: str, variant: int = 0) -> Look:
     """The look of a method; a name of the user's gets one from its letters, always the same.
 
     variant: place among several settings of the method in one network; each has its own marker
-    and dash, in the method's colour.
+    and dash, in a darker shade of the method's colour.
     """
     known = METHODS.get(method)
     if known is None:
@@ -97,12 +99,18 @@ def look(method: str, arm: str, variant: int = 0) -> Look:
         return known
     marker = MARKERS[(MARKERS.find(known.marker) + variant) % len(MARKERS)]
     dash = DASHES[(DASHES.index(known.dash) + variant) % len(DASHES)]
-    return Look(known.colour, marker, dash, known.hollow)
+    return Look(shade(known.colour, variant), marker, dash, known.hollow)
+
+
+def shade(colour: str, step: int) -> str:
+    """The colour mixed with black, darker with every step but never black."""
+    keep = max(0.3, 1 - 0.22 * step)
+    parts = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return "#" + "".join(f"{round(part * keep):02X}" for part in parts)
 
 
 RC: Mapping[str, Any] = {
     "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
     "text.parse_math": False,
     "font.size": 8,
     "axes.titlesize": 8,
@@ -131,7 +139,8 @@ RC: Mapping[str, Any] = {
 """Small enough for a paper column; text in SVG stays text."""
 
 
-DPI = 250
+DPI = 200
+"""Of PNG files: a paper column is 700 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,7 @@ def settings(scale: float = 1.0) -> Any:
         for name, value in RC.items()
         if name.endswith(("size", "linewidth", "markersize"))
     }
-    return {**RC, **grown}
+    return {**RC, **grown, "font.sans-serif": list(families())}
 
 
 _IDENTIFIER = re.compile(r'(?<=\bid=")|(?<=url\(#)|(?<=href="#)')

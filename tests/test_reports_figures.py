@@ -110,8 +110,10 @@ def test_spikes_per_neuron(lenet):
 
 def test_energy_bars(lenet):
     ax, rows = axes_of("energy", FIGURES["energy"].prepare(lenet))
-    assert [bar.get_width() for bar in ax.patches] == pytest.approx(rows["energy_nj"].to_list())
-    assert rows["energy_nj"].iloc[0] == pytest.approx(120_000 * 4.6 / 1000)
+    nanojoules = (rows["energy_pj"] / 1000).to_list()
+    assert [bar.get_width() for bar in ax.patches] == pytest.approx(nanojoules)
+    assert rows["energy_pj"].iloc[0] == pytest.approx(120_000 * 4.6)
+    assert ax.get_xlabel() == "energy per image by model (nJ)"
 
 
 def test_confusion_rows_add_up(lenet):
@@ -130,7 +132,7 @@ def test_depth_lines(depths):
 
 def test_front_is_what_nothing_beats():
     rows = pd.DataFrame(
-        {"energy_nj": [1.0, 2.0, 3.0, 4.0, 2.0], "accuracy": [0.5, 0.8, 0.7, 0.9, 0.6]}
+        {"energy_pj": [1.0, 2.0, 3.0, 4.0, 2.0], "accuracy": [0.5, 0.8, 0.7, 0.9, 0.6]}
     )
     assert on_front(rows).tolist() == [True, True, False, True, False]
 
@@ -172,7 +174,10 @@ def test_looks_of_the_users_methods_and_of_variants():
     assert not own.hollow
     assert style.look("my-rule", "direct").hollow
     plain, variant = style.look("bptt", "direct"), style.look("bptt", "direct", 1)
-    assert variant.colour == plain.colour
+    assert colorsys.rgb_to_hls(*to_rgb(variant.colour))[0] == pytest.approx(
+        colorsys.rgb_to_hls(*to_rgb(plain.colour))[0], abs=0.01
+    )
+    assert luminance(variant.colour) < luminance(plain.colour)
     assert (variant.marker, variant.dash) != (plain.marker, plain.dash)
 
 
@@ -212,4 +217,7 @@ def test_raster_marks_every_spike(lenet):
     ax, panel = axes_of("raster", rows)
     with np.load(lenet.study.cases["data-norm-lenet-0"].directory / "traces.npz") as kept:
         assert len(panel) == int(kept["raster"].sum())
-    assert len(ax.lines[0].get_xdata()) == len(panel)
+    path = np.stack([ax.lines[0].get_xdata(), ax.lines[0].get_ydata()]).reshape(2, -1, 3)
+    ends = np.stack([panel["neuron"] - 0.5, panel["neuron"] + 0.5], axis=1)
+    assert (path[0, :, :2] == panel["timestep"].to_numpy()[:, None]).all()
+    assert (path[1, :, :2] == ends).all()

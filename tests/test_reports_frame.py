@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 import reports
-from reports.curves import CurveError, curves, fastest, reference, usable
+from reports.curves import CurveError, curves, fastest, in_use, reference, up_to_training
 from reports.frame import COLUMNS, StudyError, combine
-from reports.iso import _to_target
-from reports.metrics import sustained_timesteps
+from reports.iso import paces
+from reports.metrics import NOT_REACHED, TOLERANCES, sustained_timesteps
+from reports.resampling import Samples
 from tests.synthetic_study import IMAGES, write_study
 
 
@@ -146,18 +147,27 @@ def test_fastest_prefers_steps_then_accuracy(directory):
     assert fastest(found[:1], "direct", 0.5) is None
 
 
-def test_a_direct_network_is_read_up_to_its_training_steps_where_it_leaves_later(directory):
-    direct = next(c for c in curves(reports.study(directory)) if c.arm == "direct")
+def test_leaving_the_range_beyond_the_training_steps_is_no_sustained_value(directory):
+    ann, _, direct = curves(reports.study(directory))
     falling = replace(
         direct,
         timesteps=np.array([1, 2, 4, 8]),
         train_timesteps=2,
         measures=direct.measures | {"accuracy": np.array([[0.5, 0.95, 0.94, 0.7]])},
     )
-    assert usable(falling, 0.9).timesteps.tolist() == [1, 2]
-    assert usable(falling, 0.6) is falling  # kept to the end: the whole sweep counts
-    assert usable(falling, 0.96) is falling  # never there
+    assert in_use(falling, 0.9).timesteps.tolist() == [1, 2]
+    assert in_use(falling, 0.6) is falling  # kept to the end: the whole sweep counts
+    assert in_use(falling, 0.96) is falling  # never there
     converted = replace(falling, arm="converted")
-    assert usable(converted, 0.9) is converted
-    found = _to_target(falling, 0.91, None, 0.01, {})
+    assert in_use(converted, 0.9) is converted
+    assert up_to_training(converted) is None
+    exact = replace(ann, measures=ann.measures | {"accuracy": np.array([[0.91]])})
+    (pace,) = paces([exact, falling], Samples())
+    place = TOLERANCES.index(1.0)
+    assert pace.within[place].value is NOT_REACHED  # at 0.7 by T = 8: not sustained
+    found = pace.trained[place]
     assert (found.value, found.until) == (2, 4)  # there from T = 2, last at T = 4
+    lasting = replace(falling, measures=direct.measures | {"accuracy": np.array([[0, 1, 1, 1.0]])})
+    (pace,) = paces([exact, lasting], Samples())
+    assert (pace.within[place].value, pace.trained[place].value) == (2, 2)
+    assert pace.trained[place].until is None

@@ -129,7 +129,7 @@ def test_bootstrap_keeps_pairs_and_means():
     base = np.random.default_rng(0).random((1, 200)) < 0.8
     worse = base.copy()
     worse[0, np.flatnonzero(base[0])[:10]] = False  # ten images fewer: 0.05 on all of them
-    first, second = bootstrap_accuracies([[base], [worse]], generator, resamples=400)
+    first, second = bootstrap_accuracies([[base], [worse]], generator, resamples=400).accuracies
     assert first.shape == (400, 1)
     assert first.mean() == pytest.approx(base.mean(), abs=0.01)
     gap = (first - second)[:, 0]
@@ -140,7 +140,8 @@ def test_bootstrap_keeps_pairs_and_means():
 def test_bootstrap_is_decided_by_its_generator():
     rows = [[np.random.default_rng(3).random((2, 50)) < 0.5 for _ in range(3)]]
     one, two, three = (
-        bootstrap_accuracies(rows, np.random.default_rng(seed), 20)[0] for seed in (5, 5, 6)
+        bootstrap_accuracies(rows, np.random.default_rng(seed), 20).accuracies[0]
+        for seed in (5, 5, 6)
     )
     assert (one == two).all()
     assert (one != three).any()

@@ -16,6 +16,7 @@ from reports.metrics import (
     spike_efficiency,
     spikes_per_synapse,
     sustained_timesteps,
+    trained_timesteps,
 )
 
 T = np.array([1, 2, 4, 8])
@@ -32,6 +33,17 @@ def test_sustained_from_the_start_and_never():
     assert sustained_timesteps(T, np.array([0.9, 0.9, 0.95, 0.9]), 0.9) == 1
     assert sustained_timesteps(T, np.array([0.9, 0.95, 0.95, 0.89]), 0.9) is NOT_REACHED
     assert first_timesteps(T, np.array([0.1, 0.2, 0.3, 0.4]), 0.9) is NOT_REACHED
+
+
+def test_up_to_the_training_steps_nothing_later_counts():
+    # at 0.9 from T = 2 to 4, lost at 8: no T*, but 2 for a network trained for 4
+    accuracy = np.array([0.5, 0.9, 0.95, 0.2])
+    assert sustained_timesteps(T, accuracy, 0.9) is NOT_REACHED
+    assert trained_timesteps(T, accuracy, 0.9, 4) == 2
+    assert trained_timesteps(T, accuracy, 0.9, 8) is NOT_REACHED
+    assert trained_timesteps(T, accuracy, 0.9, 1) is NOT_REACHED
+    with pytest.raises(MetricError, match="T = 3, trained for, must be in the sweep"):
+        trained_timesteps(T, accuracy, 0.9, 3)
 
 
 def test_best_is_the_first_of_equals():

@@ -30,9 +30,9 @@ from reports.figures import (
     training_timesteps,
 )
 from reports.figures.base import Figure
-from reports.figures.render import render
+from reports.figures.render import leading, render
 
-__all__ = ["FIGURES", "Figure", "render"]
+__all__ = ["FIGURES", "Figure", "leading", "render"]
 
 FIGURES: dict[str, Figure] = {
     module.FIGURE.name: module.FIGURE

@@ -100,7 +100,7 @@ def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> No
     ax.plot(rows[x], rows[y] * scale, label=label, markevery=marks, **arguments)
     if rows[f"{y}_low"].notna().any():
         ends = (rows[f"{y}_low"] * scale, rows[f"{y}_high"] * scale)
-        ax.fill_between(rows[x], *ends, color=arguments["color"], alpha=0.15, linewidth=0)
+        ax.fill_between(rows[x], *ends, color=arguments["color"], alpha=0.12, linewidth=0)
 
 
 def ann_line(ax: Axes, rows: pd.DataFrame, y: str = "accuracy", scale: float = 100.0) -> None:
@@ -163,6 +163,23 @@ def count_axis(axis: Axis, values: pd.Series) -> None:
     axis.set_major_locator(LogLocator(subs=subs, numticks=9))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.tick(value)))
+
+
+def decade_axis(axis: Axis) -> None:
+    """A logarithmic axis with powers of ten as people write them, also far below 1."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes = axis.axes
+    (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
+    axis.set_major_locator(LogLocator(numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: numbers.power_of_ten(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def energy_scale(picojoules: pd.Series) -> tuple[float, str]:
+    """What to divide picojoules by, and the unit then, so that the largest has few digits."""
+    largest = float(picojoules.max())
+    return next(((size, unit) for size, unit in numbers.ENERGY_UNITS if largest >= size), (1, "pJ"))
 
 
 def latency_label(rows: pd.DataFrame) -> str:

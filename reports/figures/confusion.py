@@ -66,10 +66,26 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.imshow(errors, cmap="Greys", vmin=0, vmax=1.6 * top)
     for (true, answer), value in np.ndenumerate(table):
         if true == answer:
-            ax.text(answer, true, f"{value:.0f}", ha="center", va="center", size=5, weight="bold")
+            ax.text(
+                answer,
+                true,
+                f"{value:.0f}",
+                ha="center",
+                va="center",
+                size="x-small",
+                weight="bold",
+            )
         elif value > 0:
             colour = "white" if value > top else "black"
-            ax.text(answer, true, f"{value:.1f}", ha="center", va="center", size=4.5, color=colour)
+            ax.text(
+                answer,
+                true,
+                f"{value:.1f}",
+                ha="center",
+                va="center",
+                size="xx-small",
+                color=colour,
+            )
     ax.set_xticks(range(len(table)))
     ax.set_yticks(range(len(table)))
     ax.grid(visible=False)

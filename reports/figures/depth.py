@@ -32,8 +32,8 @@ def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
                         "panel": family,
                         "depth": curve.depth,
                         measure: found.estimate,
-                        "low": found.low,
-                        "high": found.high,
+                        "low": max(0.0, found.low),
+                        "high": min(1.0, found.high) if measure == "accuracy" else found.high,
                     }
                 )
     return pd.DataFrame(rows) if rows else empty()

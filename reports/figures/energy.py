@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports import numbers
 from reports.analysis import Analysis
-from reports.figures.base import Figure, empty, identity, spread
+from reports.figures.base import Figure, empty, energy_scale, identity, spread
 from reports.style import look
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """Energy at the report T by `horowitz-fp32`, in nJ, with 95 % ends over seeds."""
+    """Energy at the report T by `horowitz-fp32`, with 95 % ends over seeds."""
     rows = []
     for curve in analysis.curves:
         values = curve.measures["energy_pj_per_image"][:, curve.index(curve.report_timestep)]
         if np.isfinite(values).all():
-            rows.append(identity(curve) | spread("energy_nj", values / 1000))
+            rows.append(identity(curve) | spread("energy_pj", values))
     return pd.DataFrame(rows) if rows else empty()
 
 
@@ -33,20 +33,22 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         for m, a, v in zip(rows["method"], rows["arm"], rows["variant"], strict=True)
     ]
     places = range(len(rows))
+    size, unit = energy_scale(rows["energy_pj"])
     ax.barh(
         places,
-        rows["energy_nj"],
+        rows["energy_pj"] / size,
         height=0.62,
         color=["white" if item.hollow else item.colour for item in looks],
         edgecolor=[item.colour for item in looks],
         linewidth=1.3,
     )
     for place, row in zip(places, rows.itertuples(), strict=True):
-        text = f" {numbers.energy(float(row.energy_nj) * 1000)}"
-        ax.text(max(row.energy_nj, np.nan_to_num(row.energy_nj_high)), place, text, va="center",
-                ha="left", size=6.5)  # fmt: skip
-        if np.isfinite(row.energy_nj_low):
-            ax.plot([row.energy_nj_low, row.energy_nj_high], [place, place], "k-", linewidth=0.8)
+        end = max(row.energy_pj, np.nan_to_num(row.energy_pj_high)) / size
+        text = f" {numbers.energy(float(row.energy_pj))}"
+        ax.text(end, place, text, va="center", ha="left", size="small")
+        if np.isfinite(row.energy_pj_low):
+            ends = [row.energy_pj_low / size, row.energy_pj_high / size]
+            ax.plot(ends, [place, place], color="black", linewidth=0.8)
     ax.set_yticks(places, rows["label"])
     ax.invert_yaxis()
     ax.margins(x=0.2)
@@ -54,7 +56,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ax.locator_params(axis="x", nbins=5)
     ax.xaxis.set_major_formatter(lambda value, _: numbers.tick(value))
     ax.grid(visible=False, axis="y")
-    ax.set_xlabel("energy per image by model (nJ)")
+    ax.set_xlabel(f"energy per image by model ({unit})")
 
 
 FIGURE = Figure(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, count_axis
+from reports.figures.base import Figure, count_axis, energy_scale
 from reports.figures.depth import depth_rows, draw_depth
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: rows as `prepare` gives them."""
-    draw_depth(rows, ax, "energy_pj_per_image", 1e-3)
-    count_axis(ax.yaxis, rows["energy_pj_per_image"] * 0.001)
-    ax.set_ylabel("energy per image by model (nJ)")
+    size, unit = energy_scale(rows["energy_pj_per_image"])
+    draw_depth(rows, ax, "energy_pj_per_image", 1 / size)
+    count_axis(ax.yaxis, rows["energy_pj_per_image"] / size)
+    ax.set_ylabel(f"energy per image by model ({unit})")
 
 
 FIGURE = Figure(

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, accuracy_axis, band, count_axis, each, sweep_rows
+from reports.figures.base import (
+    Figure,
+    accuracy_axis,
+    band,
+    count_axis,
+    each,
+    energy_scale,
+    sweep_rows,
+)
 from reports.style import GREY
 
 if TYPE_CHECKING:
@@ -16,11 +24,11 @@ if TYPE_CHECKING:
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """Accuracy and energy in nJ at every T; `front`: no point of the network beats it in both."""
+    """Accuracy and energy at every T; `front`: no point of the network beats it in both."""
     rows = sweep_rows(analysis.curves, ["accuracy", "energy_pj_per_image"])
     rows = rows.dropna(subset="energy_pj_per_image")
     rows = rows[rows["energy_pj_per_image"] > 0]
-    rows = rows.assign(energy_nj=rows["energy_pj_per_image"] / 1000)
+    rows = rows.rename(columns={"energy_pj_per_image": "energy_pj"})
     parts = [own.assign(front=on_front(own)) for _, own in rows.groupby("panel", sort=False)]
     return pd.concat(parts, ignore_index=True) if parts else rows
 
@@ -28,7 +36,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def on_front(rows: pd.DataFrame) -> np.ndarray:
     """Whether each row is Pareto optimal: less energy always means less accuracy. [rows]"""
     ordered = rows.reset_index(drop=True).sort_values(
-        ["energy_nj", "accuracy"], ascending=[True, False]
+        ["energy_pj", "accuracy"], ascending=[True, False]
     )
     best = ordered["accuracy"].cummax().shift(fill_value=-1.0)
     flags = np.zeros(len(rows), dtype=bool)
@@ -38,16 +46,18 @@ def on_front(rows: pd.DataFrame) -> np.ndarray:
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One network: a line per method over its T, the ANN as a star, the front in grey."""
-    front = rows[rows["front"]].sort_values("energy_nj")
-    ax.step(front["energy_nj"], front["accuracy"] * 100, where="post", color=GREY, linewidth=4,
+    size, unit = energy_scale(rows["energy_pj"])
+    rows = rows.assign(energy=rows["energy_pj"] / size)
+    front = rows[rows["front"]].sort_values("energy")
+    ax.step(front["energy"], front["accuracy"] * 100, where="post", color=GREY, linewidth=4,
             alpha=0.3, label="front")  # fmt: skip
     for label, own in each(rows):
         if own["arm"].iloc[0] == "ann":
-            ax.plot(own["energy_nj"], own["accuracy"] * 100, "k*", markersize=9, label=label)
+            ax.plot(own["energy"], own["accuracy"] * 100, "k*", markersize=9, label=label)
         else:
-            band(ax, own, "energy_nj", "accuracy", 100)
-    count_axis(ax.xaxis, rows["energy_nj"])
-    ax.set_xlabel("energy per image by model (nJ)")
+            band(ax, own, "energy", "accuracy", 100)
+    count_axis(ax.xaxis, rows["energy"])
+    ax.set_xlabel(f"energy per image by model ({unit})")
     accuracy_axis(ax, rows["accuracy"])
 
 

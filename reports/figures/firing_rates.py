@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.figures.base import Figure, empty
-from reports.figures.traces import layer_values
+from reports.figures.traces import layer_values, violins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,21 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One method: a violin per layer, its quartiles as lines."""
-    import seaborn
-
-    values = rows[["layer", "values"]].explode("values").astype({"values": float})
-    seaborn.violinplot(
-        values,
-        x="values",
-        y="layer",
-        orient="h",
-        ax=ax,
-        color="#9ECAE1",
-        inner="quart",
-        linewidth=0.8,
-        cut=0,
-        density_norm="width",
-    )
+    violins(ax, rows)
     ax.set_xlabel("spikes per step")
     ax.set_ylabel("layer")
 

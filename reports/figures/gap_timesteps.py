@@ -58,7 +58,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         ax.plot(own["latency"], own["gap"], label=label, markevery=marks, **arguments)
         if own["gap_low"].notna().any():
             ax.fill_between(own["latency"], own["gap_low"], own["gap_high"],
-                            color=arguments["color"], alpha=0.15, linewidth=0)  # fmt: skip
+                            color=arguments["color"], alpha=0.12, linewidth=0)  # fmt: skip
     ax.axhline(0, color="black", linewidth=1.1, label="ANN")
     for tolerance in TOLERANCES:
         ax.axhline(tolerance, color="#767676", linewidth=0.7, linestyle=(0, (1, 2)))
@@ -68,7 +68,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             xycoords=("axes fraction", "data"),
             xytext=(2, 0),
             textcoords="offset points",
-            size=6,
+            size="x-small",
             va="center",
             color="#767676",
         )

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, empty, identity
+from reports.figures.base import Figure, count_axis, decade_axis, empty, identity
 from reports.style import DASHES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SYMBOLS = {"gamma": "γ", "tau": "τ", "tau_decay": "τ_decay"}
+MOST_VALUES = 6
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """Mean over seeds of each layer's mean absolute gradient, for each value tried.
+    """Mean over seeds of each layer's mean absolute gradient, for the values tried.
 
-    Settings of one method that tried one value each share a panel.
+    Settings of one method that tried one value each share a panel. Of more than MOST_VALUES
+    values, as a search tries them, the powers of two stay. place: of the value among those shown.
     """
     gradients = analysis.study.stacked("gradients.csv")
     if gradients is None:
@@ -33,7 +36,25 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
             row = identity(curve) | {"parameter": parameter, "value": float(value)}
             row |= {"panel": f"{curve.network}, {name}", "index": int(index)}
             rows.append(row | {"gradient": float(gradient)})
-    return pd.DataFrame(rows) if rows else empty()
+    if not rows:
+        return empty()
+    table = pd.DataFrame(rows)
+    parts = []
+    for _, own in table.groupby("parameter", sort=False):
+        values = shown(sorted(own["value"].unique()))
+        own = own[own["value"].isin(values)]
+        parts.append(own.assign(place=own["value"].map(values.index), places=len(values)))
+    return pd.concat(parts, ignore_index=True)
+
+
+def shown(values: list[float]) -> list[float]:
+    """At most MOST_VALUES of the sorted values: powers of two, or evenly chosen ones."""
+    if len(values) <= MOST_VALUES:
+        return values
+    powers = [v for v in values if v > 0 and float(np.log2(v)).is_integer()]
+    chosen = powers if len(powers) >= MOST_VALUES // 2 else values
+    picked = np.linspace(0, len(chosen) - 1, min(MOST_VALUES, len(chosen))).round().astype(int)
+    return [chosen[place] for place in picked]
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
@@ -41,26 +62,31 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     import matplotlib
 
     shades = matplotlib.colormaps["cividis"]
-    pairs = list(rows.groupby(["parameter", "value"], sort=True))
-    for place, ((parameter, value), own) in enumerate(pairs):
+    for (parameter, value), own in rows.groupby(["parameter", "value"], sort=True):
+        place = int(own["place"].iloc[0])
         ax.plot(
             own["index"] + 1,
             own["gradient"],
-            color=shades(0.9 * place / max(1, len(pairs) - 1)),
+            color=shades(0.9 * place / max(1, int(own["places"].iloc[0]) - 1)),
             linestyle=DASHES[place % len(DASHES)],
             marker=MARKERS[place % len(MARKERS)],
-            label=f"{SYMBOLS.get(parameter, parameter)} = {value:g}",
+            label=f"{SYMBOLS.get(parameter, parameter)} = {value:.3g}",
         )
-    ax.set_yscale("log")
+    gradients = rows["gradient"]
+    if gradients.min() > 0 and gradients.max() / gradients.min() < 100:
+        count_axis(ax.yaxis, gradients)
+    else:
+        decade_axis(ax.yaxis)
     ax.locator_params(axis="x", integer=True)
     ax.set_xlabel("layer")
-    ax.set_ylabel("mean |gradient|")
+    ax.set_ylabel("mean |gradient| of a weight")
 
 
 FIGURE = Figure(
     "gradients",
     "Gradient by layer",
-    "Mean absolute gradient of each layer's weights, for each value of the parameter tried.",
+    "Mean absolute gradient of each layer's weights, for the values of the parameter tried "
+    "(at most six of them).",
     "gradients.csv of a direct training",
     prepare,
     draw,

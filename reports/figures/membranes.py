@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.figures.base import Figure, empty
-from reports.figures.traces import layer_values
+from reports.figures.traces import layer_values, violins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,22 +25,8 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One method: a violin per layer, its quartiles as lines; far outliers are outside."""
-    import seaborn
-
-    values = rows[["layer", "values"]].explode("values").astype({"values": float})
-    seaborn.violinplot(
-        values,
-        x="values",
-        y="layer",
-        orient="h",
-        ax=ax,
-        color="#9ECAE1",
-        inner="quart",
-        linewidth=0.8,
-        cut=0,
-        density_norm="width",
-    )
-    ax.set_xlim(*np.quantile(values["values"], SHOWN))
+    violins(ax, rows)
+    ax.set_xlim(*np.quantile(np.concatenate(rows["values"].to_list()), SHOWN))
     ax.set_xlabel("membrane potential / θ")
     ax.set_ylabel("layer")
 

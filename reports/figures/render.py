@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from reports.analysis import Analysis
 from reports.figures.base import Figure
 from reports.style import SIZES, Size, settings
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 MOST_COLUMNS = 3
+MOST_PANELS = 8
 LEGEND_ROW = 0.17
 """Height of a row of the legend in inches at the text size of a paper column."""
 
@@ -25,7 +27,7 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
     from matplotlib.figure import Figure as MatplotlibFigure
 
     panels = list(rows["panel"].unique())
-    columns = min(len(panels), MOST_COLUMNS)
+    columns = 2 if len(panels) == 4 else min(len(panels), MOST_COLUMNS)
     lines = -(-len(panels) // columns)
     width = size.width * (1.0 if columns == 1 else 0.82 * columns)
     height = size.height * figure.aspect * lines
@@ -34,12 +36,41 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
         grid = canvas.subplots(lines, columns, squeeze=False).ravel()
         for panel, ax in zip(panels, grid, strict=False):
             figure.draw(rows[rows["panel"] == panel], ax)
-            ax.set_title(panel, loc="left")
+            ax.set_title(panel, loc="left", y=1.0)
         for ax in grid[len(panels) :]:
             ax.set_axis_off()
         if figure.legend:
             _legend(canvas, list(grid[: len(panels)]), size)
     return canvas
+
+
+def leading(rows: pd.DataFrame, analysis: Analysis) -> tuple[pd.DataFrame, str]:
+    """Rows of no more panels than a page can show, and a sentence on what was left out.
+
+    Where methods have a panel each and there are too many, each network keeps those of the most
+    accurate method of each arm. Figures with a panel per network keep all.
+    """
+    panels = rows["panel"].nunique()
+    if panels <= MOST_PANELS or rows.groupby("panel", sort=False)["label"].nunique().max() > 1:
+        return rows, ""
+    kept = []
+    for network, items in analysis.networks.items():
+        for arm in ("converted", "direct"):
+            own = [curve for curve in items if curve.arm == arm]
+            own = [c for c in own if ((rows["label"] == c.label) & _of(rows, network)).any()]
+            if own:
+                best = max(own, key=lambda c: float(c.accuracy[c.index(c.report_timestep)]))
+                kept.append(rows[(rows["label"] == best.label) & _of(rows, network)])
+    shown = pd.concat(kept, ignore_index=True)
+    if shown["panel"].nunique() == panels:
+        return rows, ""
+    return shown, f" Of {panels} panels, those of each network's most accurate method of each kind."
+
+
+def _of(rows: pd.DataFrame, network: str) -> pd.Series:
+    """Which rows belong to a network: their panel is named after it."""
+    names = rows["panel"].astype(str)
+    return (names == network) | names.str.startswith(f"{network}, ")
 
 
 def _legend(canvas: Canvas, axes: list[Axes], size: Size) -> None:

@@ -65,7 +65,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
                     rotation=90,
                     ha="center",
                     va="bottom",
-                    size=6,
+                    size="x-small",
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
                 )
             elif pd.notna(low) and pd.notna(high):

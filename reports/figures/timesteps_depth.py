@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """T*(1 point) of every spiking method; NaN, with the largest T, where it is not reached."""
+    """T*(1 point) of every spiking method; NaN, with the largest T, where it is not reached.
+
+    trained: the steps up to the training T where T* is not reached but these are, else NaN.
+    """
     place = TOLERANCES.index(1.0)
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
     rows = []
@@ -34,6 +37,10 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
             ]
             row = identity(curve) | {"panel": family, "depth": curve.depth}
             row |= {"timesteps": ends[0], "low": ends[1], "high": ends[2]}
+            row["trained"] = np.nan
+            if isinstance(found.value, NotReached) and pace.trained:
+                steps = pace.trained[place].value
+                row["trained"] = np.nan if isinstance(steps, NotReached) else float(steps)
             rows.append(row | {"largest": int(curve.latency[-1])})
     return pd.DataFrame(rows) if rows else empty()
 
@@ -41,7 +48,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: arrows at the largest T where T* lies beyond it."""
     labels = list(rows["label"].unique())
-    room = 0.035 * (rows["depth"].max() - rows["depth"].min())
+    room = 0.018 * (rows["depth"].max() - rows["depth"].min())
     for label, unordered in each(rows):
         own = unordered.sort_values("depth")
         aside = (labels.index(label) - (len(labels) - 1) / 2) * room  # so that none hides another
@@ -52,11 +59,15 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             if np.isfinite(row.low) and np.isfinite(row.high):
                 ax.plot([row.depth, row.depth], [row.low, row.high], color=arguments["color"],
                         linewidth=0.8)  # fmt: skip
+        ax.plot(own["depth"], own["trained"], linestyle="none", marker="x", markersize=5,
+                color=arguments["color"])  # fmt: skip
         beyond = own[own["timesteps"].isna()]
         ax.plot(beyond["depth"], beyond["largest"], linestyle="none", marker="^", markersize=6,
                 color=arguments["color"], alpha=0.6)  # fmt: skip
     if rows["timesteps"].isna().any():
         ax.plot([], [], "k^", alpha=0.6, linestyle="none", label="not reached by the largest T")
+    if rows["trained"].notna().any():
+        ax.plot([], [], "kx", linestyle="none", label="up to the training T, not T*")
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter("{x:.0f}")
     ax.set_ylabel("T*(1 point) (steps)")
@@ -67,7 +78,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "timesteps-depth",
     "T* against depth",
-    "Steps to stay within 1 point of the ANN; whiskers: 95 % bootstrap.",
+    "Steps to stay within 1 point of the ANN at every larger T; whiskers: 95 % bootstrap.",
     "one family of architectures at several depths, with an ANN",
     prepare,
     draw,

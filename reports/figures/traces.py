@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from reports.analysis import Analysis
 from reports.figures.base import identity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FACE, EDGE = "#9ECAE1", "#2B4C6F"
+QUARTILES = [0.25, 0.5, 0.75]
 
 
 def traces(analysis: Analysis, prefix: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -30,3 +37,24 @@ def layer_values(analysis: Analysis, prefix: str) -> list[dict[str, Any]]:
         for key, values in arrays.items()
         if key.startswith(prefix)
     ]
+
+
+def violins(ax: Axes, rows: pd.DataFrame) -> None:
+    """A violin per layer, the first layer on top, with lines at its quartiles."""
+    values = [np.asarray(own, dtype=float) for own in rows["values"]]
+    places = range(len(values))
+    parts = ax.violinplot(
+        values,
+        positions=places,
+        orientation="horizontal",
+        widths=0.8,
+        showextrema=False,
+        quantiles=[QUARTILES] * len(values),
+    )
+    bodies: Any = parts["bodies"]
+    for body in bodies:
+        body.set(facecolor=FACE, edgecolor=EDGE, linewidth=0.7, alpha=1.0)
+    parts["cquantiles"].set(color=EDGE, linewidth=0.7, linestyle=(0, (2, 1)))
+    ax.set_yticks(places, rows["layer"])
+    ax.invert_yaxis()
+    ax.grid(visible=False, axis="y")

@@ -54,7 +54,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         cmap="cividis",
         cbar=False,
         linewidths=0.5,
-        annot_kws={"size": 6},
+        annot_kws={"size": "small"},
     )
     ax.grid(visible=False)
     ax.set_xlabel("timesteps T of inference")

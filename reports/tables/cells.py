@@ -65,6 +65,9 @@ class Table:
 
 MISSING = Cell("–")
 
+TRAINED = "T(1 point) up to training T"
+"""Heading of trained-timesteps at δ = 1 point."""
+
 INTERVAL_NOTE = (
     "In brackets: 95 % interval; t over seeds where there are several, Wilson over the test "
     "images for the accuracy of one seed, bootstrap over seeds and images for steps and ratios. "
@@ -135,13 +138,6 @@ def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:
     if len(values) < 2:
         return Cell(form(values[0]), values[0], n=n)
     return _interval_cell(mean_t(values), form, n)
-
-
-def value_cell(value: Value | None, curve: Curve) -> Cell:
-    """A ratio without an interval."""
-    return (
-        MISSING if value is None else Cell(numbers.times(value), _plain(value), n=seeds_of(curve))
-    )
 
 
 def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> Cell:

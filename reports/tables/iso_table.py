@@ -8,12 +8,12 @@ from reports.frame import Study
 from reports.metrics import TOLERANCES
 from reports.tables.cells import (
     INTERVAL_NOTE,
+    TRAINED,
     Cell,
     Column,
     Table,
     estimate_cell,
     name_cell,
-    value_cell,
 )
 
 
@@ -28,18 +28,22 @@ def iso(study: Study | Analysis) -> Table:
                     name_cell(pace.curve.network),
                     name_cell(pace.curve.label),
                     *(estimate_cell(estimate, numbers.steps) for estimate in within),
+                    estimate_cell(
+                        pace.trained[TOLERANCES.index(1.0)] if pace.trained else None, numbers.steps
+                    ),
                     estimate_cell(pace.iso, numbers.steps),
                     estimate_cell(pace.best, numbers.steps),
                     estimate_cell(pace.iso_speedup, numbers.times),
                     estimate_cell(pace.max_speedup, numbers.times),
-                    value_cell(pace.iso_spike_efficiency, pace.curve),
-                    value_cell(pace.max_spike_efficiency, pace.curve),
+                    estimate_cell(pace.iso_spike_efficiency, numbers.times),
+                    estimate_cell(pace.max_spike_efficiency, numbers.times),
                 )
             )
     columns = (
         Column("Network"),
         Column("Method"),
         *(Column(f"T*({delta:g})", "steps", False) for delta in TOLERANCES),
+        Column(TRAINED, "steps", False),
         Column("T iso", "steps", False),
         Column("T max", "steps", False),
         Column("Speedup iso", "", True),
@@ -48,8 +52,9 @@ def iso(study: Study | Analysis) -> Table:
         Column("Spike efficiency max", "", True),
     )
     notes = (
-        "T*(δ): within δ points of the ANN from there on. T iso: at the direct network's best "
-        "accuracy from there on. T max: at the method's own best accuracy.",
+        "T*(δ): within δ points of the ANN from there on, at every larger T of the sweep. "
+        f"{TRAINED}: the same, but only up to the T a direct network was trained for. T iso: at "
+        "the direct network's best accuracy from there on. T max: at the method's own best.",
         "Speedup and spike efficiency: of the direct network over this one (Lee 2020, tables 8 "
         "and 9); spikes include those of the input. Ratios above 1 favour direct training.",
         INTERVAL_NOTE,

@@ -17,7 +17,6 @@ from reports.tables.cells import (
     estimate_cell,
     measure_cell,
     spread_cell,
-    value_cell,
 )
 
 PaceCell = Callable[[Pace], Cell]
@@ -27,8 +26,8 @@ OF_PACE: dict[str, PaceCell] = {
     "max_timesteps": lambda pace: estimate_cell(pace.best, numbers.steps),
     "iso_speedup": lambda pace: estimate_cell(pace.iso_speedup, numbers.times),
     "max_speedup": lambda pace: estimate_cell(pace.max_speedup, numbers.times),
-    "iso_spike_efficiency": lambda pace: value_cell(pace.iso_spike_efficiency, pace.curve),
-    "max_spike_efficiency": lambda pace: value_cell(pace.max_spike_efficiency, pace.curve),
+    "iso_spike_efficiency": lambda pace: estimate_cell(pace.iso_spike_efficiency, numbers.times),
+    "max_spike_efficiency": lambda pace: estimate_cell(pace.max_spike_efficiency, numbers.times),
 }
 """Steps and ratios at equal accuracy (Lee 2020, tables 8 and 9), as in the iso-accuracy table."""
 

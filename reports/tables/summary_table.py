@@ -14,6 +14,7 @@ from reports.significance import Comparison, winner
 from reports.tables.cells import (
     INTERVAL_NOTE,
     MISSING,
+    TRAINED,
     Cell,
     Column,
     Table,
@@ -45,6 +46,7 @@ def summary(study: Study | Analysis) -> Table:
         Column("SNN − ANN", "points", True),
         Column("Best T", "steps", False),
         Column("T*(1 point)", "steps", False),
+        Column(TRAINED, "steps", False),
         Column("Direct's speedup, iso", "", True),
         Column("Spikes per image", "", False),
         Column("ACs per image", "", False),
@@ -55,8 +57,8 @@ def summary(study: Study | Analysis) -> Table:
         "Direct training is shown at the T it was trained for, conversion at the largest T.",
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
         "every larger T. Best T: the first T at the highest accuracy. Steps include calibration.",
-        "A direct network that leaves that range beyond the T it was trained for is read up to "
-        "its training T; “to T = …” says how far it stays.",
+        f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
+        "for; what happens at larger T does not count. “to T = …”: the last T before it leaves.",
         "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
         "network, over the steps of the direct network (Lee 2020, table 9).",
         "Bold: above every other spiking method of the network by a paired test, adjusted by "
@@ -71,7 +73,9 @@ def _summary_row(
 ) -> tuple[Cell, ...]:
     timestep = curve.report_timestep
     against = next((t for t in tests if t.first is curve and t.second.arm == "ann"), None)
-    within = pace.within[TOLERANCES.index(1.0)] if pace and pace.within else None
+    place = TOLERANCES.index(1.0)
+    within = pace.within[place] if pace and pace.within else None
+    trained = pace.trained[place] if pace and pace.trained else None
     ann = curve.arm == "ann"
     return (
         name_cell(curve.network),
@@ -81,6 +85,7 @@ def _summary_row(
         difference_cell(against),
         estimate_cell(pace.best if pace else None, numbers.steps),
         estimate_cell(within, numbers.steps),
+        estimate_cell(trained, numbers.steps),
         estimate_cell(pace.iso_speedup if pace else None, numbers.times),
         measure_cell(curve, "spikes_per_image", timestep, numbers.count),
         measure_cell(curve, "ac_per_image", timestep, numbers.count),
