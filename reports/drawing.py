@@ -41,10 +41,16 @@ def draw_all(drawings: Sequence[Drawing], directory: Path) -> None:
     """Write every drawing as KEY.svg, KEY.png and KEY.pdf, on all cores where that is faster."""
     own, *others = _shares(drawings, _processes(drawings))
     started = [(share, _start(share, directory)) for share in others]
-    _draw(own, directory)
-    for share, process in started:
-        if process is None or process.wait() != 0:
-            _draw(share, directory)  # raises in this process what went wrong in the other
+    try:
+        _draw(own, directory)
+        for share, process in started:
+            if process is None or process.wait() != 0:
+                _draw(share, directory)  # raises in this process what went wrong in the other
+    finally:  # nothing writes on after an error or an interruption
+        for _, process in started:
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 def _processes(drawings: Sequence[Drawing]) -> int:
