@@ -21,7 +21,9 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, LISTED = 1 << 21 };
+enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, AHEAD = 8 };
+enum { LISTED = 1 << 21 };
+#define ONES 0x0101010101010101ull
 typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
 
 typedef struct { /* weights that read spikes; spikes are whole numbers up to `largest` */
@@ -60,23 +62,21 @@ typedef struct { /* events of one reading, list by list: [image][step] */
     uint32_t *starts; /* [list][height][width + 1] */
 } Lists;
 
-/* Appends the events of one word of eight inputs; returns the end. One store too many is made, so
+/* Appends the events of one word of eight inputs; returns the end. Two stores are always made, so
  * that a word of up to two spikes, the common case, takes no branch that depends on the spikes. */
 INLINE uint32_t *list_word(uint64_t word, uint32_t at, uint32_t block, uint32_t *next)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    if (!word)
-        return next;
-    if (word & ~ones) {
+    const uint64_t last = 1ull << 63;
+    if (word & ~ONES) {
         for (int k = 0; k < 8; k++, word >>= 8)
             for (uint64_t n = word & 255; n; n--)
                 *next++ = at + k * block;
         return next;
     }
-    uint32_t *end = next + ((word * ones) >> 56);
-    next[0] = at + (__builtin_ctzll(word) >> 3) * block;
+    uint32_t *end = next + ((word * ONES) >> 56);
+    next[0] = at + (__builtin_ctzll(word | last) >> 3) * block;
     word &= word - 1;
-    next[1] = at + (__builtin_ctzll(word | 1ull << 63) >> 3) * block;
+    next[1] = at + (__builtin_ctzll(word | last) >> 3) * block;
     for (next += 2; next < end; next++) {
         word &= word - 1;
         *next = at + (__builtin_ctzll(word) >> 3) * block;
@@ -87,20 +87,24 @@ INLINE uint32_t *list_word(uint64_t word, uint32_t at, uint32_t block, uint32_t 
 static uint32_t *list_image(const Reading *from, const uint8_t *image, uint32_t block,
                             uint32_t *events, uint32_t *next, uint32_t *starts)
 {
-    const int64_t channels = from->channels;
+    const int64_t channels = from->channels, rest = channels % 8;
     for (int64_t y = 0; y < from->height; y++) {
         for (int64_t x = 0; x < from->width; x++, image += channels) {
             uint32_t at = (uint32_t)(x * channels) * block;
+            uint64_t word = 0;
             int64_t c = 0;
             *starts++ = (uint32_t)(next - events);
             for (; c + 8 <= channels; c += 8, at += 8 * block) {
-                uint64_t word;
                 memcpy(&word, image + c, 8);
                 next = list_word(word, at, block, next);
             }
-            for (; c < channels; c++, at += block)
-                for (int n = image[c]; n; n--)
-                    *next++ = at;
+            if (rest && channels > 8) { /* the last eight, without those that were listed */
+                memcpy(&word, image + channels - 8, 8);
+                next = list_word(word >> (64 - 8 * rest), at, block, next);
+            } else if (rest) {
+                memcpy(&word, image, rest);
+                next = list_word(word, at, block, next);
+            }
         }
         *starts++ = (uint32_t)(next - events);
     }
@@ -120,27 +124,39 @@ static void list_images(const Layer *layer, const Reading *from, int64_t first, 
         }
 }
 
-INLINE void empty(int32_t *restrict z, Vector *low, Vector *high, const int vectors, const int wide)
+/* v += the rows at `places`, of which there are at most ROWS. */
+INLINE void add_rows(int32_t *restrict v, const int16_t *rows, const uint32_t *places, int count,
+                     const int vectors, const int wide)
 {
+    Vector low[WIDEST], high[WIDEST];
     int16_t l[CHANNELS], h[CHANNELS];
-    memcpy(l, low, vectors * sizeof(Vector));
-    memcpy(h, high, vectors * sizeof(Vector));
-    for (int c = 0; c < vectors * LANES; c++)
-        z[c] += wide ? 256 * h[c] + (uint16_t)(l[c] - 256 * h[c]) : l[c];
     for (int k = 0; k < vectors; k++)
         low[k] = high[k] = (Vector){0};
+    for (int i = 0; i < count; i++) {
+        const Vector *row = (const Vector *)(rows + places[i]);
+        for (int k = 0; k < vectors; k++) {
+            low[k] += row[k];
+            if (wide)
+                high[k] += row[k] >> 8;
+        }
+    }
+    memcpy(l, low, vectors * sizeof(Vector));
+    if (wide)
+        memcpy(h, high, vectors * sizeof(Vector));
+    for (int c = 0; c < vectors * LANES; c++)
+        v[c] += wide ? 256 * h[c] + (uint16_t)(l[c] - 256 * h[c]) : l[c];
 }
 
-/* z += the rows of all events in the window of output (y, x). */
-INLINE void gather(int32_t *restrict z, const Reading *from, const int16_t *block_rows,
+/* v += the rows of all events in the window of output (y, x). */
+INLINE void gather(int32_t *restrict v, const Reading *from, const int16_t *rows,
                    const uint32_t *events, const uint32_t *starts, int64_t y, int64_t x,
                    const int vectors, const int wide)
 {
     /* neighbours in a row of the input are neighbours in the list: one run per row of the kernel */
     const int64_t span = from->dilation_x == 1 ? from->kernel_x : 1;
     const int64_t stride = from->channels * vectors * LANES;
-    Vector low[WIDEST] = {{0}}, high[WIDEST] = {{0}};
-    int64_t left = ROWS;
+    uint32_t places[ROWS + AHEAD];
+    int64_t count = 0;
     for (int64_t ky = 0; ky < from->kernel_y; ky++) {
         const int64_t in_y = y * from->stride_y - from->padding_y + ky * from->dilation_y;
         if (in_y < 0 || in_y >= from->height)
@@ -148,7 +164,7 @@ INLINE void gather(int32_t *restrict z, const Reading *from, const int16_t *bloc
         for (int64_t kx = 0; kx < from->kernel_x; kx += span) {
             int64_t x0 = x * from->stride_x - from->padding_x + kx * from->dilation_x;
             int64_t x1 = x0 + span;
-            const int16_t *rows = block_rows + (ky * from->kernel_x + kx - x0) * stride;
+            const uint32_t shift = (uint32_t)((ky * from->kernel_x + kx - x0) * stride);
             x0 = x0 < 0 ? 0 : x0;
             x1 = x1 > from->width ? from->width : x1;
             if (x0 >= x1)
@@ -156,97 +172,101 @@ INLINE void gather(int32_t *restrict z, const Reading *from, const int16_t *bloc
             const uint32_t *line = starts + in_y * (from->width + 1);
             const uint32_t *event = events + line[x0], *end = events + line[x1];
             while (event < end) {
-                const uint32_t *stop = end - event > left ? event + left : end;
-                left -= stop - event;
-                for (; event < stop; event++) {
-                    const Vector *row = (const Vector *)(rows + *event);
-                    for (int k = 0; k < vectors; k++) {
-                        low[k] += row[k];
-                        if (wide)
-                            high[k] += row[k] >> 8;
-                    }
-                }
-                if (!left) {
-                    empty(z, low, high, vectors, wide);
-                    left = ROWS;
+                const int64_t run = end - event < ROWS - count ? end - event : ROWS - count;
+                for (int64_t i = 0; i < run; i += AHEAD) /* past the run: written over later */
+                    for (int k = 0; k < AHEAD; k++)
+                        places[count + i + k] = event[i + k] + shift;
+                event += run;
+                count += run;
+                if (count == ROWS) {
+                    add_rows(v, rows, places, ROWS, vectors, wide);
+                    count = 0;
                 }
             }
         }
     }
-    empty(z, low, high, vectors, wide);
+    if (count)
+        add_rows(v, rows, places, (int)count, vectors, wide);
 }
 
-INLINE int32_t fire(int32_t *restrict v, const int32_t *restrict z, const int32_t *restrict theta,
-                    uint8_t *restrict spikes, const int64_t channels, const int hard)
+/* Spikes of `channels` channels, a multiple of eight, and how many they are. */
+INLINE int32_t fire(int32_t *restrict v, const int32_t *restrict theta, uint8_t *restrict spikes,
+                    const int channels, const int hard)
 {
-    int32_t count = 0;
-    for (int64_t c = 0; c < channels; c++) {
-        const int32_t charged = v[c] + z[c];
-        const int32_t fired = charged >= theta[c];
-        v[c] = charged - (fired ? (hard ? charged : theta[c]) : 0);
+    uint64_t word, total = 0;
+    for (int c = 0; c < channels; c++) {
+        const int32_t fired = v[c] >= theta[c];
+        v[c] -= fired ? (hard ? v[c] : theta[c]) : 0;
         spikes[c] = (uint8_t)fired;
     }
-    for (int64_t c = 0; c < channels; c++)
-        count += spikes[c];
-    return count;
+    for (int c = 0; c < channels; c += 8) {
+        memcpy(&word, spikes + c, 8);
+        total += word;
+    }
+    return (int32_t)((total * ONES) >> 56);
 }
 
 /* What else arrives at `channels` channels from place `at` of all outputs, `here` of the image's. */
-INLINE void add_others(int32_t *restrict z, const Layer *layer, int64_t at, int64_t here,
-                       const int64_t channels)
+static void add_others(int32_t *restrict v, const Layer *layer, int64_t at, int64_t here,
+                       int64_t channels)
 {
     for (int64_t i = 0; i < layer->results; i++) {
         const Result *from = layer->result + i;
         const int32_t factor = (int32_t)from->factor;
         if (from->exact)
             for (int64_t c = 0; c < channels; c++)
-                z[c] += factor * (int32_t)from->exact[at + c];
+                v[c] += factor * (int32_t)from->exact[at + c];
         else
             for (int64_t c = 0; c < channels; c++)
-                z[c] += factor * from->whole[at + c];
+                v[c] += factor * from->whole[at + c];
     }
     for (int64_t i = 0; i < layer->shortcuts; i++) {
         const Shortcut *from = layer->shortcut + i;
         for (int64_t c = 0; c < channels; c++)
-            z[c] += from->spikes[at + c] * from->each[here + c];
+            v[c] += from->spikes[at + c] * from->each[here + c];
     }
 }
 
-/* One block of output channels at place (y, x) of one image, through all steps. */
+/* One block of output channels at place (y, x) of one image, through all steps. Channels that fill
+ * the block up have no weights and the highest threshold. */
 INLINE void run_place(const Layer *layer, const Lists *lists, int64_t image, int64_t list,
                       int64_t block, int64_t y, int64_t x, const int32_t *bias,
-                      const int32_t *theta, const int vectors, const int wide)
+                      const int32_t *theta, const int64_t channels, const int vectors,
+                      const int wide)
 {
-    const int64_t base = block * vectors * LANES, places = layer->height * layer->width;
-    const int64_t rest = layer->channels - base, place = y * layer->width + x;
-    const int64_t channels = rest < vectors * LANES ? rest : vectors * LANES;
-    const int64_t here = place * layer->channels + base;
+    const int size = vectors * LANES;
+    const int64_t places = layer->height * layer->width, place = y * layer->width + x;
+    const int64_t here = place * layer->channels + block * size;
     const int64_t own = image * places * layer->channels + here;
+    int32_t v[CHANNELS] = {0}, still[CHANNELS], count;
+    uint8_t spikes[CHANNELS];
+    memcpy(v, layer->v + own, channels * sizeof *v);
+    memcpy(still, bias, size * sizeof *still);
+    if (layer->constant)
+        for (int64_t c = 0; c < channels; c++)
+            still[c] += layer->constant[own + c];
     for (int64_t t = 0; t < layer->steps; t++, list++) {
         const int64_t spot = (t * layer->batch + image) * places + place;
-        const int64_t at = spot * layer->channels + base;
-        int32_t z[CHANNELS], *v = layer->v + own, count;
-        uint8_t *spikes = layer->spikes + at;
-        memcpy(z, bias, vectors * LANES * sizeof *z);
+        const int64_t at = spot * layer->channels + block * size;
+        for (int c = 0; c < size; c++)
+            v[c] += still[c];
         for (int64_t i = 0; i < layer->readings; i++) {
             const Reading *from = layer->reading + i;
             const int64_t rows = from->kernel_y * from->kernel_x * from->channels;
             const uint32_t *starts = lists[i].starts + list * from->height * (from->width + 1);
-            gather(z, from, from->rows + block * rows * vectors * LANES, lists[i].events, starts,
-                   y, x, vectors, wide);
+            gather(v, from, from->rows + block * rows * size, lists[i].events, starts, y, x,
+                   vectors, wide);
         }
-        add_others(z, layer, at, here, channels);
-        if (layer->constant)
-            for (int64_t c = 0; c < channels; c++)
-                z[c] += layer->constant[own + c];
-        if (channels < vectors * LANES) /* known sizes below, so that the loop is unrolled */
-            count = fire(v, z, theta, spikes, channels, layer->hard != 0);
-        else if (layer->hard)
-            count = fire(v, z, theta, spikes, vectors * LANES, 1);
+        if (layer->results || layer->shortcuts)
+            add_others(v, layer, at, here, channels);
+        if (layer->hard)
+            count = fire(v, theta, spikes, size, 1);
         else
-            count = fire(v, z, theta, spikes, vectors * LANES, 0);
+            count = fire(v, theta, spikes, size, 0);
+        memcpy(layer->spikes + at, spikes, channels);
         layer->counts[spot] = count + (block ? layer->counts[spot] : 0);
     }
+    memcpy(layer->v + own, v, channels * sizeof *v);
 }
 
 /* One block of output channels of some images; its weights stay in the second-level cache. */
@@ -254,15 +274,21 @@ INLINE void run_block(const Layer *layer, const Lists *lists, int64_t first, int
                       int64_t block, const int vectors, const int wide)
 {
     const int64_t base = block * vectors * LANES, rest = layer->channels - base;
-    const size_t bytes = 4 * (rest < vectors * LANES ? rest : vectors * LANES);
-    int32_t bias[CHANNELS] = {0}, theta[CHANNELS] = {0};
-    memcpy(bias, layer->bias + base, bytes);
-    memcpy(theta, layer->theta + base, bytes);
+    const int64_t channels = rest < vectors * LANES ? rest : vectors * LANES;
+    int32_t bias[CHANNELS] = {0}, theta[CHANNELS];
+    for (int c = 0; c < CHANNELS; c++)
+        theta[c] = INT32_MAX;
+    memcpy(bias, layer->bias + base, channels * sizeof *bias);
+    memcpy(theta, layer->theta + base, channels * sizeof *theta);
     for (int64_t i = 0; i < images; i++)
         for (int64_t y = 0; y < layer->height; y++)
             for (int64_t x = 0; x < layer->width; x++)
-                run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
-                          vectors, wide);
+                if (channels == vectors * LANES) /* a size that the compiler knows */
+                    run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
+                              vectors * LANES, vectors, wide);
+                else
+                    run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
+                              channels, vectors, wide);
 }
 
 static void run_blocks(const Layer *layer, const Lists *lists, int64_t first, int64_t images)
@@ -295,7 +321,7 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
     for (int64_t i = 0; lists && i < layer->readings; i++) {
         const Reading *from = layer->reading + i;
         const int64_t many = group * layer->steps * from->height;
-        const int64_t most = many * from->width * from->channels * from->largest + 2;
+        const int64_t most = many * from->width * from->channels * from->largest + AHEAD;
         lists[i].events = malloc(most * sizeof *lists->events);
         lists[i].starts = malloc(many * (from->width + 1) * sizeof *lists->starts);
         failed |= !lists[i].events || !lists[i].starts;
