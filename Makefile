@@ -2,6 +2,7 @@
 # make test      install into .venv, run the whole test suite
 # make check     lint, types, direction of imports
 # make studies   the page of built-in studies -> docs/studies.md
+# make gallery   every figure, from the kept studies -> docs/gallery.md
 # make bench     speed and memory beside other libraries -> docs/benchmarks.md
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: compare test check lint types imports bench catalogue studies clean
+.PHONY: compare test check lint types imports bench catalogue studies gallery clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isospike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -40,6 +41,9 @@ catalogue: $(STAMP)
 
 studies: $(STAMP)
 	$(BIN)/python -m compare.studies_page
+
+gallery: $(STAMP)
+	$(BIN)/python -m reports.gallery docs/receipts/timesteps-mnist5k docs/receipts/depth-mnist5k
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -46,13 +46,13 @@ def entries(kind: str) -> dict[str, str]:
         raise UnknownEntry(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
     if kind == "metrics":
         metrics = import_module("reports.metrics").METRICS
-        return {name: metric.definition for name, metric in metrics.items()}
+        return {name: metric.summary for name, metric in metrics.items()}
     if kind == "energies":
         models = import_module("reports.energy").ENERGIES
-        return {name: model.definition for name, model in models.items()}
+        return {name: model.summary for name, model in models.items()}
     if kind == "figures":
         figures = import_module("reports.figures").FIGURES
-        return {name: figure.description for name, figure in figures.items()}
+        return {name: f"{f.description} [needs {f.needs}]" for name, f in figures.items()}
     return _stored()[kind]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports.lookup import lookup
+from reports.metrics import described
 
 
 class EnergyError(ValueError):
@@ -58,6 +59,11 @@ class EnergyModel:
     function: Callable[..., float]
     unit: str = "pJ"
     higher_is_better: bool = False
+
+    @property
+    def summary(self) -> str:
+        """Definition, unit, direction and source, in one line."""
+        return described(self.definition, self.unit, self.higher_is_better, self.source)
 
 
 ENERGIES: dict[str, EnergyModel] = {}

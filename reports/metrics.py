@@ -37,7 +37,10 @@ NOT_REACHED = NotReached.NOT_REACHED
 
 @dataclass(frozen=True)
 class Metric:
-    """A measure with all a reader needs to judge it. higher_is_better: None where neither is."""
+    """A measure with all a reader needs to judge it. higher_is_better: None where neither is.
+
+    function: of its arguments; or column: of sweep.csv, and of records.csv where that has it.
+    """
 
     name: str
     unit: str
@@ -46,6 +49,17 @@ class Metric:
     source: str
     function: Callable[..., Any] | None = None
     column: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """Definition, unit, direction and source, in one line."""
+        return described(self.definition, self.unit, self.higher_is_better, self.source)
+
+
+def described(definition: str, unit: str, higher_is_better: bool | None, source: str) -> str:
+    """Definition, unit, direction and source of a measure, in one line."""
+    better = {True: "higher is better", False: "lower is better", None: "neither way is better"}
+    return f"{definition} [{unit}; {better[higher_is_better]}; {source}]"
 
 
 METRICS: dict[str, Metric] = {}
@@ -76,11 +90,18 @@ for _name, _unit, _higher, _definition, _source in (
     ("accuracy", "fraction of 1", True, "Share of test images answered right after T steps.", ""),
     ("spikes_per_image", "spikes", False, "Spikes of hidden neurons until T, per image.", ""),
     ("input_spikes_per_image", "spikes", False, "Spikes of the encoded input until T.", ""),
+    ("pooling_spikes_per_image", "spikes", False, "Spikes of pooling neurons until T.", ""),
     ("ac_per_image", "additions", False, "Synapses driven by all spikes until T, per image.", ""),
-    ("mac_per_image", "multiply-adds", False, "Multiply-adds of the analogue layers.", ""),
+    ("mac_per_image", "multiply-adds", False,
+     "Multiply-adds of the analogue layers until T; a constant-input first layer counts once.", ""),
+    ("mac_uncached_per_image", "multiply-adds", False,
+     "The same with a constant-input first layer counted at every step.", ""),
+    ("effective_mac_per_image", "multiply-adds", False,
+     "Multiply-adds of the ANN whose activation is not zero.", ""),
     ("neuron_updates_per_image", "updates", False, "Membrane updates: neurons times T.", ""),
-    ("energy_pj_per_image", "pJ", False, "Energy by model, never measured.", "Horowitz 2014"),
-):
+    ("energy_pj_per_image", "pJ", False,
+     "Energy by the model horowitz-fp32, never measured.", "Horowitz 2014"),
+):  # fmt: skip
     _add(Metric(_name, _unit, _higher, _definition, _source or "counted", column=_name))
 
 

@@ -81,9 +81,12 @@ def comparisons(study: Study, network: Sequence[Curve]) -> tuple[Comparison, ...
     return adjusted(found)
 
 
-def over_timesteps(study: Study, first: Curve, second: Curve) -> dict[int, Comparison]:
-    """Two spiking methods at every shared T, adjusted over the grid by Holm's method."""
+def over_timesteps(
+    study: Study, first: Curve, second: Curve, grid: Sequence[int] | None = None
+) -> dict[int, Comparison]:
+    """Two spiking methods at every shared T (of `grid`), adjusted over these by Holm's method."""
     shared = [int(t) for t in first.timesteps if t in second.timesteps]
+    shared = [t for t in shared if grid is None or t in grid]
     found = {t: item for t in shared if (item := compare(study, first, second, t, t)) is not None}
     return dict(zip(found, adjusted(list(found.values())), strict=True))
 

@@ -70,6 +70,8 @@ METHODS: Mapping[str, Look] = {
     "offset": Look("#661100", ">", DASHED),
     "local-balance": Look("#999933", "d", DASH_DOT),
     "bptt": Look("#D55E00", "o", SOLID, hollow=True),
+    "tune-width": Look("#8C2D04", "v", SOLID, hollow=True),
+    "tet": Look("#C51B7D", "P", SOLID, hollow=True),
     "tdbn": Look("#E69F00", "s", SOLID, hollow=True),
     "spike-bp": Look("#A6611A", "^", SOLID, hollow=True),
     "membrane-bp": Look("#CC6677", "D", SOLID, hollow=True),

@@ -7,6 +7,8 @@ import io
 import math
 from pathlib import Path
 
+import pandas as pd
+
 from reports.tables.cells import Cell, Table
 
 LATEX = {
@@ -77,6 +79,16 @@ def to_csv(table: Table) -> str:
             fields += [cell.n] * with_n[i]
         writer.writerow(fields)
     return out.getvalue()
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """The raw numbers of `to_csv` as a DataFrame; a target that was not reached is infinite."""
+    read = pd.read_csv(io.StringIO(to_csv(table)), na_values=[""], keep_default_na=False)
+    for name in read.columns:
+        column = read[name].replace("not reached", math.inf)
+        kept = pd.to_numeric(column, errors="coerce")
+        read[name] = kept if kept.notna().equals(column.notna()) else read[name]
+    return read
 
 
 def to_markdown(table: Table) -> str:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from compare.catalogue import entries
 from reports.energy import (
     CONSTANTS,
     ENERGIES,
@@ -124,7 +125,9 @@ def test_lemaire_needs_a_synaptic_layer():
 
 def test_every_model_and_constant_has_a_source():
     assert {"horowitz-fp32", "horowitz-int32", "lemaire", "matched-qnn"} == set(ENERGIES)
+    assert entries("energies") == {name: model.summary for name, model in ENERGIES.items()}
     for model in ENERGIES.values():
+        assert f"[pJ; lower is better; {model.source}]" in model.summary
         assert model.definition.endswith(".")
         assert model.source
     for constant in CONSTANTS.values():

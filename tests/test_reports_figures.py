@@ -157,7 +157,8 @@ def test_looks_differ_in_more_than_colour():
     for name, look in looks.items():
         assert luminance(look.colour) < 0.75, name  # dark enough on white
         assert look.hollow == (name in {
-            "bptt", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet", "rate-bp"})  # fmt: skip
+            "bptt", "tune-width", "tet", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet",
+            "rate-bp"})  # fmt: skip
 
 
 def test_a_method_looks_the_same_everywhere(lenet):

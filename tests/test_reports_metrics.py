@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from compare.catalogue import entries
 from reports.lookup import UnknownNameError, lookup
 from reports.metrics import (
     METRICS,
@@ -99,6 +100,10 @@ def test_every_measure_says_what_it_is():
         assert metric.unit
         assert metric.definition.endswith(".")
         assert metric.source
+        better = "higher" if metric.higher_is_better else "lower"
+        for part in (metric.definition, f"[{metric.unit}; {better} is better", metric.source):
+            assert part in metric.summary
+        assert entries("metrics")[name] == metric.summary
         assert (metric.function is None) == (metric.column is not None)
 
 

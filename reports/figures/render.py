@@ -44,14 +44,16 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
     return canvas
 
 
-def leading(rows: pd.DataFrame, analysis: Analysis) -> tuple[pd.DataFrame, str]:
+def leading(
+    rows: pd.DataFrame, analysis: Analysis, most: int = MOST_PANELS
+) -> tuple[pd.DataFrame, str]:
     """Rows of no more panels than a page can show, and a sentence on what was left out.
 
     Where methods have a panel each and there are too many, each network keeps those of the most
     accurate method of each arm. Figures with a panel per network keep all.
     """
     panels = rows["panel"].nunique()
-    if panels <= MOST_PANELS or rows.groupby("panel", sort=False)["label"].nunique().max() > 1:
+    if panels <= most or rows.groupby("panel", sort=False)["label"].nunique().max() > 1:
         return rows, ""
     kept = []
     for network, items in analysis.networks.items():

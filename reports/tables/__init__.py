@@ -11,6 +11,7 @@ from reports.tables.energy_table import energies
 from reports.tables.iso_table import iso
 from reports.tables.paper_table import paper
 from reports.tables.summary_table import summary
+from reports.tables.timestep_table import over_grid
 
 __all__ = [
     "Cell",
@@ -21,6 +22,7 @@ __all__ = [
     "differences",
     "energies",
     "iso",
+    "over_grid",
     "paper",
     "summary",
 ]
@@ -29,5 +31,5 @@ __all__ = [
 def all_tables(study: Study | Analysis) -> tuple[Table, ...]:
     """Every table of a study that has rows."""
     analysis = analyse(study)
-    makers = (summary, iso, accuracy_at, differences, energies, paper)
+    makers = (summary, iso, accuracy_at, differences, over_grid, energies, paper)
     return tuple(table for make in makers if (table := make(analysis)) is not None and table.rows)

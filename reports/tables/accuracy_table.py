@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.analysis import Analysis, analyse
+from reports.curves import Curve
 from reports.frame import Study
 from reports.tables.cells import INTERVAL_NOTE, MISSING, Column, Table, accuracy_cell, name_cell
+
+
+def timestep_grid(items: Sequence[Curve]) -> list[int]:
+    """Powers of two of T that any of the curves has, and the largest T of all."""
+    largest = max((int(c.timesteps[-1]) for c in items), default=0)
+    known = {int(t) for curve in items for t in curve.timesteps}
+    grid = [2**k for k in range(largest.bit_length()) if 2**k in known]
+    return grid + ([largest] if largest not in grid else [])
 
 
 def accuracy_at(study: Study | Analysis) -> Table:
     """Accuracy of every method at powers of two of T, and at the largest T."""
     items = [curve for curve in analyse(study).curves if curve.arm != "ann"]
-    largest = max((int(c.timesteps[-1]) for c in items), default=0)
-    known = {int(t) for curve in items for t in curve.timesteps}
-    grid = [2**k for k in range(largest.bit_length()) if 2**k in known]
-    grid += [largest] if largest not in grid else []
+    grid = timestep_grid(items)
     rows = tuple(
         (
             name_cell(curve.network),
