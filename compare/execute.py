@@ -97,9 +97,9 @@ def _jobs(study: Study, device: torch.device) -> int:
 def _run_here(
     plan: Plan, missing: Sequence[int], settings: Settings, progress: Progress
 ) -> Failures:
-    """One case after another; cases that another process holds come last."""
+    """One case after another, ANNs first; cases that another process holds come last."""
     failures: Failures = {}
-    waiting = list(missing)
+    waiting = sorted(missing, key=lambda i: plan.ann_of(i) is not None)
     held: CaseBusy | None = None
     while waiting:
         left = []
