@@ -51,6 +51,16 @@ def test_the_potential_stops_at_minus_theta() -> None:
     assert state.v.item() == -0.5
 
 
+def test_neurons_that_cross_in_one_step_take_turns() -> None:
+    dynamics = EventDynamics(tau_ms=1e9, inhibition=0.4)
+    neuron = EventNeuron(dynamics, torch.tensor([1.0, 2.0, 1.0, 1.0]))
+    spikes, state = neuron.advance(torch.tensor([[1.3, 3.2, 1.5, 0.0]]).unsqueeze(1), None)
+    # v/θ = 1.3, 1.6, 1.5, 0: rank 0 is neuron 2 (1.6 ≥ 1), rank 1 neuron 3 (1.5 ≥ 1.4), rank 2
+    # neuron 1 (1.3 < 1.8) waits. v: 1.3 − 2·0.4, 3.2 − 2 − 0.4·2, 1.5 − 1 − 0.4, −2·0.4
+    assert spikes.flatten().tolist() == [0.0, 1.0, 1.0, 0.0]
+    assert state.v.flatten().tolist() == pytest.approx([0.5, 0.4, 0.1, -0.8])
+
+
 def test_a_winner_lowers_the_others_by_a_share_of_their_threshold() -> None:
     dynamics = EventDynamics(tau_ms=1e9, inhibition=0.4)
     neuron = EventNeuron(dynamics, torch.tensor([1.0, 2.0, 0.5]))

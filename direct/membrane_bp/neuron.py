@@ -4,8 +4,9 @@
     s  = 1 where v⁻ ≥ θ;  v = v⁻ − γθs              (eq. 2; γ = 1)
     v_i falls by μθ_i for every other neuron of its group that spikes (section 3.2; κ = −μ)
 
-w_dyn = (Δt/T_ref)² for Δt < T_ref since the neuron's own last spike, else 1. Neurons that cross
-their thresholds in the same step all spike: events within a step have no order.
+w_dyn = (Δt/T_ref)² for Δt < T_ref since the neuron's own last spike, else 1. Where several neurons
+of a group cross their thresholds in the same step, they take turns by v⁻/θ, the largest first, and
+each spike inhibits those that wait: the neuron of rank k = 0, 1, … spikes where v⁻/θ ≥ 1 + μk.
 """
 
 from __future__ import annotations
@@ -47,12 +48,21 @@ def event_step(
     since = since + dynamics.step_ms
     recovered = (since / dynamics.refractory_ms).square().clamp(max=1.0)
     v = torch.maximum(dynamics.decay * v + recovered * current, -theta)
-    spikes = (v >= theta).to(v.dtype)
+    spikes = winners(v, theta, dynamics.inhibition)
     v = v - theta * spikes
     if dynamics.inhibition:
         others = spikes.sum(dim=-1, keepdim=True) - spikes
         v = torch.maximum(v - dynamics.inhibition * theta * others, -theta)
     return spikes, v, since.masked_fill(spikes > 0, 0.0)
+
+
+def winners(v: Tensor, theta: Tensor, inhibition: float) -> Tensor:
+    """Spikes (0 or 1) of a group within one step, [B, N] from potentials [B, N]."""
+    if not inhibition:
+        return (v >= theta).to(v.dtype)
+    level, order = (v / theta).sort(dim=-1, descending=True, stable=True)
+    bound = 1.0 + inhibition * torch.arange(v.shape[-1], dtype=v.dtype, device=v.device)
+    return torch.zeros_like(v).scatter_(-1, order, (level >= bound).to(v.dtype))
 
 
 class EventNeuron(Neuron):
