@@ -79,16 +79,17 @@ def resolve_options(method: Method, given: Mapping[str, Any]) -> dict[str, Optio
     return {**method.options, **given}
 
 
-def thresholds_by(name: str, source: Source) -> dict[str, Tensor]:
-    """Thresholds of another method with its default options.
+def thresholds_by(name: str, source: Source, **options: Option) -> dict[str, Tensor]:
+    """Thresholds of another method, with its default options but for those given.
 
-    Raises UnknownName, or ValueError for a method that needs an ANN of its own.
+    Raises UnknownName, or ValueError for an option that it does not have, and for a method that
+    needs an ANN of its own.
     """
     other = CONVERSIONS.get(name)
     if other.ann != "relu":
         known = ", ".join(n for n in CONVERSIONS if CONVERSIONS.get(n).ann == "relu")
         raise ValueError(f"thresholds must come from one of {known}, got {name!r}")
-    return dict(other.function(source).theta)
+    return dict(other.function(source, **resolve_options(other, options)).theta)
 
 
 def within(method: str, option: str, value: float, low: float, high: float) -> None:

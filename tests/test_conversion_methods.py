@@ -66,6 +66,20 @@ def test_robust_and_channel_norm_are_quantiles_of_all_activations() -> None:
     torch.testing.assert_close(theta, torch.quantile(rows, 0.95, dim=1), rtol=1e-4, atol=0)
 
 
+def test_half_shift_takes_the_percentile_of_the_method_behind_it() -> None:
+    options = {"thresholds": "channel-norm", "percentile": 100.0}
+    shifted = convert(network("plain"), images(9), method="half-shift", options=options)
+    plain = convert(
+        network("plain"), images(9), method="channel-norm", options={"percentile": 100.0}
+    )
+    for name, neuron in shifted.network.neurons().items():
+        torch.testing.assert_close(neuron.theta, plain.thresholds[name])
+        torch.testing.assert_close(neuron.start, neuron.theta / 2)
+    options["thresholds"] = "data-norm"
+    with pytest.raises(ValueError, match="data-norm has no option 'percentile'"):
+        convert(network("plain"), images(9), method="half-shift", options=options)
+
+
 def test_model_norm_by_hand() -> None:
     """Pixels in [−1, 2]; weights (3, −4), bias 1: largest current 3·2 + (−4)·(−1) + 1 = 11.
 

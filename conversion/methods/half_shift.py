@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from conversion.method import method, thresholds_by
+from conversion.method import Option, method, thresholds_by
 from conversion.source import Balance, Source
 
 
@@ -14,12 +14,16 @@ from conversion.source import Balance, Source
     source="Deng & Gu 2021, section 4",
     calibration_images=1000,
 )
-def half_shift(source: Source, *, thresholds: str = "robust-norm") -> Balance:
+def half_shift(
+    source: Source, *, thresholds: str = "robust-norm", percentile: float = 0.0
+) -> Balance:
     """v₀ = θ/2: the neuron rounds its rate where it would cut it off; same as a shift of θ/(2T).
 
     thresholds: the method that θ comes from, with its default options.
+    percentile: of that method, where it has one; 0 leaves its default.
     """
-    theta, notes = source.settle(thresholds_by(thresholds, source))
+    chosen: dict[str, Option] = {"percentile": percentile} if percentile else {}
+    theta, notes = source.settle(thresholds_by(thresholds, source, **chosen))
     return Balance(theta, start=halves(theta), notes=notes)
 
 
