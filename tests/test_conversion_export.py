@@ -198,7 +198,7 @@ def test_other_simulators_spike_as_ours(simulator: str) -> None:
     peer(simulator)
     data = load("mnist-5k")
     pixels = (data.train.images.float() / 255 - data.mean[0]) / data.std[0]
-    x = pixels[100:150]
+    x = pixels[100:200]
     model = build("lenet", Geometry(1, 28, 28, 10), width=0.5, seed=0)
     reset = "hard" if simulator == "norse" else "soft"
     result = convert(model, pixels[:100], method="robust-norm", reset=reset)

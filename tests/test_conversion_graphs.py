@@ -210,7 +210,7 @@ def test_a_norm_with_nothing_to_fold_into_becomes_a_diagonal_synapse() -> None:
 
 
 TORCHVISION = {  # networks: image side, norms, neurons, poolings moved
-    "vgg11_bn": (32, 8, 10, 5),
+    "vgg16_bn": (32, 13, 15, 5),
     "resnet18": (32, 20, 17, 1),
     "resnet50": (32, 53, 49, 1),
     "mobilenet_v2": (32, 52, 35, 0),

@@ -1,6 +1,6 @@
 """Neurons and gradients against SpikingJelly, snnTorch and sinabs, where these are installed.
 
-They are no dependency: `pip install spikingjelly snntorch sinabs` (the extra `bench`) runs these.
+They are no dependencies: `make test` installs snnTorch, the extra `bench` all of them.
 """
 
 import math
