@@ -9,14 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from compare.data import load
+import torch
+from rich.console import Console
+from torch import Tensor, nn
+
+from compare.data import Dataset, load
 from compare.machine import choose_device, commit, machine, versions
 from compare.models import ModelError, check_network, load_weights, make_network
+from compare.plan import SWEEP_PRECISION
 from compare.prepared import View, sample
+from compare.progress import Progress
 from compare.store import replace_text, sync, write_csv
-from compare.sweep import accuracy_of, sweep
+from compare.sweep import Sweep, accuracy_of, sweep
 from compare.sweep_tables import SWEEP_COLUMNS
-from conversion import CONVERSIONS, Audit, convert
+from conversion import CONVERSIONS, Audit, Conversion, convert
 from conversion.export import save_plain, write_nir
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork
@@ -55,23 +61,12 @@ def convert_model(
     if weights is not None:
         load_weights(network, weights)
     network.eval().to(device)
-    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
-    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
     check_network(network, geometry)
-    images, _ = sample(train, CONVERSIONS.get(method).calibration_images, 0)
-    converted = convert(network, images, method=method, options=options, encoding="constant")
-    accuracy = accuracy_of(lambda x, _: network(x.to(device)), test, BATCH)
-    outcome = sweep(
-        converted.network,
-        test,
-        dataset.shape,
-        timesteps,
-        seed=0,
-        batch_size=BATCH,
-        device=device,
-        precision="float32",
-        advance=lambda images: None,
-    )
+    work = len(dataset.test) * (1 + timesteps)
+    with Progress(work, 1, Console(stderr=True)) as progress:
+        converted = _converted(network, dataset, method, options, progress)
+        accuracy, outcome = _swept(network, converted, dataset, timesteps, device, progress)
+        progress.finish_case()
     content = {
         "model": model,
         "dataset": dataset.name,
@@ -87,7 +82,7 @@ def convert_model(
         "thresholds": {name: t.tolist() for name, t in converted.thresholds.items()},
         "versions": versions(),
         "commit": commit(),
-        "machine": machine(device),
+        "machine": {**machine(device), "sweep_arithmetic": outcome.arithmetic},
     }
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -105,6 +100,48 @@ def convert_model(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return directory
+
+
+def _converted(
+    network: nn.Module, dataset: Dataset, method: str, options: dict[str, Any], progress: Progress
+) -> Conversion:
+    progress.begin(f"conversion by {method}")
+    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
+    images, _ = sample(train, CONVERSIONS.get(method).calibration_images, 0)
+    return convert(network, images, method=method, options=options, encoding="constant")
+
+
+def _swept(
+    network: nn.Module,
+    converted: Conversion,
+    dataset: Dataset,
+    timesteps: int,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[float, Sweep]:
+    """Accuracy of the ANN and the sweep of the converted network, over all test images."""
+    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
+
+    def classify(images: Tensor, indices: Tensor) -> Tensor:
+        progress.advance(len(indices))
+        scores: Tensor = network(images.to(device))
+        return scores
+
+    progress.begin("accuracy of the ANN")
+    accuracy = accuracy_of(classify, test, BATCH)
+    progress.begin(f"sweep to T = {timesteps}")
+    outcome = sweep(
+        converted.network,
+        test,
+        dataset.shape,
+        timesteps,
+        seed=0,
+        batch_size=BATCH,
+        device=device,
+        precision=SWEEP_PRECISION,
+        advance=lambda images: progress.advance(images * timesteps),
+    )
+    return accuracy, outcome
 
 
 def summary_lines(directory: Path) -> list[str]:
