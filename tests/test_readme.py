@@ -69,6 +69,15 @@ def test_the_figure_is_there(name: str) -> None:
     assert (RECEIPT / "report" / "figures" / name).stat().st_size > 5_000
 
 
+def test_the_sentence_on_timesteps_is_that_of_its_receipt() -> None:
+    study = reports.study(ROOT / "docs" / "receipts" / "timesteps-mnist5k")
+    own = study.records[study.records.arm == "direct"]
+    mean = 100 * own.groupby(["train_timesteps", "timestep"]).accuracy.mean()
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"falls from {mean[2, 2]:.2f} % to {mean[2, 64]:.2f} %" in text
+    assert (mean[8].loc[8:].round() == 98).all()  # "stays at 98 %"
+
+
 def test_the_sentence_on_depth_is_that_of_its_receipt() -> None:
     study = reports.study(ROOT / "docs" / "receipts" / "depth-mnist5k")
     rows = study.records[study.records.timestep.isin([0, 4, 64])]

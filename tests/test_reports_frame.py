@@ -34,6 +34,21 @@ def test_import_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_report_is_rebuilt_without_torch(directory, tmp_path):
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = sys.modules['torchvision'] = None  # an import of them raises\n"
+        "from reports import page\n"
+        "page.FIGURES = {'energy': page.FIGURES['energy']}  # one is enough to test this\n"
+        "from compare.__main__ import main\n"
+        f"sys.argv = ['isospike', 'report', {str(directory)!r}, '--out', {str(tmp_path / 'r')!r}]\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "r" / "index.html").is_file()
+
+
 def test_records_have_the_columns_of_the_contract(directory):
     records = reports.load(directory)
     assert list(records.columns) == list(COLUMNS)

@@ -100,6 +100,9 @@ def test_several_studies_on_one_page(study, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert text.count("<article") == 3  # both, and together, since they share a network
     assert "All studies together" in text
+    overview = text[text.index('class="overview"') : text.index("<article")]
+    assert overview.count("<li>") == overview.count("lenet on mnist-5k.") == 3
+    assert "To stay within 1 point of the ANN" in overview
     identifiers = re.findall(r'\sid="([^"]+)"', text)
     assert len(identifiers) == len(set(identifiers))
     figures = {file.name for file in (path.parent / "figures").glob("*.svg")}
@@ -213,7 +216,12 @@ document.getElementById("large").close();
 const report = { before, rising, falling, reached, open, sort: accuracy.getAttribute("aria-sort"),
   width: document.documentElement.scrollWidth, window: innerWidth,
   fetched: performance.getEntriesByType("resource").map((entry) => entry.name) };
-parent.postMessage(JSON.stringify(report), "*");
+const saved = [];
+window.hand = (blob, name) => {  // instead of the browser's own download
+  saved.push([name, blob.type, blob.size > 1000]);
+  if (saved.length === 2) parent.postMessage(JSON.stringify({ ...report, saved }), "*");
+};
+for (const link of document.querySelectorAll("a[data-save]")) link.click();
 </script>
 """
 
@@ -258,6 +266,10 @@ def test_in_a_browser(study, tmp_path, width):
     assert result["reached"][-1] == "ANN"  # missing last
     assert result["sort"] == "none"
     assert result["open"]
+    assert result["saved"] == [
+        ["accuracy-timesteps.svg", "image/svg+xml", True],
+        ["accuracy-timesteps.png", "image/png", True],
+    ]
     assert result["fetched"] == []
     assert result["window"] == width
     assert result["width"] <= result["window"]  # nothing sticks out sideways
@@ -268,3 +280,11 @@ def test_on_paper(study, tmp_path):
     path = page.build([study], tmp_path / "out")
     browse(path, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'page.pdf'}")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    if shutil.which("pdftotext") is None:
+        return
+    command = ["pdftotext", "-layout", "page.pdf", "-"]
+    text = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    for words in ("To stay within 1 point", "T*(1 point):", "Caveats", "isospike compare made-up"):
+        assert words in text  # notes are unfolded, nothing is cut off
+    for words in ("Markdown", "PNG"):
+        assert words not in text  # what can only be clicked is not printed
