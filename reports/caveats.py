@@ -97,6 +97,11 @@ def _mixtures(analysis: Analysis) -> list[str]:
     precisions = {str(m["precision"]) for m in machines if m.get("precision")}
     if len(precisions) > 1:
         result.append(f"Cases differ in precision: {_names(sorted(precisions))}.")
+    elif precisions and _whole(analysis):
+        result.append(
+            f"Trained in {precisions.pop()}, where another machine may differ in the last digits; "
+            "sweeps are in whole numbers, the same everywhere for the same weights."
+        )
     elif precisions:
         result.append(
             f"Precision {precisions.pop()}: where sums are rounded, their order can decide single "
@@ -106,6 +111,16 @@ def _mixtures(analysis: Analysis) -> list[str]:
     if len(images) > 1:
         result.append(f"Cases were tested on different numbers of images: {sorted(images)}.")
     return result
+
+
+def _whole(analysis: Analysis) -> bool:
+    """Whether every spiking case was swept in whole numbers."""
+    spiking = {
+        str((case.facts.get("machine") or {}).get("sweep_arithmetic", ""))
+        for case in analysis.study.cases.values()
+        if case.specification.get("arm") != "ann"
+    }
+    return bool(spiking) and all(words.startswith("int") for words in spiking)
 
 
 def _incomplete(analysis: Analysis) -> list[str]:

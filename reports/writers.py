@@ -31,6 +31,11 @@ LATEX = {
     "…": r"\ldots{}",
     "∞": r"$\infty$",
     "µ": r"$\mu$",
+    "·": r"$\cdot$",
+    "‖": r"$\|$",
+    "†": r"$\dagger$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
     "δ": r"$\delta$",
     "γ": r"$\gamma$",
     "θ": r"$\theta$",
@@ -131,13 +136,16 @@ def to_latex(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it stands; signs it has no name for become a question mark."""
+    """Text that LaTeX prints as it stands; signs it has no name for become a question mark.
+
+    Letters with accents (À to ž) stay: LaTeX reads UTF-8.
+    """
     out = []
     rest = text
     while rest:
         sign = rest[:2] if rest[:2] in LATEX else rest[:1]
         known = LATEX.get(sign, sign)
-        out.append(known if known.isascii() else "?")
+        out.append(known if known.isascii() or "À" <= known <= "ž" else "?")
         rest = rest[len(sign) :]
     return "".join(out)
 

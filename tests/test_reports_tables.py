@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_csv_holds_raw_numbers_and_empty_for_missing(analysis):
     assert data["Accuracy, n"] == "3 seeds"
 
 
-NASTY = r"a_b & 50% of $x$ #1 {y} ~z^2 \end{table} | <b> θ≤µ"
+NASTY = r"a_b & 50% of $x$ #1 {y} ~z^2 \end{table} | <b> θγτδλ≤µ é ü"
 
 
 def nasty_table():
@@ -179,22 +180,27 @@ def test_markdown_and_latex_escape_names():
     assert "<b>" not in markdown.replace("\\<", "")
     assert "**1.5** \\[1.0, 2.0] (3 seeds)" in markdown
     latex = to_latex(nasty_table())
-    assert latex.isascii()
+    assert latex.replace("é", "").replace("ü", "").isascii()
     assert latex.count(r"\end{table}") == 1
     assert r"\textbf{1.5}" in latex
     assert escape_latex("50 % of a_b") == r"50 \% of a\_b"
+    assert escape_latex("Müller ≤ θ†") == r"Müller $\le$ $\theta$$\dagger$"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(analysis, tmp_path):
+    kept = Path(__file__).resolve().parent.parent / "docs" / "receipts"
+    texts = [path.read_text("utf-8") for path in sorted(kept.glob("*/report/tables/*.tex"))]
+    assert len(texts) >= 15  # every table of three real studies
     tables = [*all_tables(analysis), nasty_table()]
-    body = "\n".join(to_latex(table) for table in tables)
+    body = "\n\\clearpage\n".join([*(to_latex(table) for table in tables), *texts])
     text = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n"
     text += f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
     (tmp_path / "page.tex").write_text(text, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
     assert (tmp_path / "page.pdf").stat().st_size > 0
 
 
