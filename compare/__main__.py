@@ -99,6 +99,9 @@ def compare(
         str | None, typer.Option(help="auto, float32, bfloat16; int16, int8 for sweeps")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="cases at once", min=1)] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT", metavar="ADDRESS")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="threads of each case", min=1)] = None,
 ) -> None:
     """Run a study: train, convert, train directly, sweep timesteps, report."""
@@ -127,10 +130,13 @@ def compare(
         where = locate(name, data)
         if not where.found and data is not None:
             raise absent(where)
-    _compare(chosen, out or Path("runs") / chosen.name, data, device, jobs)
+    from compare.workers.case import Settings
+
+    settings = Settings(data, data is None, device, jobs, command_line(), cluster)
+    _compare(chosen, out or Path("runs") / chosen.name, settings)
 
 
-def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: int | None) -> None:
+def _compare(study: Any, directory: Path, settings: Any) -> None:
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -142,9 +148,8 @@ def _compare(study: Any, directory: Path, data: Path | None, device: str, jobs: 
         highlight=False,
         soft_wrap=True,
     )
-    from compare.execute import Settings, run_study
+    from compare.execute import run_study
 
-    settings = Settings(data, data is None, device, jobs, command_line())
     plan, failures = run_study(study, directory, settings, console)
     if len(failures) < len(plan.names):
         _report([directory], None)

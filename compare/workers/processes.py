@@ -1,0 +1,79 @@
+"""Several cases at once in processes of this machine: the standard library's pool."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+
+from compare.plan import Plan
+from compare.study import StudyError
+from compare.workers.case import Settings, attempt
+from compare.workers.ticks import Tick
+
+
+class Processes:
+    """`jobs` processes, each started when it is first needed."""
+
+    def __init__(self, plan: Plan, settings: Settings, jobs: int) -> None:
+        self.plan, self.settings, self.slots = plan, replace(settings, download=False), jobs
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(jobs, context, initializer=_start)
+
+    def submit(self, index: int) -> Future[Exception | None]:
+        with _interrupts_held_back():
+            return self.pool.submit(_run, self.plan, index, self.settings)
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+        self.pool.shutdown()
+        if isinstance(error, BrokenProcessPool):
+            raise StudyError(
+                "a process of this study was killed, by the system for want of memory perhaps; "
+                "finished cases are kept: run the same command again, with fewer --jobs"
+            ) from error
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C reaches every process of a terminal; one that is started here inherits this mask, and
+    so leaves it to us. What comes meanwhile reaches us when the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start() -> None:
+    """A process whose parent was killed ends too, and gives its case's lock back."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _run(plan: Plan, index: int, settings: Settings) -> Exception | None:
+    return attempt(plan, index, settings, Tick(plan, index))
