@@ -24,6 +24,7 @@ from direct.losses import Loss
 from network.fit import Outcome
 from network.graph import DROPOUTS, NORMS, Kind, kind_of
 from network.neurons import Neuron, NeuronState
+from network.over_batch import mean_over_batch, variance_over_batch
 from network.unroll import SpikingNetwork, unroll
 
 CHUNK = 4  # steps at once; batch norm takes its statistics over these
@@ -86,8 +87,8 @@ def _watching(body: fx.GraphModule, record: Record) -> Iterator[None]:
 
     def keep_variance(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         x = inputs[0]
-        axes = [axis for axis in range(x.ndim) if axis != 1]
-        record.variances.setdefault(module, []).append(x.var(axes, unbiased=False))
+        axes = (0, *range(2, x.ndim))
+        record.variances.setdefault(module, []).append(variance_over_batch(x, axes))
 
     handles = []
     for module in body.modules():
@@ -145,9 +146,9 @@ class _Replay(fx.Interpreter):
 def normalise(module: nn.Module, x: Tensor, variance: Tensor) -> Tensor:
     """Batch norm of x [B, C, ...] with its own mean and a variance that is given."""
     shape = (1, -1, *([1] * (x.ndim - 2)))
-    axes = [axis for axis in range(x.ndim) if axis != 1]
+    axes = (0, *range(2, x.ndim))
     scale = module.get_parameter("weight") * (variance + module.eps).rsqrt()  # type: ignore[operator]
-    centred = x - x.mean(axes, keepdim=True)
+    centred = x - mean_over_batch(x, axes, keepdim=True)
     return centred * scale.view(shape) + module.get_parameter("bias").view(shape)
 
 

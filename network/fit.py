@@ -12,13 +12,15 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from network.team import Team, WholeBatch
 
 CHECKPOINT_EVERY_S = 60.0
 Precision = Literal["float32", "bfloat16"]
@@ -123,15 +125,18 @@ def fit(
     validate: Callable[[], float] | None = None,
     checkpoint: Path | None = None,
     report: Callable[[int, int, Epoch | None], None] | None = None,
+    team: Team | None = None,
 ) -> list[Epoch]:
     """Train `network` in place; its history, one Epoch each.
 
     validate: accuracy on held-out images, called after every epoch.
     checkpoint: file that the training continues from when it exists, removed by the caller.
     report: called with (batches done, batches in all, the epoch just finished or None).
+    team: the processes that share every batch; all of them call this with the same arguments. The
+        first one validates and keeps the checkpoint.
     Raises TrainingDiverged when the loss stops being finite.
     """
-    trainer = _Trainer(network, objective, data, recipe, seed, augment, checkpoint)
+    trainer = _Trainer(network, objective, data, recipe, seed, augment, checkpoint, team)
     trainer.resume()
     total = recipe.epochs * trainer.batches_per_epoch
     saved = time.monotonic()
@@ -163,12 +168,19 @@ class _Trainer:
         seed: int,
         augment: Augment | None,
         checkpoint: Path | None,
+        team: Team | None,
     ) -> None:
         self.network, self.objective, self.data = network, objective, data
         self.recipe, self.seed, self.augment, self.file = recipe, seed, augment, checkpoint
         self.device = next(network.parameters()).device
         self.batches_per_epoch = math.ceil(len(data) / recipe.batch_size)
         self.optimiser = make_optimiser(network, recipe)
+        self.team = team
+        self.step: Callable[..., Any] = objective
+        if team is not None:
+            for images in {recipe.batch_size, len(data) % recipe.batch_size or recipe.batch_size}:
+                team.share(min(images, len(data)))
+            self.step = team.wrapped(network, objective)
         self.progress = _Progress()
         self.history: list[Epoch] = []
         self.order: tuple[int, Tensor] | None = None
@@ -189,11 +201,19 @@ class _Trainer:
         if self.augment is not None:
             images = self.augment(images, generator)
         keys = torch.randint(2**62, (len(labels),), generator=generator)
+        size, rows = len(labels), slice(0, len(labels))
+        if self.team is not None:
+            rows = self.team.share(size)
+            images, labels, keys = images[rows], labels[rows], keys[rows]
         images, labels = images.to(self.device), labels.to(self.device)
-        with torch.random.fork_rng(), self._autocast():
+        with torch.random.fork_rng(), self._autocast(), self._whole_batch(size, rows):
             torch.manual_seed(derived_seed(self.seed, 2, epoch, index))
-            loss, scores = self.objective(images, labels, keys.to(self.device))
-        value = loss.item()
+            loss, scores = self.step(images, labels, keys.to(self.device))
+        value, correct = loss.item(), float((scores.argmax(1) == labels).sum())
+        if self.team is not None:
+            share = len(labels) / size
+            loss = loss * (share * self.team.size)  # the average over the processes is taken later
+            value, correct = self.team.total((value * share, correct))
         if not math.isfinite(value):
             raise TrainingDiverged(
                 f"the loss is {value} in epoch {epoch + 1}, batch {index + 1}: "
@@ -204,16 +224,16 @@ class _Trainer:
         if self.recipe.clip_gradient is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradient)
         self.optimiser.step()
-        self.progress.loss_sum += value * len(labels)
-        self.progress.correct += int((scores.argmax(1) == labels).sum())
-        self.progress.seen += len(labels)
+        self.progress.loss_sum += value * size
+        self.progress.correct += int(correct)
+        self.progress.seen += size
         self.progress.batch += 1
 
     def finish_epoch(self, validate: Callable[[], float] | None) -> Epoch:
         progress = self.progress
         self._check_weights()
         accuracy = None
-        if validate is not None:
+        if validate is not None and self._is_first:
             self.network.eval()
             accuracy = validate()
         row = Epoch(
@@ -227,6 +247,13 @@ class _Trainer:
         self.history.append(row)
         self.progress = _Progress(epoch=progress.epoch + 1, elapsed_s=row.elapsed_s)
         return row
+
+    @property
+    def _is_first(self) -> bool:
+        return self.team is None or self.team.rank == 0
+
+    def _whole_batch(self, images: int, rows: slice) -> AbstractContextManager[Any]:
+        return nullcontext() if self.team is None else WholeBatch(images, rows)
 
     def _check_weights(self) -> None:
         """The last step of an epoch may spoil the weights after its loss was still finite."""
@@ -256,7 +283,7 @@ class _Trainer:
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""
-        if self.file is None:
+        if self.file is None or not self._is_first:
             return
         self.progress = replace(self.progress, elapsed_s=self.progress.elapsed_s + self._lap())
         content = {
@@ -282,23 +309,35 @@ class _Trainer:
 
     def resume(self) -> None:
         """Continue from the checkpoint where there is one of the same training."""
-        if self.file is None or not self.file.exists():
+        content = self._read() if self._is_first else None
+        if self.team is not None:
+            content = self.team.from_first(content)
+        if isinstance(content, Exception):
+            raise content
+        if content is None:
             return
-        try:
-            content = torch.load(self.file, map_location=self.device, weights_only=True)
-            ours = content["recipe"] == repr(self.recipe) and content["seed"] == self.seed
-        except OSError:
-            raise
-        except Exception as error:  # what a damaged archive raises has no common base
-            raise ValueError(
-                f"checkpoint {self.file} is damaged: remove it, and the training begins anew"
-            ) from error
-        if not ours:
-            raise ValueError(f"checkpoint {self.file} belongs to another training: remove it")
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.progress = _Progress(**content["progress"])
         self.history = [Epoch(**row) for row in content["history"]]
+
+    def _read(self) -> dict[str, Any] | Exception | None:
+        """The checkpoint, or None; or what is wrong with it, so that all processes hear of it."""
+        if self.file is None or not self.file.exists():
+            return None
+        try:
+            content: dict[str, Any] = torch.load(
+                self.file, map_location=self.device, weights_only=True
+            )
+            if content["recipe"] == repr(self.recipe) and content["seed"] == self.seed:
+                return content
+        except OSError as error:
+            return error
+        except Exception:  # what a damaged archive raises has no common base
+            return ValueError(
+                f"checkpoint {self.file} is damaged: remove it, and the training begins anew"
+            )
+        return ValueError(f"checkpoint {self.file} belongs to another training: remove it")
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

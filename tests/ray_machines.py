@@ -7,7 +7,8 @@ its input does. A process of its own, since Ray's warnings would be errors in a 
 import os
 import sys
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# niceness: else 15, with which tasks would hardly run beside other tests
+os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_worker_niceness="0")
 
 from ray.cluster_utils import Cluster
 

@@ -33,7 +33,7 @@ from compare.workers.interface import WorkerLost
 from compare.workers.ticks import Tick
 
 REACH_S = 5.0  # to reach the given address
-ANSWER_S = 120.0  # for every machine's first answer: it starts a process that imports torch
+ANSWER_S = 600.0  # for a machine's first answer: it may be busy, and starts a process first
 RETRIES = 5  # of a case whose process or machine died
 AT_ONCE = 10_000  # tasks handed to Ray, which queues them
 
@@ -149,7 +149,10 @@ class Cluster:
             try:
                 ray.get(answer, timeout=ANSWER_S)
             except (GetTimeoutError, RayError) as error:
-                raise _reason(error, node["NodeManagerHostname"]) from error
+                host = node["NodeManagerHostname"]
+                if isinstance(error, GetTimeoutError):
+                    raise StudyError(f"{host} has not answered within {ANSWER_S:.0f} s") from error
+                raise _reason(error, host) from error
 
 
 def _reason(error: Exception, host: str) -> Exception:

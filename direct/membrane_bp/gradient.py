@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from network.over_batch import mean_over_batch
+
 RESET = 1.0  # γ
 EFFICACY = 0.5  # σ, expected efficacy of lateral inhibition
 
@@ -84,4 +86,4 @@ def threshold_shift(counts: Tensor, rate: float) -> Tensor:
     Δθ_i = ρ(N·c_i − Σ_j c_j), counts c [B, N]. The sum over the group is 0.
     """
     units = counts.shape[-1]
-    return rate * (units * counts - counts.sum(dim=-1, keepdim=True)).mean(dim=0)
+    return rate * mean_over_batch(units * counts - counts.sum(dim=-1, keepdim=True), (0,))

@@ -1,0 +1,25 @@
+"""Means over the images of a batch: over those of every process, where several share it.
+
+They are what torch calls overridable: `network.team.WholeBatch` puts its own in their place.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
+
+
+def mean_over_batch(x: Tensor, axes: tuple[int, ...], keepdim: bool = False) -> Tensor:
+    """Mean over these axes, of which the batch must be one (or the axis that holds it)."""
+    if has_torch_function_unary(x):
+        result: Tensor = handle_torch_function(mean_over_batch, (x,), x, axes, keepdim)
+        return result
+    return x.mean(axes, keepdim=keepdim)
+
+
+def variance_over_batch(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Variance (division by n) over these axes, of which the batch must be one."""
+    if has_torch_function_unary(x):
+        result: Tensor = handle_torch_function(variance_over_batch, (x,), x, axes)
+        return result
+    return x.var(axes, unbiased=False)
