@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from compare.ranks import is_follower, rank
+
 app = typer.Typer(
     name="isospike",
     add_completion=False,
@@ -69,6 +71,8 @@ def _fail(message: str) -> int:
 
 
 def _say(message: str) -> None:
+    if is_follower():  # the first of torchrun's processes speaks for all
+        return
     sys.stderr.write(f"isospike: {message}\n")
 
 
@@ -137,6 +141,14 @@ def compare(
 
 
 def _compare(study: Any, directory: Path, settings: Any) -> None:
+    if is_follower():
+        from compare.workers.together import follow
+
+        try:
+            follow(settings.device)
+        except Exception as error:
+            raise SystemExit(f"isospike: process {rank()}: {error}") from error
+        return
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -12,14 +12,15 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from compare import machine
+from compare import machine, ranks
 from compare.faults import plain
+from compare.joint import joined
 from compare.plan import Plan, cuts_of, dataset_of, make_plan, resolve
 from compare.progress import Progress
 from compare.store import CaseBusy, replace_text
 from compare.study import Study, StudyError
 from compare.toml_text import to_toml
-from compare.workers import Cluster, Here, Processes, Settings, Workers
+from compare.workers import Cluster, Here, Processes, Settings, Together, Workers
 from compare.workers.cluster import connect
 from compare.workers.ticks import following
 
@@ -50,6 +51,10 @@ def _run_study(
     study: Study, directory: Path, settings: Settings, console: Console
 ) -> tuple[Plan, Failures]:
     with ExitStack() as stack:
+        team = None
+        if ranks.world_size() > 1:
+            _refuse(settings)
+            team = stack.enter_context(joined(settings.device))
         if settings.cluster is not None:
             stack.enter_context(connect(settings.cluster))
         datasets = {
@@ -67,13 +72,25 @@ def _run_study(
         total = sum(plan.work[i] for i in missing)
         file = directory / "progress.json"
         progress = stack.enter_context(Progress(total, len(missing), console, file))
-        workers = _workers(plan, missing, settings, device, progress)
+        workers = (
+            _workers(plan, missing, settings, device, progress)
+            if team is None
+            else Together(plan, settings, progress, team)
+        )
         if not isinstance(workers, Here):
             stack.enter_context(following(plan, missing, progress))
         failures = work_through(plan, missing, stack.enter_context(workers), progress)
         progress.failures = failures
     plan.store.write_records(study.name, plan.names)
     return plan, failures
+
+
+def _refuse(settings: Settings) -> None:
+    if settings.cluster is not None or (settings.jobs or 1) > 1:
+        raise StudyError(
+            "torchrun's processes train one case after another together: "
+            "leave out --jobs and --cluster"
+        )
 
 
 def _workers(

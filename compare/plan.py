@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from compare import cases as expansion
-from compare import machine
+from compare import machine, ranks
 from compare.cases import Case, way_of
 from compare.data import Dataset
 from compare.models import make_network
@@ -67,7 +67,8 @@ def resolve(
         network, shape = _first_network(study, datasets)
         operations = sum(s.operations for s in wiring(trace(network.eval()), shape).synapses)
         if threads is None:
-            threads = 1 if operations < SMALL_NETWORK else os.cpu_count() or 1
+            cores = max(1, (os.cpu_count() or 1) // ranks.processes_here())
+            threads = 1 if operations < SMALL_NETWORK else cores
         torch.set_num_threads(threads)
         if precision == "auto":
             precision = _probe(study, datasets, network.to(device))

@@ -72,6 +72,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
         "commit": commit(),
         "machine": {
             **machine(place.device),
+            "processes": 1 if place.joint is None else place.joint.team.size,
             "python": platform.python_version(),
             "precision": case.precision,
             "sweep_arithmetic": result.sweep.arithmetic,

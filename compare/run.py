@@ -38,11 +38,10 @@ def run_case(case: Case, name: str, ann: str | None, place: Workplace) -> None:
     started = datetime.now(UTC)
     work = place.store.work(name)
     work.mkdir(parents=True, exist_ok=True)
-    arms = {"ann": _run_ann, "converted": _run_converted, "direct": _run_direct}
     setting = Setting(case, name, ann, place)
     with logged(setting.log, place.command):
         setting.log_data()
-        result = arms[case.arm](case, setting)
+        result = result_of(case, setting)
         finished = datetime.now(UTC)
         content = describe(case, result, ann, place)
         content["started"] = started.isoformat(timespec="seconds")
@@ -56,6 +55,12 @@ def run_case(case: Case, name: str, ann: str | None, place: Workplace) -> None:
         setting.log.say("finished")
         with place.store.writing(name, content) as folder:
             write_files(folder, result)
+
+
+def result_of(case: Case, setting: Setting) -> Result:
+    """Train or convert, and sweep."""
+    arms = {"ann": _run_ann, "converted": _run_converted, "direct": _run_direct}
+    return arms[case.arm](case, setting)
 
 
 def _run_ann(case: Case, setting: Setting) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.faults import OutOfMemory, is_out_of_memory, plain
 from compare.halfway import Halfway
+from compare.joint import Joint
 from compare.models import make_network
 from compare.prepared import View, represent
 from compare.store import LOG_FILE, Store
@@ -31,7 +33,10 @@ TRAINING_COST = 3.0  # a training step against a forward pass
 
 @dataclass
 class Workplace:
-    """What the cases of one study share. `tell(label, work)` reports work done."""
+    """What the cases of one study share. `tell(label, work)` reports work done.
+
+    joint: where torchrun's processes train together, how they begin and end.
+    """
 
     store: Store
     study: str
@@ -40,6 +45,7 @@ class Workplace:
     batch_size: int
     command: str
     tell: Callable[[str, float], None] = lambda label, work: None
+    joint: Joint | None = None
 
 
 class Setting:
@@ -142,18 +148,21 @@ class Setting:
         def validate() -> float:
             return accuracy_of(classify, self.validation, self.place.batch_size)
 
+        joint = self.place.joint
         try:
-            return fit(
-                network,
-                objective,
-                data,
-                recipe,
-                seed=derived_seed(self.case.seed, 11),
-                augment=transform,
-                validate=validate if len(self.validation) else None,
-                checkpoint=self.checkpoint,
-                report=report,
-            )
+            with nullcontext() if joint is None else joint.training() as team:
+                return fit(
+                    network,
+                    objective,
+                    data,
+                    recipe,
+                    seed=derived_seed(self.case.seed, 11),
+                    augment=transform,
+                    validate=validate if len(self.validation) else None,
+                    checkpoint=self.checkpoint,
+                    report=report,
+                    team=team,
+                )
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

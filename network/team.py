@@ -32,6 +32,10 @@ DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 ALPHA_DROPOUTS = (F.alpha_dropout, F.feature_alpha_dropout)
 
 
+class CannotShare(ValueError):
+    """A training that several processes cannot share; raised in all of them."""
+
+
 @dataclass(frozen=True)
 class Team:
     """The processes of the default group of torch.distributed."""
@@ -40,9 +44,9 @@ class Team:
     size: int
 
     def share(self, images: int) -> slice:
-        """The rows of a batch that are this process's; ValueError where one would get none."""
+        """The rows of a batch that are this process's; CannotShare where one would get none."""
         if images < self.size:
-            raise ValueError(
+            raise CannotShare(
                 f"{self.size} processes cannot share a batch of {images} images: "
                 "choose another batch_size, or fewer processes"
             )
@@ -112,7 +116,7 @@ class WholeBatch(TorchFunctionMode):
         if func in DROPOUTS:
             return self._dropout(func, *args, **kwargs)
         if func in ALPHA_DROPOUTS:
-            raise ValueError("alpha dropout cannot be shared by several processes: train with one")
+            raise CannotShare("alpha dropout cannot be shared by several processes: train with one")
         return func(*args, **kwargs)
 
     def _dropout(
@@ -129,7 +133,7 @@ class WholeBatch(TorchFunctionMode):
             return x
         here = self.rows.stop - self.rows.start
         if x.shape[0] != here:
-            raise ValueError(f"dropout needs the images as first axis: {here}, got {x.shape[0]}")
+            raise CannotShare(f"dropout needs the images as first axis: {here}, got {x.shape[0]}")
         whole = torch.empty_strided(
             (self.images, *x.shape[1:]), x.stride(), dtype=x.dtype, device=x.device
         )

@@ -1,19 +1,27 @@
 """Several processes that share a training: the weights of one process with the same batches."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 
 from network.over_batch import mean_over_batch, variance_over_batch
 from network.team import Team, WholeBatch
 from tests.team_training import ANNS, RULE_NAMES, UNUSED, train
+from tests.test_compare import isospike
 
 ROOT = Path(__file__).parent.parent
+
+
+def last_words(error: str) -> list[str]:
+    """What isospike itself wrote, without torchrun's own report."""
+    return [line for line in error.splitlines() if line.startswith("isospike: ")]
 
 
 def torchrun(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -76,3 +84,81 @@ def test_rows_of_dropout_are_those_of_the_whole_mask() -> None:
 def test_alpha_dropout_is_refused() -> None:
     with pytest.raises(ValueError, match="alpha dropout"), WholeBatch(4, slice(0, 2)):
         F.alpha_dropout(torch.ones(2, 5), 0.4, True)
+
+
+STUDY = """
+name = "joint"
+datasets = ["mnist-5k"]
+architectures = ["lenet"]
+methods = ["robust-norm", "bptt", "hybrid"]
+seeds = 1
+timesteps = 3
+width = 0.2
+train_images = 120
+test_images = 40
+calibration_images = 40
+train_timesteps = [2]
+precision = "float32"
+threads = 1
+
+[ann]
+epochs = 1
+batch_size = 40
+
+[direct]
+epochs = 1
+batch_size = {batch_size}
+"""
+
+
+def weights_of(study: Path, method: str) -> dict[str, torch.Tensor]:
+    (case,) = (study / "cases").glob(f"*-{method}-*")
+    return safetensors.torch.load_file(case / "weights.safetensors")
+
+
+@pytest.mark.slow
+def test_torchrun_runs_a_study_as_one(tmp_path: Path) -> None:
+    """The ANN of two processes is that of one; the first process alone converts, sweeps, writes."""
+    (tmp_path / "joint.toml").write_text(STUDY.format(batch_size=40))
+    result = torchrun("-m", "compare", "compare", "joint.toml", "--out", "two", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "two/report/index.html"
+    assert "Traceback" not in result.stderr
+    alone = isospike(
+        "compare", "joint.toml", "--methods", "robust-norm", "--out", "one", cwd=tmp_path
+    )
+    assert alone.returncode == 0, alone.stderr
+    ours, theirs = (weights_of(tmp_path / name, "ann") for name in ("two", "one"))
+    for key, tensor in theirs.items():
+        torch.testing.assert_close(ours[key], tensor, rtol=1e-4, atol=1e-4, msg=key)
+    processes = {
+        facts["spec"]["method"]: facts["machine"]["processes"]
+        for path in (tmp_path / "two" / "cases").glob("*/case.json")
+        for facts in [json.loads(path.read_text())]
+    }
+    assert processes == {"ann": 2, "bptt": 2, "hybrid": 2, "robust-norm": 1}
+
+
+@pytest.mark.slow
+def test_what_cannot_be_shared_is_one_line_and_the_rest_is_done(tmp_path: Path) -> None:
+    """120 images in batches of 119: the last batch has one image for two processes."""
+    (tmp_path / "joint.toml").write_text(STUDY.format(batch_size=119))
+    result = torchrun(
+        "-m", "compare", "compare", "joint.toml", "--methods", "bptt,robust-norm", "--out", "two",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert result.returncode != 0
+    (line,) = last_words(result.stderr)
+    assert "1 of 3 cases failed" in line
+    assert "2 processes cannot share a batch of 1 images" in line
+    assert len(list((tmp_path / "two" / "cases").glob("*/case.json"))) == 2
+
+
+@pytest.mark.slow
+def test_bad_input_is_said_once(tmp_path: Path) -> None:
+    result = torchrun("-m", "compare", "compare", "--methods", "robust-nrm", folder=tmp_path)
+    (line,) = last_words(result.stderr)
+    assert "'robust-nrm'" in line
+    result = torchrun("-m", "compare", "compare", "--jobs", "2", folder=tmp_path)
+    (line,) = last_words(result.stderr)
+    assert "leave out --jobs and --cluster" in line

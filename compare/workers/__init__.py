@@ -1,6 +1,7 @@
-"""Where the cases of a study run: here one after another, in processes, or on a Ray cluster.
+"""Where the cases of a study run: here one after another (also with torchrun's other processes), in
+processes, or on a Ray cluster.
 
-One interface for the three. The order of cases is `compare.execute`'s; when and where a case that
+One interface for all. The order of cases is `compare.execute`'s; when and where a case that
 was handed over starts is decided by the standard library's pool or by Ray.
 """
 
@@ -9,5 +10,6 @@ from compare.workers.cluster import Cluster
 from compare.workers.here import Here
 from compare.workers.interface import WorkerLost, Workers
 from compare.workers.processes import Processes
+from compare.workers.together import Together
 
-__all__ = ["Cluster", "Here", "Processes", "Settings", "WorkerLost", "Workers"]
+__all__ = ["Cluster", "Here", "Processes", "Settings", "Together", "WorkerLost", "Workers"]

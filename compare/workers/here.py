@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from types import TracebackType
 
+from compare.joint import Joint
 from compare.plan import Plan
 from compare.progress import Progress
 from compare.workers.case import Settings, attempt
@@ -17,6 +18,7 @@ class Here:
 
     def __init__(self, plan: Plan, settings: Settings, progress: Progress) -> None:
         self.plan, self.settings, self.progress = plan, settings, progress
+        self.joint: Joint | None = None
 
     def submit(self, index: int) -> Future[Exception | None]:
         before = self.progress.done
@@ -26,7 +28,7 @@ class Here:
             self.progress.set_done(before + done)
 
         future: Future[Exception | None] = Future()
-        error = attempt(self.plan, index, self.settings, tell)
+        error = attempt(self.plan, index, self.settings, tell, self.joint)
         self.progress.set_done(before + (self.plan.work[index] if error is None else 0.0))
         future.set_result(error)
         return future

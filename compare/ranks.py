@@ -1,0 +1,34 @@
+"""Which process of torchrun's this is, from the environment that it sets. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+
+
+def world_size() -> int:
+    """Processes that torchrun has started in all; 1 without it."""
+    return _number("WORLD_SIZE", 1)
+
+
+def rank() -> int:
+    """0 for the process that runs the study; the others help it to train."""
+    return _number("RANK", 0)
+
+
+def is_follower() -> bool:
+    return world_size() > 1 and rank() > 0
+
+
+def processes_here() -> int:
+    """How many of them share this machine's cores."""
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
+def place_here() -> int:
+    """Which of them this is: the number of its accelerator."""
+    return _number("LOCAL_RANK", 0)
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdigit() else default
