@@ -32,7 +32,7 @@ def torchrun(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProces
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 
