@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compare.cases import Representation
 from compare.data import Dataset, load, load_events, normalise, pixels
-from compare.data.arrays import ArrayImages, Arrays, EventArrays
+from compare.data.arrays import ArrayImages, Arrays, EventArrays, FolderImages
 from compare.study import Frames
 
 
@@ -95,8 +95,10 @@ def _first(arrays: Arrays, count: int) -> Arrays:
     chosen = chosen.sort().values
     if isinstance(arrays, EventArrays):
         return EventArrays(arrays.frames[chosen], arrays.labels[chosen])
-    if not isinstance(arrays, ArrayImages):
-        raise ValueError("train_images and test_images work on data sets held in memory only")
+    if isinstance(arrays, FolderImages):
+        paths = tuple(arrays.paths[index] for index in chosen.tolist())
+        return replace(arrays, paths=paths, labels=arrays.labels[chosen])
+    assert isinstance(arrays, ArrayImages)
     return ArrayImages(arrays.images[chosen], arrays.labels[chosen])
 
 

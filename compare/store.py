@@ -105,10 +105,13 @@ class Store:
     def writing(self, case: str, content: dict[str, Any]) -> Iterator[Path]:
         """A directory to write the files of a case into; kept only if the block ends well.
 
-        The case's log, where there is one, becomes one of its files.
+        The case's log, where there is one, becomes one of its files. Where locks do not hold (some
+        network storage, a machine thought dead), two may write the same case: each writes into a
+        directory of its own name, and the first one's is kept; the other hears CaseBusy.
         """
-        partial = self.cases / f".{case}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in self.cases.glob(f".{case}.*partial"):
+            shutil.rmtree(left, ignore_errors=True)
+        partial = self.cases / f".{case}.{socket.gethostname()}-{os.getpid()}.partial"
         partial.mkdir(parents=True)
         try:
             yield partial
@@ -122,6 +125,8 @@ class Store:
             for file in partial.iterdir():
                 sync(file)
             sync(partial)
+            if self.path(case).exists():
+                raise CaseBusy(f"case {case} was finished by another process meanwhile")
             partial.rename(self.path(case))
             sync(self.cases)
         except BaseException:

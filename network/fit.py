@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -296,7 +297,8 @@ class _Trainer:
         }
         buffer = io.BytesIO()  # torch turns a full disk into errors of its own
         torch.save(content, buffer)
-        partial = self.file.with_name(self.file.name + ".partial")
+        owner = f"{socket.gethostname()}-{os.getpid()}"  # where locks do not hold, two may write
+        partial = self.file.with_name(f"{self.file.name}.{owner}.partial")
         try:
             with partial.open("wb") as stream:
                 stream.write(buffer.getbuffer())

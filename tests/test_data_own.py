@@ -10,6 +10,7 @@ from PIL import Image
 from compare.data import DataError, DataWarning, load
 from compare.data.arrays import FolderImages
 from compare.data.folders import IMAGENETTE
+from compare.prepared import load_dataset
 
 
 def picture(path: Path, colour: tuple[int, int, int] | int, size: tuple[int, int] = (6, 4)) -> None:
@@ -207,6 +208,11 @@ def test_imagenet_stays_on_disk(tmp_path: Path) -> None:
     assert images.shape == (2, 3, 224, 224)
     assert labels.tolist() == [2, 0]
     assert images[0, :, 100, 100].tolist() == pytest.approx([40, 0, 200], abs=3)
+    cut = load_dataset(
+        "imagenet", tmp_path, download=False, validation=3, train_images=5, test_images=2
+    )
+    assert (len(cut.train), len(cut.test)) == (5, 2)
+    assert cut.train.batch(torch.arange(5))[0].shape == (5, 3, 224, 224)
     before = data.fingerprint
     assert load("imagenet", tmp_path, validation=3).fingerprint == before
     (root / "train" / "n01" / "extra.JPEG").write_bytes(b"x")

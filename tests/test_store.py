@@ -161,3 +161,21 @@ def test_case_file_holds_the_checksums(store: Store) -> None:
     content = json.loads((write_case(store) / "case.json").read_text())
     assert set(content["checksums"]) == {"sweep.csv", "weights.safetensors"}
     assert content["format"] == 1
+
+
+def write_slowly(store: Store) -> None:
+    """Another writer finishes the same case before this one does."""
+    with store.writing("case-1", CONTENT) as slow:
+        (slow / "sweep.csv").write_text("slow")
+        slow.rename(store.cases / ".elsewhere")  # so that the quick one does not clear it away
+        write_case(store)
+        (store.cases / ".elsewhere").rename(slow)
+
+
+def test_of_two_writers_of_one_case_the_first_is_kept(store: Store) -> None:
+    """Locks may fail on network storage: the second writer's files never mix with the first's."""
+    with pytest.raises(CaseBusy, match="finished by another process"):
+        write_slowly(store)
+    assert store.finished("case-1")
+    assert "slow" not in (store.path("case-1") / "sweep.csv").read_text()
+    assert [path.name for path in store.cases.iterdir()] == ["case-1"]
