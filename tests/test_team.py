@@ -104,6 +104,7 @@ threads = 1
 [ann]
 epochs = 1
 batch_size = 40
+optimiser = "sgd"  # Adam turns a gradient's last bits into steps of full length where it is near 0
 
 [direct]
 epochs = 1
