@@ -1,63 +1,59 @@
-"""python -m benchmarks: speed beside the ANN and other libraries, written to docs/benchmarks.md."""
+"""python -m benchmarks: speed beside the ANN and other libraries, written under docs/benchmarks."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import torch
 
-from benchmarks import page, workloads
-from benchmarks.measure import Timing, interleave
-from benchmarks.workloads import Call, Workload
+from benchmarks import page, sections
+from benchmarks.sections import Section, Stopwatch
+from benchmarks.workloads import Workload
 from compare.machine import commit, machine, versions
+from conversion import convert
+from network.fixed import fixed_point
 from network.operators import find_units
 
 PEERS = ("spikingjelly", "snntorch", "sinabs", "norse")
-NOTES = Path(__file__).with_name("notes.md")
 
 
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
+    watch = Stopwatch(options.rounds, options.clock)
     sweep = Workload(
         options.architecture, options.width, options.size, options.batch, options.timesteps
     )
     train = replace(sweep, batch=options.train_batch, timesteps=options.train_timesteps)
-    longer = replace(sweep, timesteps=2 * sweep.timesteps)
-
-    ann = _time(workloads.ann_calls(sweep), options, "ANN")
     batch = options.fixed_batch or options.batch
-    calls = workloads.sweep_calls(sweep, batch)
-    sweeps = _time({**calls, **workloads.peer_sweep_calls(sweep)}, options, "sweeps")
-    double = _time(
-        {"isospike, int16": workloads.sweep_calls(longer, batch)["isospike, int16"]},
-        options,
-        "twice the steps",
-    )
-    training = _time(workloads.training_calls(train), options, "training")
+    second = replace(sweep, architecture=options.second)
+    parts: dict[str, Callable[[], Section]] = {
+        "sweeps": lambda: sections.sweeps(sweep, batch, watch),
+        "second": lambda: sections.sweeps(second, batch, watch),
+        "scaling": lambda: sections.scaling(sweep, batch, watch),
+        "training": lambda: sections.training(train, watch),
+        "memory": lambda: sections.memory_use(sweep, train),
+        "start": lambda: sections.start(watch),
+    }
+    found = [measure() for name, measure in parts.items() if name in options.parts.split(",")]
+    _write(found, options)
 
-    image_steps = sweep.batch * sweep.timesteps
-    linear = double["isospike, int16"].median / sweeps["isospike, int16"].median
-    goals = page.sweep_goals(ann, sweeps, sweep.timesteps)
-    goals.append(page.Goal("cost of twice the steps (int16)", "≤", 2.1, linear))
-    goals += page.training_goals(training, train.timesteps)
+
+def _write(found: list[Section], options: argparse.Namespace) -> None:
+    goals = [goal for section in found for goal in section.goals]
     text = "\n\n".join(
         [
-            "# Benchmarks",
+            f"# Benchmarks: {torch.backends.cpu.get_cpu_capability()}, {date.today():%-d %B %Y}",
             _conditions(options),
             "## Goals",
             page.goal_table(goals),
-            f"## Forward pass of the ANN, {sweep.batch} images",
-            page.timing_table(ann, sweep.batch, "images/s"),
-            f"## Sweep, {sweep.batch} images, T = {sweep.timesteps}",
-            page.timing_table(sweeps, image_steps, "image-steps/s"),
-            f"## Loss and gradient, {train.batch} images, T = {train.timesteps}",
-            page.timing_table(training, train.batch * train.timesteps, "image-steps/s"),
-            NOTES.read_text().strip(),
+            *(section.text for section in found if section.text),
         ]
     )
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +63,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
+    kind = torch.backends.cpu.get_cpu_capability().lower()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--architecture", default="vgg9")
+    parser.add_argument("--second", default="resnet18", help="another one, swept without peers")
+    parser.add_argument("--parts", default="sweeps,second,scaling,training,memory,start")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=32)
@@ -79,15 +78,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
+    parser.add_argument("--out", type=Path, default=Path(f"docs/benchmarks/{kind}.md"))
     return parser.parse_args()
-
-
-def _time(calls: dict[str, Call], options: argparse.Namespace, what: str) -> dict[str, Timing]:
-    def tell(line: str) -> None:
-        print(f"{what}: {line}", file=sys.stderr)
-
-    return interleave(calls, rounds=options.rounds, clock=options.clock, tell=tell)
 
 
 def _conditions(options: argparse.Namespace) -> str:
@@ -95,19 +87,24 @@ def _conditions(options: argparse.Namespace) -> str:
     found = {**versions(), **{name: version for name in PEERS if (version := _version(name))}}
     lines = [
         f"Written by `python -m benchmarks {' '.join(sys.argv[1:])}`.",
-        f"{options.architecture}, width {options.width:g}, images "
-        f"3×{options.size}×{options.size}, {options.clock} time, medians of {options.rounds} "
-        "interleaved rounds.",
+        f"Width {options.width:g}, images 3×{options.size}×{options.size}, {options.clock} time, "
+        f"medians of {options.rounds} interleaved rounds.",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in here.items()) + ".",
-        "Instructions: "
-        + torch.backends.cpu.get_cpu_capability()
-        + "; "
-        + find_units(255).note
-        + ".",
+        f"Probe: {_probe()}.",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in found.items()) + ".",
         f"Commit: {commit()}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _probe() -> str:
+    """What fixed point runs in here, as a sweep's log says it."""
+    work = Workload("lenet", 1.0, 32, 2, 2)
+    images = work.images()
+    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (16, 8)}
+    wide = find_units(255).note
+    return "; ".join(f"int{bits}: {note}" for bits, note in notes.items()) + f"; up to 255: {wide}"
 
 
 def _version(name: str) -> str | None:

@@ -17,15 +17,22 @@ from torch import Tensor, nn
 Forward = Callable[[Tensor, int], Tensor]  # images [B, ...], timesteps -> scores [B, K]
 
 
-def peers(model: nn.Sequential, threshold: float) -> dict[str, tuple[Forward, nn.Module]]:
-    """name -> (forward, module) of every peer that is installed."""
+def peers(model: nn.Module, threshold: float) -> dict[str, tuple[Forward, nn.Module]]:
+    """name -> (forward, module) of every peer installed; none for a network with branches."""
     found: dict[str, tuple[Forward, nn.Module]] = {}
+    if not isinstance(model, nn.Sequential) or _hides_activations(model):
+        return found
     for library, builders in _BUILDERS.items():
         if importlib.util.find_spec(library) is None:
             continue
         for name, build in builders.items():
             found[name] = build(copy.deepcopy(model), threshold)
     return found
+
+
+def _hides_activations(model: nn.Sequential) -> bool:
+    inner = (m for child in model for m in child.modules() if m is not child)
+    return any(isinstance(m, nn.ReLU) for m in inner)
 
 
 def _swap(model: nn.Sequential, make: Callable[[], nn.Module]) -> nn.Sequential:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmarks.peers import Forward, peers
 from conversion import convert
 from conversion.convert import prepare_ann
+from direct import prepare
 from direct.surrogates import surrogate
 from network.architectures import Geometry, build
 from network.fixed import fixed_point, unroll_fixed
@@ -33,11 +34,9 @@ class Workload:
     batch: int
     timesteps: int
 
-    def model(self, *, batch_norm: bool) -> nn.Sequential:
+    def model(self, *, batch_norm: bool) -> nn.Module:
         geometry = Geometry(3, self.size, self.size, 10)
-        built = build(self.architecture, geometry, width=self.width, batch_norm=batch_norm, seed=0)
-        assert isinstance(built, nn.Sequential)
-        return built
+        return build(self.architecture, geometry, width=self.width, batch_norm=batch_norm, seed=0)
 
     def images(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)
@@ -130,6 +129,29 @@ def training_calls(work: Workload) -> dict[str, Call]:
     for name, (forward, network) in peers(work.model(batch_norm=True), threshold=1.0).items():
         calls[name] = step(_bind(forward, images, work.timesteps), network, True)
     return calls
+
+
+def rule_calls(work: Workload) -> dict[str, Call]:
+    """Loss and gradient of one batch by three rules of ours, on the network without batch norm."""
+    images, labels = work.images(), torch.arange(work.batch) % 10
+    keys = torch.arange(work.batch)
+
+    def step(rule: str) -> Call:
+        trained = prepare(
+            work.model(batch_norm=False),
+            rule=rule,
+            timesteps=work.timesteps,
+            images=images,
+            labels=labels,
+        )
+
+        def call() -> object:
+            trained.network.zero_grad(set_to_none=True)
+            return trained.objective(images, labels, keys).loss.backward()
+
+        return call
+
+    return {f"isospike, {rule}": step(rule) for rule in ("bptt", "spike-bp", "rate-bp")}
 
 
 def _bind(forward: Forward, images: Tensor, timesteps: int) -> Callable[[], Tensor]:

@@ -1,0 +1,98 @@
+"""Peak memory of one call in a fresh process, and the time that a command takes to start.
+
+    python -m benchmarks.memory int16 --batch 16 --timesteps 32
+
+prints the MB by which the process grew in the call (Linux: highest resident size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+
+import torch
+
+from benchmarks import workloads
+from benchmarks.workloads import Call, Workload
+
+RULES = ("bptt", "spike-bp", "rate-bp")
+SWEEPS = ("int16",)
+
+
+def call_of(name: str, work: Workload) -> Call:
+    """A sweep in an arithmetic, loss and gradient of a rule, or of a peer ('peer:NAME')."""
+    if name in SWEEPS:
+        return workloads.sweep_calls(work, work.batch)[f"isospike, {name}"]
+    if name in RULES:
+        return workloads.rule_calls(work)[f"isospike, {name}"]
+    return workloads.training_calls(work)[name]
+
+
+def grown_mb(name: str, work: Workload) -> float:
+    """As `python -m benchmarks.memory` in a process of its own, with as many threads as here."""
+    values = [str(value) for value in astuple(work)]
+    options = ("--architecture", "--width", "--size", "--batch", "--timesteps")
+    pairs = [text for pair in zip(options, values, strict=True) for text in pair]
+    threads = ["--threads", str(torch.get_num_threads())]
+    command = [sys.executable, "-m", "benchmarks.memory", name, *pairs, *threads]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
+
+
+def start_seconds(command: list[str], rounds: int) -> tuple[float, ...]:
+    """Processor seconds of a command, user and system, in each of some rounds."""
+    seconds = []
+    for _ in range(rounds):
+        before = _children()
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        seconds.append(_children() - before)
+    return tuple(seconds)
+
+
+def loads_torch(command: list[str]) -> bool:
+    """Whether `python -X importtime COMMAND` imports torch."""
+    full = [sys.executable, "-X", "importtime", *command]
+    done = subprocess.run(full, capture_output=True, text=True, check=True)
+    return any(line.split("|")[-1].strip() == "torch" for line in done.stderr.splitlines())
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measured(call: Callable[[], object]) -> float:
+    """MB by which the highest resident size passed the size before the call."""
+    before = _resident_mb()
+    call()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__)
+    parser.add_argument("name")
+    parser.add_argument("--architecture", default="vgg9")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--timesteps", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    o = parser.parse_args()
+    torch.set_num_threads(o.threads)
+    work = Workload(o.architecture, o.width, o.size, o.batch, o.timesteps)
+    print(f"{measured(call_of(o.name, work)):.1f}")
+
+
+if __name__ == "__main__":
+    main()

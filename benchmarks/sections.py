@@ -1,0 +1,174 @@
+"""The parts of the page: each measures, and returns its text and the goals that it decides."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from benchmarks import memory, page, workloads
+from benchmarks.epoch import epoch_calls
+from benchmarks.measure import Clock, Timing, interleave
+from benchmarks.page import Goal
+from benchmarks.workloads import Call, Workload
+
+SECONDS_TO_HELP = 0.3
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """How often and by which clock everything is timed."""
+
+    rounds: int
+    clock: Clock
+
+    def time(self, calls: Mapping[str, Call], what: str) -> dict[str, Timing]:
+        def tell(line: str) -> None:
+            print(f"{what}: {line}", file=sys.stderr)
+
+        return interleave(calls, rounds=self.rounds, clock=self.clock, tell=tell)
+
+
+@dataclass(frozen=True)
+class Section:
+    text: str
+    goals: list[Goal]
+
+
+def sweeps(work: Workload, batch: int, watch: Stopwatch) -> Section:
+    """Forward pass of the ANN and sweeps in every arithmetic and library."""
+    calls = {
+        **workloads.ann_calls(work),
+        **workloads.sweep_calls(work, batch),
+        **workloads.peer_sweep_calls(work),
+    }
+    timings = watch.time(calls, f"sweeps of {work.architecture}")
+    ann = {name: t for name, t in timings.items() if name.startswith("ANN")}
+    rest = {name: t for name, t in timings.items() if name not in ann}
+    text = "\n\n".join(
+        [
+            f"## {work.architecture}: forward pass of the ANN, {work.batch} images",
+            page.timing_table(ann, work.batch, "images/s"),
+            f"## {work.architecture}: sweep, {work.batch} images, T = {work.timesteps}",
+            page.timing_table(rest, work.batch * work.timesteps, "image-steps/s"),
+        ]
+    )
+    goals = page.sweep_goals(ann, rest, work.timesteps)
+    return Section(
+        text, [replace(goal, text=f"{work.architecture}: {goal.text}") for goal in goals]
+    )
+
+
+def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
+    """Twice the steps, and all cores against one by the clock on the wall."""
+    name = "isospike, int16"
+    longer = replace(work, timesteps=2 * work.timesteps)
+    calls = {
+        "T": workloads.sweep_calls(work, batch)[name],
+        "2 T": workloads.sweep_calls(longer, batch)[name],
+    }
+    steps = watch.time(calls, "twice the steps")
+    goals = [Goal("cost of twice the steps (int16)", "≤", 2.1, _ratio(steps, "2 T", "T"))]
+    cores = os.cpu_count() or 1
+    if cores > 1:
+        by_threads = {
+            f"{count} threads": _with_threads(count, work, batch, name) for count in (1, 2)
+        }
+        seconds = replace(watch, clock="wall").time(by_threads, "threads")
+        gain = _ratio(seconds, "1 threads", "2 threads")
+        goals.append(Goal("2 threads against 1, wall clock (int16)", "≥", 1.7, gain))
+    return Section("", goals)
+
+
+def _with_threads(count: int, work: Workload, batch: int, name: str) -> Call:
+    with threads(count):
+        call = workloads.sweep_calls(work, batch)[name]
+
+    def run() -> object:
+        with threads(count):
+            return call()
+
+    return run
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def training(work: Workload, watch: Stopwatch) -> Section:
+    """Loss and gradient here and in the peers; rules of ours; an epoch of the ANN."""
+    timings = watch.time(workloads.training_calls(work), "training")
+    rules = watch.time(workloads.rule_calls(work), "rules")
+    epoch = watch.time(epoch_calls(work), "ANN epoch")
+    image_steps = work.batch * work.timesteps
+    goals = page.training_goals(timings, work.timesteps)
+    for rule in ("spike-bp", "rate-bp"):
+        gain = _ratio(rules, "isospike, bptt", f"isospike, {rule}")
+        goals.append(Goal(f"{rule} step, × bptt", "≥", 2.0, gain))
+    share = _ratio(epoch, "its layers with weights alone", "epoch of the ANN")
+    goals.append(Goal("ANN epoch, of the rate of its layers alone", "≥", 0.7, share))
+    text = "\n\n".join(
+        [
+            f"## Loss and gradient, {work.batch} images, T = {work.timesteps}",
+            page.timing_table(timings, image_steps, "image-steps/s"),
+            "The same without batch norm, by rules of ours:",
+            page.timing_table(rules, image_steps, "image-steps/s"),
+            "An epoch of two batches of the ANN:",
+            page.timing_table(epoch, 2 * work.batch, "images/s"),
+        ]
+    )
+    return Section(text, goals)
+
+
+def memory_use(sweep: Workload, train: Workload) -> Section:
+    """MB by which a process grows, at T and 2 T."""
+    lines = ["| | MB at T | MB at 2 T |", "|---|---:|---:|"]
+    goals = []
+    peer = "SpikingJelly, multi-step"
+    names = [*memory.SWEEPS, *memory.RULES]
+    if peer in workloads.training_calls(replace(train, batch=1, timesteps=1)):
+        names += ["isospike bptt, float32", peer]
+    grown: dict[str, float] = {}
+    for name in names:
+        work = sweep if name in memory.SWEEPS else train
+        once = memory.grown_mb(name, work)
+        twice = memory.grown_mb(name, replace(work, timesteps=2 * work.timesteps))
+        lines.append(f"| {name}, T = {work.timesteps} | {once:.0f} | {twice:.0f} |")
+        grown[name] = once
+        if name in ("int16", "spike-bp", "rate-bp"):
+            goals.append(Goal(f"memory of {name} at 2 T, × T", "≤", 1.1, twice / once))
+        print(f"memory: {name}", file=sys.stderr)
+    if peer in grown:
+        share = grown["isospike bptt, float32"] / grown[peer]
+        goals.append(Goal(f"memory of bptt, × {peer}", "≤", 0.5, share))
+    return Section("## Memory of one call\n\n" + "\n".join(lines), goals)
+
+
+def start(watch: Stopwatch) -> Section:
+    """Processor time until a command without torch has answered."""
+    command = [sys.executable, "-m", "compare", "--help"]
+    timing = Timing(memory.start_seconds(command, watch.rounds))
+    goals = [
+        Goal("isospike --help, s of processor time", "≤", SECONDS_TO_HELP, timing.median),
+        Goal(
+            "torch loaded by isospike --help (1 = yes)",
+            "≤",
+            0,
+            float(memory.loads_torch(command[1:])),
+        ),
+    ]
+    return Section("", goals)
+
+
+def _ratio(timings: Mapping[str, Timing], over: str, under: str) -> float:
+    return timings[over].median / timings[under].median
