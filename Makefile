@@ -3,7 +3,7 @@
 # make check     lint, types, direction of imports
 # make studies   the page of built-in studies -> docs/studies.md
 # make gallery   every figure, from the kept studies -> docs/gallery.md
-# make bench     speed and memory beside other libraries -> docs/benchmarks.md
+# make bench     speed and memory beside other libraries -> docs/benchmarks/
 
 PYTHON ?= python3
 VENV := .venv

@@ -38,6 +38,7 @@ def main() -> None:
         "second": lambda: sections.sweeps(second, batch, watch),
         "scaling": lambda: sections.scaling(sweep, batch, watch),
         "training": lambda: sections.training(train, watch),
+        "epoch": lambda: sections.epoch(replace(train, batch=options.epoch_batch), watch),
         "memory": lambda: sections.memory_use(sweep, train),
         "start": lambda: sections.start(watch),
     }
@@ -67,13 +68,14 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--architecture", default="vgg9")
     parser.add_argument("--second", default="resnet18", help="another one, swept without peers")
-    parser.add_argument("--parts", default="sweeps,second,scaling,training,memory,start")
+    parser.add_argument("--parts", default="sweeps,second,scaling,training,epoch,memory,start")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--fixed-batch", type=int, help="images at once in our sweeps")
     parser.add_argument("--timesteps", type=int, default=64)
     parser.add_argument("--train-batch", type=int, default=32)
+    parser.add_argument("--epoch-batch", type=int, default=100)
     parser.add_argument("--train-timesteps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from benchmarks.agreement import rows_of
+from benchmarks.epoch import layers_alone
 from benchmarks.measure import Timing, interleave
+from benchmarks.memory import loads_torch, measured
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
+from benchmarks.peers import peers
+from benchmarks.workloads import Workload, rule_calls
 
 
 def timing(*seconds: float) -> Timing:
@@ -66,3 +71,35 @@ def test_agreement_counts_what_only_one_gets_right() -> None:
     # exact, two-sided: 3 discordant images, 2 against 1 is no more extreme than any split
     assert row["int16_p"] == 1.0
     assert row["int8_p"] == 1.0
+
+
+def test_peers_take_only_chains() -> None:
+    inner = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    assert peers(nn.Sequential(nn.Linear(2, 2), inner), threshold=1.0) == {}
+    assert peers(nn.Linear(2, 2), threshold=1.0) == {}
+
+
+def test_layers_alone_are_those_with_weights() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)
+    )
+    steps = layers_alone(network, torch.rand(2, 3, 4, 4))
+    assert len(steps) == 2
+    for step in steps:
+        step()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) == name.startswith(("0", "4")), name
+
+
+def test_every_rule_gives_gradients() -> None:
+    for name, call in rule_calls(Workload("lenet", 0.25, 16, 2, 2)).items():
+        assert call() is None, name
+
+
+def test_memory_of_a_call() -> None:
+    # 16 million float32 numbers are 64 MB
+    assert measured(lambda: torch.ones(16_000_000)) > 60
+
+
+def test_the_help_page_loads_no_torch() -> None:
+    assert not loads_torch(["-m", "compare", "--help"])

@@ -23,11 +23,12 @@ class NoCompiler(RuntimeError):
 def built(source: Path) -> Path:
     """The shared library of a C file, from the cache or compiled now.
 
-    Its name holds a hash of the text, the flags, the compiler and the processor. It is written
-    under another name first, so that two processes never see half of it.
+    Its name holds a hash of the text, of headers beside it, the flags, the compiler and the
+    processor. It is written under another name first, so that no process sees half of it.
     """
     compiler = find_compiler()
-    text = source.read_bytes()
+    headers = sorted(source.parent.glob("*.h"))
+    text = b"".join(file.read_bytes() for file in (source, *headers))
     for directory in _directories():
         library = directory / f"{source.stem}-{_identity(text, compiler)}.so"
         if library.exists():

@@ -12,26 +12,12 @@
  * are summed twice: as they are, modulo 2^16, and their high bytes; of a sum S and the sum H of
  * high bytes, 256 H <= S <= 256 H + 255 ROWS < 256 H + 2^16, so both together give S.
  */
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "events are listed from little-endian words"
-#endif
+#include "lists.h"
 
-#define INLINE static inline __attribute__((always_inline))
-enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, AHEAD = 8 };
-enum { LISTED = 1 << 21 };
-#define ONES 0x0101010101010101ull
+enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, LISTED = 1 << 21 };
 typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
-
-typedef struct { /* weights that read spikes; spikes are whole numbers up to `largest` */
-    const uint8_t *spikes; /* [steps][batch][height][width][channels] */
-    const int16_t *rows;   /* [block][kernel_y][kernel_x][channels][channels of the block] */
-    int64_t height, width, channels, largest;
-    int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
-} Reading;
 
 typedef struct { /* sums that were computed before, times a factor; one of the two is null */
     const float *exact;   /* [steps][batch][height][width][channels] */
@@ -56,60 +42,6 @@ typedef struct {
     uint8_t *spikes;             /* [steps][batch][height][width][channels], written */
     int32_t *counts;             /* [steps][batch][height][width] spikes, written */
 } Layer;
-
-typedef struct { /* events of one reading, list by list: [image][step] */
-    uint32_t *events; /* (x * channels + channel) * block, row by row of the input */
-    uint32_t *starts; /* [list][height][width + 1] */
-} Lists;
-
-/* Appends the events of one word of eight inputs; returns the end. Two stores are always made, so
- * that a word of up to two spikes, the common case, takes no branch that depends on the spikes. */
-INLINE uint32_t *list_word(uint64_t word, uint32_t at, uint32_t block, uint32_t *next)
-{
-    const uint64_t last = 1ull << 63;
-    if (word & ~ONES) {
-        for (int k = 0; k < 8; k++, word >>= 8)
-            for (uint64_t n = word & 255; n; n--)
-                *next++ = at + k * block;
-        return next;
-    }
-    uint32_t *end = next + ((word * ONES) >> 56);
-    next[0] = at + (__builtin_ctzll(word | last) >> 3) * block;
-    word &= word - 1;
-    next[1] = at + (__builtin_ctzll(word | last) >> 3) * block;
-    for (next += 2; next < end; next++) {
-        word &= word - 1;
-        *next = at + (__builtin_ctzll(word) >> 3) * block;
-    }
-    return end;
-}
-
-static uint32_t *list_image(const Reading *from, const uint8_t *image, uint32_t block,
-                            uint32_t *events, uint32_t *next, uint32_t *starts)
-{
-    const int64_t channels = from->channels, rest = channels % 8;
-    for (int64_t y = 0; y < from->height; y++) {
-        for (int64_t x = 0; x < from->width; x++, image += channels) {
-            uint32_t at = (uint32_t)(x * channels) * block;
-            uint64_t word = 0;
-            int64_t c = 0;
-            *starts++ = (uint32_t)(next - events);
-            for (; c + 8 <= channels; c += 8, at += 8 * block) {
-                memcpy(&word, image + c, 8);
-                next = list_word(word, at, block, next);
-            }
-            if (rest && channels > 8) { /* the last eight, without those that were listed */
-                memcpy(&word, image + channels - 8, 8);
-                next = list_word(word >> (64 - 8 * rest), at, block, next);
-            } else if (rest) {
-                memcpy(&word, image, rest);
-                next = list_word(word, at, block, next);
-            }
-        }
-        *starts++ = (uint32_t)(next - events);
-    }
-    return next;
-}
 
 static void list_images(const Layer *layer, const Reading *from, int64_t first, int64_t images,
                         Lists *lists)
