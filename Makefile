@@ -1,6 +1,8 @@
 # make compare   install into .venv, run the study first-look, print where the report is
 # make test      install into .venv, run the whole test suite
-# make check     lint, types, direction of imports
+# make stress    kills, faults and fuzzing in full (docs/reliability.md), at most 30 minutes on 2 cores
+# make check     lint, types, direction of imports, dangerous calls
+# make audit     known weaknesses of what is installed (asks the package index)
 # make studies   the page of built-in studies -> docs/studies.md
 # make gallery   every figure, from the kept studies -> docs/gallery.md
 # make bench     speed and memory beside other libraries -> docs/benchmarks/
@@ -9,8 +11,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PROCESSES ?= 2
+STRESSED := tests/stress tests/test_same_result.py tests/test_safety.py tests/test_halfway.py tests/test_fit.py
 
-.PHONY: compare test check lint types imports bench catalogue studies gallery clean
+.PHONY: compare test stress check lint types imports dangers audit bench catalogue studies gallery clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isospike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -24,7 +28,10 @@ compare: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
-check: lint types imports
+stress: $(STAMP)
+	ISOSPIKE_STRESS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist load --durations=10 $(STRESSED)
+
+check: lint types imports dangers
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -35,6 +42,13 @@ types: $(STAMP)
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
+
+dangers: $(STAMP)
+	$(BIN)/bandit -q -c pyproject.toml -r network conversion direct compare reports
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --local --skip-editable
 
 catalogue: $(STAMP)
 	$(BIN)/python -m compare.catalogue

@@ -46,7 +46,7 @@ class Halfway:
     """
 
     file: Path | None = None
-    every_s: float = SAVE_EVERY_S
+    every_s: float = field(default_factory=lambda: SAVE_EVERY_S)
     say: Callable[[str], None] = lambda text: None
     saved: float = field(default_factory=time.monotonic)
 

@@ -80,9 +80,13 @@ def check_network(network: nn.Module, geometry: Geometry) -> None:
         ) from error
     finally:
         network.train(training)
-    if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != 2:
-        got = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ModelError(f"the network must return one tensor of class scores [B, K], got {got}")
+    if not isinstance(scores, Tensor):
+        raise ModelError(
+            f"the network must return class scores [B, K], got {type(scores).__name__}"
+        )
+    if not scores.is_floating_point() or scores.ndim != 2 or len(scores) != 2:
+        got = f"{scores.dtype} of shape {tuple(scores.shape)}"
+        raise ModelError(f"the network must return class scores [B, K] as floats, got {got}")
     if scores.shape[1] < geometry.classes:
         raise ModelError(
             f"the network has {scores.shape[1]} outputs, the data set {geometry.classes} classes"

@@ -19,6 +19,7 @@ Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
 Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
+MOST_SEEDS = 10_000
 OF_ITS_OWN = (
     "name", "title", "description", "source", "expected_minutes", "expected_minutes_h100", "paper",
 )  # fmt: skip
@@ -127,6 +128,8 @@ class Study(_Table):
         """A number n means the seeds 0 … n−1."""
         if isinstance(value, bool):
             raise ValueError("must be a number of seeds or a list of seeds")
+        if isinstance(value, int) and value > MOST_SEEDS:
+            raise ValueError(f"must be at most {MOST_SEEDS} seeds")
         return tuple(range(value)) if isinstance(value, int) else value
 
     @field_validator("datasets", "architectures", "methods", "seeds")

@@ -15,7 +15,7 @@ from compare.data import events as events_module
 from compare.data.arrays import EventArrays
 from compare.data.cifar import CIFAR10_CLASSES
 from compare.data.events import Binning, frames_of
-from compare.data.recordings import from_columns, read_aedat3_file
+from compare.data.recordings import from_columns, read_aedat3_file, read_gesture_array
 
 needs_tonic = pytest.mark.skipif(find_spec("tonic") is None, reason="tonic is not installed")
 needs_aedat = pytest.mark.skipif(find_spec("aedat") is None, reason="aedat is not installed")
@@ -306,3 +306,12 @@ def test_the_shared_part_of_nmnist(tmp_path: Path) -> None:
     events = frames.sum((1, 2, 3, 4))
     assert 3_000 < events.mean() < 6_000  # files of 19 kB on average, 5 bytes an event
     assert (frames.sum((0, 2, 3, 4)) > 0).all()
+
+
+def test_a_gesture_array_with_a_cut_header_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "0.npy"
+    np.save(path, np.zeros((5, 4), np.int64))
+    raw = path.read_bytes()
+    path.write_bytes(raw[:10] + raw[11:])  # the header's opening brace is gone
+    with pytest.raises(DataError, match=r"0\.npy: not a readable array"):
+        read_gesture_array(path)

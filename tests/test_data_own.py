@@ -141,6 +141,7 @@ def test_npz_fractions_are_rounded_to_bytes_and_said(tmp_path: Path) -> None:
         ({"x_train": np.zeros((12, 3, 9, 3), np.uint8)}, r"got \(12, 3, 9, 3\)"),
         ({"x_train": np.zeros((12, 0, 9), np.uint8)}, "without pixels"),
         ({"x_train": np.zeros((11, 8, 9), np.uint8)}, "label for each of the images"),
+        ({"x_train": np.zeros((), np.uint8)}, "label for each of the images"),
         ({"x_train": np.zeros((12, 7, 9), np.uint8)}, "images of different shapes"),
         ({"x_train": np.full((12, 8, 9), 9, np.uint8)}, "one constant"),
         ({"y_train": np.arange(12) % 3 + 0.5}, "whole-number label"),

@@ -92,7 +92,8 @@ def test_the_command_runs_beside_files_of_our_names(tmp_path: Path) -> None:
         ("return 3", "must return a torch.nn.Module, got int"),
         ("return nn.Linear(3, 4)", "does not take images of shape"),
         ("return nn.Flatten()", "no weights that could be trained"),
-        ("return Wrong()", r"must return one tensor of class scores \[B, K\], got tuple"),
+        ("return Wrong()", r"must return class scores \[B, K\], got tuple"),
+        ("return Wrong.Whole()", r"as floats, got torch.int64"),
         ("return Raising()", "ZeroDivisionError: of mine"),
         ("return Dead(float('nan'))", "weights 1.weight .* not finite"),
         ("return Small()", "3 outputs, the data set 4 classes"),
@@ -111,6 +112,12 @@ class Small(nn.Sequential):
 class Wrong(Small):
     def forward(self, x):
         return super().forward(x), x
+
+class Whole(Small):
+    def forward(self, x):
+        return super().forward(x).long()
+
+Wrong.Whole = Whole
 
 class Raising(Small):
     def forward(self, x):

@@ -44,6 +44,7 @@ def test_every_builtin_study_parses_and_says_what_it_shows(name: str) -> None:
         ("seeds = 0", ["seeds", "at least one"]),
         ("seeds = [1, 1]", ["seeds", "twice"]),
         ("seeds = true", ["seeds"]),
+        ("seeds = 2147483647", ["at most 10000 seeds"]),
         ("timesteps = 0", ["timesteps", "greater than or equal to 1", "got 0"]),
         ("[ann]\nepochs = -1", ["ann.epochs", "-1"]),
         ("[ann]\nepoch = 1", ["unknown key 'ann.epoch'", "'epochs'"]),

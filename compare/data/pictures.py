@@ -10,8 +10,8 @@ from compare.data.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 
-# What Pillow raises on a file that is missing, cut off, of no known format, or far too large.
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# What Pillow's many decoders raise on a damaged file has no common base.
+BROKEN = Exception
 GREY = ("1", "L")
 
 

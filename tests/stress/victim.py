@@ -1,0 +1,85 @@
+"""`isospike` that checkpoints every fifth of a second, and may kill itself between two files.
+
+With arguments it is the command; with none it loads everything once, reads one JSON line per run
+(arguments, folder, environment, out, error) and forks a process for each, which answers with its
+number and then its exit code: a start then costs no seconds.
+
+ISOSPIKE_KILL_AT=N: SIGKILL to the whole process group at the N-th change of a file or directory
+below the current directory. Processes of --jobs run this file again, so they do the same.
+ISOSPIKE_NO_REPORT=1: leave out the report of a study, half of the time of a small one.
+"""
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+import compare.__main__ as command_line
+import compare.halfway
+import network.fit
+
+INTERVAL_S = 0.2
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+network.fit.CHECKPOINT_EVERY_S = INTERVAL_S
+compare.halfway.SAVE_EVERY_S = INTERVAL_S
+
+
+def install(kill_at: int) -> None:
+    here, seen = os.getcwd(), 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event == "open":
+            changes = isinstance(arguments[2], int) and bool(arguments[2] & WRITING)
+        else:
+            changes = event in CHANGES
+        if changes and isinstance(arguments[0], str | os.PathLike):
+            path = os.path.abspath(os.fspath(arguments[0]))
+            if path.startswith(here) and "progress.json" not in path:
+                seen += 1
+                if seen == kill_at:
+                    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def main() -> None:
+    """The command, as this process's environment has it."""
+    if "ISOSPIKE_NO_REPORT" in os.environ:
+        command_line._report = lambda directories, out: None
+    command_line.main()
+
+
+def begin(order: dict[str, Any]) -> None:
+    """In a forked process: become the command."""
+    os.setsid()
+    os.chdir(order["folder"])
+    for path, stream in ((order["out"], 1), (order["error"], 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.update(order["environment"])
+    sys.argv[1:] = order["arguments"]
+    if "ISOSPIKE_KILL_AT" in os.environ:
+        install(int(os.environ["ISOSPIKE_KILL_AT"]))
+    main()
+
+
+def serve() -> None:
+    """Run what is asked for, one after another, until the input ends."""
+    import reports.page  # noqa: F401  (loaded here once, not in every process)
+
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            begin(json.loads(line))
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main() if sys.argv[1:] else serve()
+elif "ISOSPIKE_KILL_AT" in os.environ:  # a process of --jobs
+    install(int(os.environ["ISOSPIKE_KILL_AT"]))
