@@ -94,5 +94,6 @@ def _draw(share: Sequence[Drawing], directory: Path) -> None:
 
 def main() -> None:
     """Draw the share that the standard input holds."""
-    share, directory = pickle.load(sys.stdin.buffer)
+    # What is read was written by the process that started this one, through a pipe of its own.
+    share, directory = pickle.load(sys.stdin.buffer)  # nosec B301
     _draw(share, directory)

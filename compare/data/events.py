@@ -40,7 +40,10 @@ class Binning:
         if self.size is not None and self.size < 1:
             raise DataError(f"size must be at least 1 pixel, got {self.size}")
         if self.window_ms is not None and not 0.001 <= self.window_ms <= LONGEST_MS:
-            raise DataError(f"window_ms must be 0.001 to {LONGEST_MS:.0e}, got {self.window_ms}")
+            raise DataError(
+                f"window_ms must be at least 0.001 and at most {LONGEST_MS:.0e}, "
+                f"got {self.window_ms}"
+            )
 
 
 def load_events(
