@@ -75,6 +75,7 @@ def test_fashion_mnist_has_its_own_folder(tmp_path: Path) -> None:
         (b"\0\0\x0d\x01\0\0\0\0", "not an idx file"),  # 0x0d: floats
         (idx(np.zeros((2, 3)))[:-1], "17 bytes, but its header says 18"),  # 4 + 2·4 + 6 = 18
         (idx(np.zeros((2, 3))) + b"x", "19 bytes, but its header says 18"),
+        (b"\0\0\x08\x03" + b"\0" * 4 + b"\x80\0\0\0" * 2, "holds nothing"),
         (b"\0\0\x08\x01\0", "header says"),
     ],
 )

@@ -56,6 +56,8 @@ def parse(raw: bytes, name: str) -> npt.NDArray[np.uint8]:
         )
     start = 4 + 4 * raw[3]
     shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
+    if 0 in shape:
+        raise DataError(f"{name}: holds nothing, its header says {shape}")
     if len(raw) != start + math.prod(shape):
         raise DataError(
             f"{name}: {len(raw)} bytes, but its header says {start + math.prod(shape)}; "
