@@ -71,8 +71,9 @@ def leading(
 
 def _of(rows: pd.DataFrame, network: str) -> pd.Series:
     """Which rows belong to a network: their panel is named after it."""
-    names = rows["panel"].astype(str)
-    return (names == network) | names.str.startswith(f"{network}, ")
+    panels = rows["panel"].unique()
+    own = [name for name in panels if name == network or str(name).startswith(f"{network}, ")]
+    return rows["panel"].isin(own)
 
 
 def _legend(canvas: Canvas, axes: list[Axes], size: Size) -> None:
