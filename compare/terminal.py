@@ -15,12 +15,16 @@ ESSENTIAL = ("Network", "Method", "T", "Accuracy", "T*(1 point)", "Spikes per im
 WIDER = (*ESSENTIAL, "SNN − ANN", "Energy per image")
 WIDE = 110  # columns of a terminal from which more columns are shown
 WIDEST = 160  # and from which every interval is
+LONGEST = 24  # letters of a name that are always shown
+PLAIN = 130  # columns where it is not a terminal
 NOTES = 2  # of a table, on the terminal; the page has them all
 
 
 def show(table: Table) -> None:
     """Print a table of the report, one line per row; n is said once where it is the same."""
     console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN
     wide = console.width >= WIDE
     several = len({row[0].text for row in table.rows}) > 1
     names = WIDER if wide else ESSENTIAL
@@ -29,18 +33,23 @@ def show(table: Table) -> None:
         for i, column in enumerate(table.columns)
         if column.name in names and (several or column.name != "Network")
     ]
-    counts = Counter(row[i].n for row in table.rows for i in chosen if row[i].n)
+    spread = [i for i in chosen if _with_interval(table, i, console.width)]
+    counts = Counter(row[i].n for row in table.rows for i in spread if row[i].n)
     usual = counts.most_common(1)[0][0] if counts else ""
     grid = Grid(header_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
     for i in chosen:
         column = table.columns[i]
         left = column.name in ("Network", "Method")
+        longest = max(len(row[i].text) for row in table.rows)
         heading = f"{column.name} %" if column.unit == "%" else column.name
-        grid.add_column(heading, justify="left" if left else "right", no_wrap=True)
-    for row in table.rows:
-        grid.add_row(
-            *(_text(row[i], _with_interval(table, i, console.width), usual) for i in chosen)
+        grid.add_column(
+            heading,
+            justify="left" if left else "right",
+            no_wrap=column.name != "Network",  # folded first where the terminal is narrow
+            min_width=min(LONGEST, longest) if column.name == "Method" else None,
         )
+    for row in table.rows:
+        grid.add_row(*(_text(row[i], i in spread, usual) for i in chosen))
     console.print(grid)
     said = [f"n = {usual} unless said; 95 % intervals in brackets."] if usual else []
     for note in [*said, *table.notes[:NOTES]]:

@@ -1,0 +1,40 @@
+"""The table of a receipt's README is that of its records."""
+
+from pathlib import Path
+
+import pandas as pd
+
+import reports
+
+RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "conversion-mnist"
+STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+def first_within(accuracy: "pd.Series[float]", reference: float, delta: float) -> int | None:
+    """The smallest T from which no accuracy is lower than reference − delta."""
+    below = accuracy.index[accuracy < reference - delta - 1e-12]
+    first = 1 if below.empty else int(below.max()) + 1
+    return first if first <= accuracy.index.max() else None
+
+
+def test_the_table_of_all_conversions_is_that_of_the_records() -> None:
+    records = reports.load(RECEIPT)
+    by_method = {name: rows.set_index("timestep") for name, rows in records.groupby("method")}
+    text = (RECEIPT / "README.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert {row[0].strip("`") for row in rows} == set(by_method) - {"ann", "qcfs-ann"}
+    assert len(rows) == 13
+    for name, *cells in rows:
+        method = by_method[name.strip("`")]
+        assert set(method.images) == {10_000}
+        for step, cell in zip(STEPS, cells, strict=False):
+            assert cell == f"{100 * method.accuracy[step]:.2f}"
+        own = name.strip("`") in ("qcfs", "srp", "offset")
+        reference = by_method["qcfs-ann" if own else "ann"].accuracy.iloc[0]
+        first = first_within(method.accuracy, reference, 0.005)
+        observed = int(method.calibration_timesteps.iloc[0])
+        if first is None:
+            assert cells[-2:] == ["not reached", "–"]
+        else:
+            assert cells[-2] == (f"{first} + {observed}" if observed else f"{first}")
+            assert cells[-1] == f"{method.spikes_per_image[first]:,.0f}"
