@@ -1,12 +1,14 @@
 """The table of a receipt's README is that of its records."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
 import reports
 
-RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "conversion-mnist"
+ROOT = Path(__file__).resolve().parent.parent
+RECEIPT = ROOT / "docs" / "receipts" / "conversion-mnist"
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -38,3 +40,17 @@ def test_the_table_of_all_conversions_is_that_of_the_records() -> None:
         else:
             assert cells[-2] == (f"{first} + {observed}" if observed else f"{first}")
             assert cells[-1] == f"{method.spikes_per_image[first]:,.0f}"
+
+
+def test_the_sentence_on_conversions_in_the_readme_is_that_of_the_records() -> None:
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    sentence = text.split("within half a point of the ANN for every T from:")[1].split(";")[0]
+    said = {name: int(first) for name, first in re.findall(r"`([a-z-]+)` (\d+)", sentence)}
+    assert len(said) == 6
+    records = reports.load(RECEIPT)
+    ann = records[records.method == "ann"].accuracy.iloc[0]
+    for name, first in said.items():
+        accuracy = records[records.method == name].set_index("timestep").accuracy
+        assert first_within(accuracy, ann, 0.005) == first
+    lost = records[records.method == "model-norm"].set_index("timestep").accuracy
+    assert first_within(lost, ann, 0.005) is None
