@@ -27,8 +27,9 @@ from compare.prepared import View, load_dataset, sample
 from conversion import convert
 from network.architectures import Geometry, build
 from network.encodings import image_keys
-from network.fit import Outcome, Recipe, fit
+from network.fit import Outcome, fit
 from network.fixed import Bits, fixed_point, unroll_fixed
+from network.recipe import Recipe
 from network.unroll import SpikingNetwork, unroll
 
 CALIBRATION_IMAGES = 500

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from benchmarks.workloads import Call, Workload
 from compare.run import ANN_RECIPE
-from network.fit import Outcome, Recipe, fit
+from network.fit import Outcome, fit
+from network.recipe import Recipe
 
 BATCHES = 2  # of the epoch that is timed
 

@@ -15,7 +15,7 @@ from compare.study import Arm, Study, StudyError
 
 if TYPE_CHECKING:
     from direct import Rule
-    from network.fit import Recipe
+    from network.recipe import Recipe
 
 RESULT_VERSION = 1  # raised whenever the same specification gives another result
 

@@ -24,8 +24,10 @@ from conversion.errors import error_split
 from direct import prepare
 from network.architectures import depth_of
 from network.encodings import image_keys
-from network.fit import Outcome, Recipe, derived_seed
+from network.fit import Outcome
 from network.graph import trace
+from network.recipe import Recipe
+from network.seeds import derived_seed
 from network.unroll import channels_last
 
 ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)

@@ -25,7 +25,9 @@ from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
 from conversion import quantise_activations
 from network.architectures import Geometry
-from network.fit import Augment, Epoch, Outcome, Recipe, derived_seed, fit
+from network.fit import Augment, Epoch, Outcome, fit
+from network.recipe import Recipe
+from network.seeds import derived_seed
 from network.unroll import SpikingNetwork
 
 TRAINING_COST = 3.0  # a training step against a forward pass

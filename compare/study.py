@@ -43,7 +43,7 @@ class _Table(BaseModel):
 
 
 class Training(_Table):
-    """Overrides of a training recipe (network.fit.Recipe); what is absent keeps its default."""
+    """Overrides of a training recipe (network.recipe.Recipe); what is absent keeps its default."""
 
     epochs: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)

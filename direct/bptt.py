@@ -17,9 +17,10 @@ from torch import Tensor
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
-from network.fit import Outcome, Recipe
+from network.fit import Outcome
 from network.graph import Kind, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
+from network.recipe import Recipe
 from network.unroll import Observation, SpikingNetwork, unroll
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from direct.bptt import finished, objective_of, slope_of
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
-from network.fit import Outcome, Recipe
+from network.fit import Outcome
 from network.neurons import Neuron, per_channel
+from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(

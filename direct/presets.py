@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from network.fit import Recipe
+from network.recipe import Recipe
 from network.registry import Registry
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from direct.rules import Trainable
-from network.fit import Batches, derived_seed, make_optimiser
+from network.fit import Batches
+from network.recipe import make_optimiser
+from network.seeds import derived_seed
 
 SMOOTHING = 0.7  # weight of the past in the running mean of the loss
 BLOW_UP = 4.0  # times the least smoothed loss: the test stops

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS
-from network.fit import Objective, Recipe
+from network.fit import Objective
 from network.graph import Kind, UnsupportedNetwork, layers, trace
 from network.readouts import READOUTS
+from network.recipe import Recipe
 from network.registry import Registry
 from network.unroll import SpikingNetwork
 

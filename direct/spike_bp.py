@@ -21,8 +21,8 @@ from direct.editing import add_spiking_pooling, draw_weights
 from direct.losses import LOSSES
 from direct.replay import replayed
 from direct.rules import RULES, Rule, Task, Trainable, generator_of
-from network.fit import Recipe
 from network.neurons import Neuron, per_channel
+from network.recipe import Recipe
 
 
 class LeakCorrected:

@@ -10,7 +10,7 @@ from direct.bptt import dynamics_of, finished, objective_of, slope_of, spiking
 from direct.normalisation import fold_threshold_norm, install_threshold_norm
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
 from direct.tune_width import gradient_rows, gradients_by_layer
-from network.fit import Recipe
+from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(

@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from direct import Trainable, prepare
 from direct.rules import RULES
-from network.fit import Recipe, fit
+from network.fit import fit
 from network.graph import swap_activations, trace
 from network.neurons import Neuron
+from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
 

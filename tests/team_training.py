@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from direct.rules import RULES
-from network.fit import Outcome, Recipe, fit
+from network.fit import Outcome, fit
+from network.recipe import Recipe
 from network.team import Team
 from tests.direct_networks import Residual, Toy, prepared, seeded
 

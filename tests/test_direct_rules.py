@@ -17,7 +17,7 @@ from network.readouts import READOUTS
 from network.registry import UnknownName
 from tests.direct_networks import Toy, WithoutNorm, accuracy, converted, prepared, seeded, trained
 
-STEPS = {"membrane-bp": 20, "spike-bp": 16}
+STEPS = {"membrane-bp": 40, "spike-bp": 16}
 RATES = {"hybrid": 1e-2, "diet": 1e-2, "spike-bp": 5e-3}  # few updates: faster than the rules'
 
 

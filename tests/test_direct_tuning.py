@@ -18,7 +18,8 @@ from direct.single_neuron import (
     simulate,
 )
 from direct.tune_width import NoBalance, gradients_by_layer, ratio_of_halves, tune
-from network.fit import Outcome, Recipe
+from network.fit import Outcome
+from network.recipe import Recipe
 from tests.direct_networks import Toy, prepared, seeded
 
 

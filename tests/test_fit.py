@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from network.fit import Outcome, Recipe, TrainingDiverged, fit
+from network.fit import Outcome, TrainingDiverged, fit
+from network.recipe import Recipe
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
 

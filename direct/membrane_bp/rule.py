@@ -15,9 +15,10 @@ from direct.losses import LOSSES
 from direct.membrane_bp import gradient
 from direct.membrane_bp.neuron import EventDynamics, EventNeuron
 from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
-from network.fit import Outcome, Recipe
+from network.fit import Outcome
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
 from network.neurons import NeuronState
+from network.recipe import Recipe
 from network.unroll import SpikingNetwork, unroll
 
 
