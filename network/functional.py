@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 
 class ClippedReLU(nn.Module):
@@ -100,3 +100,15 @@ FUNCTIONS: dict[Any, Build] = {
     F.dropout: _dropout, F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
 }  # fmt: skip
+
+
+class Pointwise(nn.Conv2d):
+    """A convolution of kernel 1 with a stride, without padding: every so many places are read.
+
+    The map is thinned first and the stride left out. oneDNN's own way (torch 2.14, AVX2, channels
+    last) writes past its memory in the backward pass where there are few input channels.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows, columns = self.stride
+        return F.conv2d(input[:, :, ::rows, ::columns], weight, bias, groups=self.groups)

@@ -189,7 +189,7 @@ class _Counter:
             self.driven[node.name] = unit(x)
         synapse = Synapse(
             node.name,
-            type(module).__name__,
+            "Conv2d" if isinstance(module, nn.Conv2d) else type(module).__name__,
             int(dense.sum().item()),
             self.analogue[node],
             node in self.static,

@@ -15,8 +15,8 @@ import pandas as pd
 from reports.figures import Figure, render
 from reports.style import save
 
-WORTH = 8
-"""Panels for which starting another process pays."""
+WORTH = 10
+"""Work, as `Drawing.work` counts it, for which starting another process pays."""
 
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r}); "
 START += "from reports.drawing import main; main()"
@@ -33,8 +33,13 @@ class Drawing:
 
     @property
     def panels(self) -> int:
-        """How many panels it has, by which its time is guessed."""
+        """How many panels it has."""
         return int(self.rows["panel"].nunique())
+
+    @property
+    def work(self) -> int:
+        """By which its time is guessed: its panels, and one for the figure around them."""
+        return 1 + self.panels
 
 
 def draw_all(drawings: Sequence[Drawing], directory: Path) -> None:
@@ -56,14 +61,14 @@ def draw_all(drawings: Sequence[Drawing], directory: Path) -> None:
 def _processes(drawings: Sequence[Drawing]) -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(4, cores, sum(drawing.panels for drawing in drawings) // WORTH))
+    return max(1, min(4, cores, sum(drawing.work for drawing in drawings) // WORTH))
 
 
 def _shares(drawings: Sequence[Drawing], number: int) -> list[list[Drawing]]:
     """The drawings in `number` shares of about the same work, the longest first."""
     shares: list[list[Drawing]] = [[] for _ in range(number)]
-    for drawing in sorted(drawings, key=lambda d: d.panels, reverse=True):
-        least = min(shares, key=lambda share: sum(1 + other.panels for other in share))
+    for drawing in sorted(drawings, key=lambda d: d.work, reverse=True):
+        least = min(shares, key=lambda share: sum(other.work for other in share))
         least.append(drawing)
     return shares
 

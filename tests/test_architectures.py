@@ -17,6 +17,7 @@ from network.architectures import (
     describe,
 )
 from network.architectures.blueprint import Bottleneck, Convolution, Residual
+from network.functional import Pointwise
 from network.registry import UnknownName
 
 MNIST = Geometry(1, 28, 28, 10)
@@ -57,13 +58,20 @@ def test_contract_of_every_architecture(name: str, batch_norm: bool) -> None:
         assert parameter.grad.any() or not batch_norm, label
     assert depth_of(module) == describe(name).depth
 
-    traced = fx.symbolic_trace(module)
+    traced = fx.GraphModule(module, _Layers().trace(module))
     assert torch.equal(traced.eval()(images(geometry)), module.eval()(images(geometry)))
     calls = [node.target for node in traced.graph.nodes if node.op == "call_module"]
     assert len(calls) == len(set(calls)), "a module is used twice"
     leaves = {label for label, leaf in module.named_modules() if not list(leaf.children())}
     assert set(calls) == leaves, "a module is never used"
     _assert_layers(module, traced, batch_norm)
+
+
+class _Layers(fx.Tracer):
+    """Our own convolution is a layer as torch's are."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, Pointwise) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) -> None:
@@ -346,3 +354,20 @@ def test_listing_loads_no_torch() -> None:
         "[describe(name) for name in ARCHITECTURES]; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("channels", [3, 4, 6, 13])
+def test_a_strided_shortcut_is_the_convolution_that_it_stands_for(channels: int) -> None:
+    """Backward too, in channels last, where torch's own has written past its memory."""
+    torch.manual_seed(0)
+    own = Pointwise(channels, 8, 1, stride=2).to(memory_format=torch.channels_last)
+    plain = nn.Conv2d(channels, 8, 1, stride=2).double()
+    plain.load_state_dict(own.state_dict())
+    x = torch.randn(32, channels, 16, 16).to(memory_format=torch.channels_last)
+    x.requires_grad_()
+    y = x.detach().double().contiguous().requires_grad_()
+    ours = torch.autograd.grad(own(x).square().sum(), [x, *own.parameters()])
+    theirs = torch.autograd.grad(plain(y).square().sum(), [y, *plain.parameters()])
+    torch.testing.assert_close(own(x).double(), plain(y), rtol=1e-5, atol=1e-5)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)

@@ -76,7 +76,7 @@ def test_an_error_of_another_process_is_raised(analysis, tmp_path, monkeypatch):
 
 def test_shares_are_about_equal(analysis):
     shares = drawing._shares(drawings(analysis), 2)
-    work = [sum(1 + item.panels for item in share) for share in shares]
+    work = [sum(item.work for item in share) for share in shares]
     assert sum(len(share) for share in shares) == len(NAMES)
     assert max(work) <= 8  # of three figures with 3 panels and one more each
 

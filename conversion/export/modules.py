@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.folding import PerFeature
-from network.functional import GlobalAverage
+from network.functional import GlobalAverage, Pointwise
 from network.graph import UnsupportedNetwork
 from network.neurons import Dynamics, Neuron
 from network.pooling import PooledCurrent
@@ -22,6 +22,7 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Conv1d: _CONVOLUTION,
     nn.Conv2d: _CONVOLUTION,
     nn.Conv3d: _CONVOLUTION,
+    Pointwise: _CONVOLUTION,
     nn.Linear: ("in_features", "out_features"),
     nn.AvgPool1d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
     nn.AvgPool2d: (

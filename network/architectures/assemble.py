@@ -1,4 +1,4 @@
-"""From a blueprint to a module: plain torch layers, one ReLU module per activation."""
+"""From a blueprint to a module: torch layers, one ReLU module per activation."""
 
 import math
 from collections import OrderedDict
@@ -20,6 +20,7 @@ from network.architectures.blueprint import (
     Residual,
     side_after,
 )
+from network.functional import Pointwise
 
 Named = Iterator[tuple[str, nn.Module]]
 
@@ -191,7 +192,8 @@ def _convolution(
 ) -> Named:
     """A convolution, with its batch norm where the style has one."""
     bias = style.bias and not style.batch_norm
-    yield name, nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+    kind = Pointwise if kernel == 1 and stride > 1 else nn.Conv2d
+    yield name, kind(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
     if style.batch_norm:
         yield f"{name}_norm", nn.BatchNorm2d(outputs)
 
