@@ -146,7 +146,7 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
 
         try:
             follow(settings.device)
-        except Exception as error:
+        except Exception as error:  # whatever it is: one line that names the process
             raise SystemExit(f"isospike: process {rank()}: {error}") from error
         return
     from rich.console import Console

@@ -84,5 +84,6 @@ def _warnings_to(log: CaseLog) -> Iterator[None]:
             log.say(f"warning: {message}")
             show(message, category, *place)
 
+        # it is called with the same arguments; mypy wants them spelt out
         warnings.showwarning = both  # type: ignore[assignment]
         yield

@@ -84,12 +84,24 @@ def convert_model(
         "commit": commit(),
         "machine": {**machine(device), "sweep_arithmetic": outcome.arithmetic},
     }
+    _write(directory, content, outcome, converted.network.cpu(), dataset.shape)
+    return directory
+
+
+def _write(
+    directory: Path,
+    content: dict[str, Any],
+    outcome: Sweep,
+    network: SpikingNetwork,
+    shape: tuple[int, ...],
+) -> None:
+    """All files or none; an earlier conversion in the directory is replaced."""
     partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         write_csv(partial / "sweep.csv", SWEEP_COLUMNS, outcome.rows)
-        content["exports"] = _export(converted.network.cpu(), dataset.shape, partial)
+        content["exports"] = _export(network, shape, partial)
         replace_text(partial / RESULT, json.dumps(content, indent=2, ensure_ascii=False))
         for file in partial.iterdir():
             sync(file)
@@ -99,7 +111,6 @@ def convert_model(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return directory
 
 
 def _converted(

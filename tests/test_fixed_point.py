@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.sections import threads
 from conversion import convert
 from network.activity import count_activity
 from network.encodings import ENCODINGS, image_keys
@@ -76,16 +75,6 @@ def converted(name: str, *, encoding: str = "constant", reset: str = "soft") -> 
     return convert(
         network(name), images(16), method="channel-norm", encoding=encoding, reset=reset
     ).network
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:

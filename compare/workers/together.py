@@ -9,7 +9,6 @@ from __future__ import annotations
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -57,12 +56,7 @@ class Together(Here):
         self.team.from_first((self.plan, replace(self.settings, download=False)))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.team.from_first(None)
 
