@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from direct.gradients import record_gradients
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
@@ -32,6 +33,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "gamma": 2.0,  # steepness: the width of the slope is 2/gamma, whatever its shape
         "loss": "cross-entropy",
         "balance": True,  # thresholds from the data where there is no batch norm
+        "record_gradients": False,  # mean |gradient| by layer of a first batch (§2.5, fig. 3)
     }
 )
 RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=4e-3)
@@ -123,7 +125,10 @@ def bptt(task: Task) -> Trainable:
     if options["balance"] and not has_norm(network):
         balance_thresholds(network, task)
     objective = objective_of(network, task.timesteps, options["loss"])
-    return Trainable(network, objective, task.recipe, finished(network))
+    trainable = Trainable(network, objective, task.recipe, finished(network))
+    if options["record_gradients"]:
+        record_gradients(trainable, task, "gamma", options["gamma"])
+    return trainable
 
 
 RULES.register("bptt")(

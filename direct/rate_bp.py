@@ -19,6 +19,7 @@ from direct.bptt import (
     slope_of,
     spiking,
 )
+from direct.gradients import record_gradients
 from direct.losses import LOSSES
 from direct.replay import replayed
 from direct.rules import RULES, Rule, Task, Trainable
@@ -64,7 +65,10 @@ def rate_bp(task: Task) -> Trainable:
         return MeanSurrogate(neuron, surrogate)
 
     objective = replayed(network, task.timesteps, make, LOSSES.get(options["loss"]))
-    return Trainable(network, objective, task.recipe, finished(network))
+    trainable = Trainable(network, objective, task.recipe, finished(network))
+    if options["record_gradients"]:
+        record_gradients(trainable, task, "gamma", options["gamma"])
+    return trainable
 
 
 RULES.register("rate-bp")(

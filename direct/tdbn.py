@@ -7,9 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from direct.bptt import dynamics_of, finished, objective_of, slope_of, spiking
+from direct.gradients import record_gradients
 from direct.normalisation import fold_threshold_norm, install_threshold_norm
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
-from direct.tune_width import gradient_rows, gradients_by_layer
 from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
@@ -38,9 +38,7 @@ def tdbn(task: Task) -> Trainable:
     objective = objective_of(network, task.timesteps, options["loss"])
     trainable = Trainable(network, objective, task.recipe, folded(network))
     if options["record_gradients"]:
-        batch = task.recipe.batch_size
-        found = gradients_by_layer(trainable, task.images[:batch], task.labels[:batch])
-        trainable.records["gradients"] = gradient_rows("tau_decay", options["tau"], found)
+        record_gradients(trainable, task, "tau_decay", options["tau"])
     return trainable
 
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-import torch
-from torch import Tensor
-
 from direct.bptt import OPTIONS, RECIPE, bptt, slope_of
+from direct.gradients import Row, gradient_rows, gradients_by_layer
 from direct.rules import RULES, Rule, Task, Trainable
-from network.graph import Kind, layers
 
-Row = dict[str, str | float | int]
 LOWEST, HIGHEST = 1e-3, 1e5  # γ, where the search gives up
 
 
@@ -90,49 +86,15 @@ def tune(
     return Tuning(gamma, ratios[gamma], len(ratios), tuple(rows))
 
 
-def gradient_rows(parameter: str, value: float, gradients: dict[str, float]) -> list[Row]:
-    """Rows of gradients.csv: the gradients by layer at one value of a parameter."""
-    return [
-        {"parameter": parameter, "value": value, "index": i, "layer": layer, "gradient": gradient}
-        for i, (layer, gradient) in enumerate(gradients.items())
-    ]
-
-
 def _nearest(ratios: dict[float, float]) -> tuple[float, float]:
     """The γ with the ratio nearest to 1, and its distance |ratio − 1|."""
     gamma = min(ratios, key=lambda g: abs(ratios[g] - 1.0))
     return gamma, abs(ratios[gamma] - 1.0)
 
 
-def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Mean absolute gradient of the weights of every synaptic layer, in order; nothing is changed.
-
-    One batch in train mode; running statistics and gradients are put back as they were.
-    """
-    network = trainable.network
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    mode = network.training
-    network.train()
-    weights = {
-        node.name: layer.get_parameter("weight")
-        for node, layer in layers(network.body, Kind.SYNAPSE)
-    }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the same dropout for every γ
-        loss, _ = trainable.objective(images, labels, torch.arange(len(labels)))
-    found = torch.autograd.grad(loss, list(weights.values()))
-    network.train(mode)
-    with torch.no_grad():
-        for name, buffer in network.named_buffers():
-            buffer.copy_(buffers[name])
-    return {
-        name: gradient.abs().mean().item() for name, gradient in zip(weights, found, strict=True)
-    }
-
-
 def tune_width(task: Task) -> Trainable:
     """bptt with γ balanced before training, on as many images as a batch has."""
-    trainable = bptt(task)
+    trainable = bptt(replace(task, options={**task.options, "record_gradients": False}))
     batch = task.recipe.batch_size
     neurons = trainable.network.neurons().values()
 
@@ -157,6 +119,6 @@ RULES.register("tune-width")(
         source="Ledinauskas 2020, section 2.5",
         function=tune_width,
         recipe=RECIPE,
-        options=MappingProxyType(dict(OPTIONS)),
+        options=MappingProxyType({k: v for k, v in OPTIONS.items() if k != "record_gradients"}),
     )
 )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from direct import Trainable
+from direct.gradients import gradients_by_layer
 from direct.range_test import learning_rate_range
 from direct.single_neuron import (
     Run,
@@ -17,7 +18,7 @@ from direct.single_neuron import (
     fit_spike_train,
     simulate,
 )
-from direct.tune_width import NoBalance, gradients_by_layer, ratio_of_halves, tune
+from direct.tune_width import NoBalance, ratio_of_halves, tune
 from network.fit import Outcome
 from network.recipe import Recipe
 from tests.direct_networks import Toy, prepared, seeded

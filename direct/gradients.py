@@ -1,0 +1,52 @@
+"""Gradient by layer before training: what `tune-width` balances, and records of any rule."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from direct.rules import Task, Trainable
+from network.graph import Kind, layers
+
+Row = dict[str, str | float | int]
+
+
+def record_gradients(trainable: Trainable, task: Task, parameter: str, value: float) -> None:
+    """Add the rows of gradients.csv on as many images as a batch has."""
+    batch = task.recipe.batch_size
+    found = gradients_by_layer(trainable, task.images[:batch], task.labels[:batch])
+    trainable.records["gradients"] = gradient_rows(parameter, value, found)
+
+
+def gradient_rows(parameter: str, value: float, gradients: dict[str, float]) -> list[Row]:
+    """Rows of gradients.csv: the gradients by layer at one value of a parameter."""
+    return [
+        {"parameter": parameter, "value": value, "index": i, "layer": layer, "gradient": gradient}
+        for i, (layer, gradient) in enumerate(gradients.items())
+    ]
+
+
+def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """Mean absolute gradient of the weights of every synaptic layer, in order; nothing is changed.
+
+    One batch in train mode; running statistics and gradients are put back as they were.
+    """
+    network = trainable.network
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    mode = network.training
+    network.train()
+    weights = {
+        node.name: layer.get_parameter("weight")
+        for node, layer in layers(network.body, Kind.SYNAPSE)
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # the same dropout for every γ
+        loss, _ = trainable.objective(images, labels, torch.arange(len(labels)))
+    found = torch.autograd.grad(loss, list(weights.values()))
+    network.train(mode)
+    with torch.no_grad():
+        for name, buffer in network.named_buffers():
+            buffer.copy_(buffers[name])
+    return {
+        name: gradient.abs().mean().item() for name, gradient in zip(weights, found, strict=True)
+    }
