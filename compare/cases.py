@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from direct import Rule
     from network.recipe import Recipe
 
-RESULT_VERSION = 1  # raised whenever the same specification gives another result
+QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
+VERSIONS = {QUANTISED_ANN: 2}  # raised from 1 whenever the same specification gives another result
 
 Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]
 
@@ -68,10 +69,16 @@ class Case:
         values["ann"] = self.ann.specification() if self.ann else None
         return values
 
+    @property
+    def version(self) -> int:
+        """Of the way the result comes about, the ANN's included."""
+        own = VERSIONS.get(self.base, 1)
+        return own if self.ann is None else own + self.ann.version - 1
+
     def identity(self, fingerprint: str) -> str:
         """Readable and unique: names, seed, and a hash of specification and data."""
         content = {
-            "version": RESULT_VERSION,
+            "version": self.version,
             "data": fingerprint,
             "specification": self.specification(),
         }
@@ -216,7 +223,7 @@ def _ann_case(
         encoding=encoding,
         calibration_images=None,
         training=study.ann.overrides(),
-        options=study.options.get("qcfs", {}) if method == "qcfs-ann" else {},
+        options=study.options.get(QUANTISED_ANN, {}) if method == QUANTISED_ANN else {},
     )
 
 
@@ -246,7 +253,7 @@ def method_facts(names: list[str]) -> dict[str, MethodFacts]:
     for name in names:
         if catalogue.is_conversion(name):
             method = CONVERSIONS.get(name)
-            ann = "qcfs-ann" if method.ann == "qcfs" else "ann"
+            ann = QUANTISED_ANN if method.ann == "qcfs" else "ann"
             facts[name] = MethodFacts("converted", ann, None, None)
         else:
             way = way_of(name)

@@ -14,6 +14,7 @@ from compare import machine, ranks
 from compare.cases import Case, way_of
 from compare.data import Dataset
 from compare.models import make_network
+from compare.options import check_options
 from compare.prepared import View, load_dataset, sample
 from compare.run import ANN_RECIPE
 from compare.setting import TRAINING_COST
@@ -81,6 +82,7 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
     methods = sorted({study.base_method(name) for name in study.every("methods")})
     facts = expansion.method_facts(methods)
     cases = tuple(expansion.expand(study, facts, sweep_precision=study.sweep_precision))
+    check_options(cases)
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from compare.case_log import logged
 from compare.cases import Case, way_of
 from compare.faults import halved_once
+from compare.options import rule_options
 from compare.prepared import sample
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
@@ -183,11 +184,10 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     device, steps = setting.place.device, case.train_timesteps
     clock = _Clock()
     way = way_of(case.base)
-    options = {**way.options, **case.options}
+    origin, options = rule_options(case)
     start, model = None, None
-    if way.rule.needs_conversion:
-        method = str(options.pop("conversion", "robust-norm"))
-        start = _convert(case, setting, setting.trained_ann(), method, {}).network
+    if origin is not None:
+        start = _convert(case, setting, setting.trained_ann(), origin, {}).network
         clock.lap("convert")
     else:
         model = setting.network()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compare.case_log import CaseLog
-from compare.cases import Case, representation_of, way_of
+from compare.cases import QUANTISED_ANN, Case, representation_of, way_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.faults import OutOfMemory, is_out_of_memory, plain
@@ -91,7 +91,7 @@ class Setting:
             dropout=case.dropout if fixed[1] is None else fixed[1],
             seed=derived_seed(case.seed, 10),
         )
-        if case.base == "qcfs-ann":
+        if case.base == QUANTISED_ANN:
             network = quantise_activations(network, **case.options)
         return network
 

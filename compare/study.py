@@ -194,7 +194,7 @@ class Study(_Table):
         for method in self.every("methods"):
             catalogue.check_method(method, also=tuple(self.variants))
         for method in self.options:
-            catalogue.check_method(method, also=tuple(self.variants))
+            catalogue.check_method(method, also=("qcfs-ann", *self.variants))
 
 
 def builtin_studies() -> list[str]:

@@ -64,19 +64,26 @@ def resolve_options(method: Method, given: Mapping[str, Any]) -> dict[str, Optio
 
     Raises ValueError for an option that it does not have, or a value of another type.
     """
-    known = ", ".join(method.options) or "none"
-    for name, value in given.items():
-        if name not in method.options:
-            near = get_close_matches(name, method.options, n=1)
+    return filled(method.name, method.options, given)
+
+
+def filled(
+    name: str, defaults: Mapping[str, Option], given: Mapping[str, Any]
+) -> dict[str, Option]:
+    """`defaults` with `given` laid over them; name: whose options they are, for the errors."""
+    known = ", ".join(defaults) or "none"
+    for option, value in given.items():
+        if option not in defaults:
+            near = get_close_matches(option, defaults, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{method.name} has no option {name!r}; {hint}known: {known}")
-        default = method.options[name]
+            raise ValueError(f"{name} has no option {option!r}; {hint}known: {known}")
+        default = defaults[option]
         allowed = (int, float) if type(default) is float else (type(default),)
         if not isinstance(value, allowed) or isinstance(value, bool) != isinstance(default, bool):
             raise ValueError(
-                f"{method.name}: {name} must be of type {type(default).__name__}, got {value!r}"
+                f"{name}: {option} must be of type {type(default).__name__}, got {value!r}"
             )
-    return {**method.options, **given}
+    return {**defaults, **given}
 
 
 def thresholds_by(name: str, source: Source, **options: Option) -> dict[str, Tensor]:

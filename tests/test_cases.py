@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from compare.cases import Case, expand, method_facts
+from compare.cases import VERSIONS, Case, expand, method_facts
 from compare.study import Study, StudyError, build_study, builtin_studies, load_study
 
 
@@ -35,6 +35,16 @@ def test_qcfs_brings_its_own_ann_and_the_reference_stays() -> None:
     cases = cases_of(methods=["qcfs", "srp"], seeds=1)
     assert [case.method for case in cases] == ["ann", "qcfs-ann", "qcfs", "srp"]
     assert cases[2].ann == cases[1] == cases[3].ann
+
+
+def test_a_new_way_to_a_result_renames_its_cases_and_those_made_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cases = {case.method: case for case in cases_of(methods=["qcfs", "robust-norm"], seeds=1)}
+    before = {name: case.identity("data") for name, case in cases.items()}
+    monkeypatch.setitem(VERSIONS, "qcfs-ann", VERSIONS["qcfs-ann"] + 1)
+    renamed = {name for name, case in cases.items() if case.identity("data") != before[name]}
+    assert renamed == {"qcfs-ann", "qcfs"}
 
 
 def test_a_method_with_an_encoding_of_its_own_gets_it() -> None:

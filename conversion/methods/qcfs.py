@@ -12,7 +12,8 @@ from conversion.methods.half_shift import halves
 from conversion.source import Balance, Source
 from network.graph import Kind, Quantised, layers, swap_activations, trace
 
-START = 4.0  # of λ; behind batch norm few activations are larger
+LEVELS = 8
+START = 2.0  # of λ; higher, an ANN of few epochs leans on the coarse levels below the values it has
 
 
 class _Floor(torch.autograd.Function):
@@ -39,6 +40,8 @@ class QuantisedReLU(Quantised):
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be at least 1, got {levels}")
+        if not threshold > 0:
+            raise ValueError(f"the threshold must start above 0, got {threshold}")
         self.levels = levels
         self.threshold = nn.Parameter(torch.tensor(threshold))
 
@@ -52,13 +55,14 @@ class QuantisedReLU(Quantised):
         return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
 
 
-def quantise_activations(model: nn.Module, levels: int = 8) -> nn.Module:
+def quantise_activations(model: nn.Module, levels: int = LEVELS, start: float = START) -> nn.Module:
     """A copy of the network with every ReLU a `QuantisedReLU`, to be trained and then converted.
 
+    start: of every λ; about the size of large activations, 2 to 4 behind batch norm.
     Raises UnsupportedNetwork where it cannot be traced.
     """
     body = trace(copy.deepcopy(model).train())
-    swap_activations(body, lambda name, activation: QuantisedReLU(levels))
+    swap_activations(body, lambda name, activation: QuantisedReLU(levels, float(start)))
     return body
 
 

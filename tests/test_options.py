@@ -1,0 +1,69 @@
+"""Options that a study gives its methods are checked before anything runs."""
+
+from typing import Any
+
+import pytest
+
+from compare.cases import expand, method_facts
+from compare.options import check_options, rule_options
+from compare.study import Study, StudyError
+
+
+def cases_of(methods: list[str], **given: Any) -> list[Any]:
+    study = Study(
+        name="s",
+        datasets=("mnist-5k",),
+        architectures=("lenet",),
+        methods=methods,
+        seeds=(0,),
+        **given,
+    )
+    study = study.model_copy(update={"precision": "float32", "threads": 1})
+    bases = sorted({study.base_method(name) for name in methods})
+    return expand(study, method_facts(bases), sweep_precision="int16")
+
+
+@pytest.mark.parametrize(
+    ("methods", "given", "words"),
+    [
+        (["robust-norm"], {"robust-norm": {"percentil": 99.0}}, "did you mean 'percentile'"),
+        (["qcfs"], {"qcfs-ann": {"level": 4}}, "known: levels, start"),
+        (["qcfs"], {"qcfs-ann": {"levels": 4.5}}, "levels must be of type int, got 4.5"),
+        (["qcfs"], {"qcfs": {"levels": 4}}, "qcfs has no option 'levels'"),
+        (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
+        (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),
+        (["hybrid"], {"hybrid": {"conversion": "robust"}}, "robust-norm"),
+        (["spike-bp"], {"spike-bp": {"record_gradients": True}}, "no option 'record_gradients'"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_named(
+    methods: list[str], given: dict[str, dict[str, Any]], words: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        check_options(cases_of(methods, options=given))
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
+
+
+def test_a_wrong_option_of_a_variant_names_the_variant() -> None:
+    variants = {"steep": {"method": "bptt", "options": {"gama": 1.0}}}
+    with pytest.raises(StudyError, match=r"^steep: rule bptt has no option 'gama'"):
+        check_options(cases_of(["steep"], variants=variants))
+
+
+def test_the_quantised_ann_takes_its_own_options_and_the_conversions_share_it() -> None:
+    cases = cases_of(["qcfs", "srp"], options={"qcfs-ann": {"levels": 4, "start": 3}})
+    check_options(cases)
+    ann = next(case for case in cases if case.base == "qcfs-ann")
+    assert ann.options == {"levels": 4, "start": 3}
+    assert [case.ann for case in cases if case.arm == "converted"] == [ann, ann]
+
+
+def test_hybrid_starts_from_the_conversion_that_it_names() -> None:
+    given = {"hybrid": {"conversion": "calibration", "gamma": 4}}
+    _, case = cases_of(["hybrid"], options=given)
+    start, options = rule_options(case)
+    assert start == "calibration"
+    assert options["gamma"] == 4.0
+    assert "conversion" not in options
