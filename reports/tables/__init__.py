@@ -12,6 +12,7 @@ from reports.tables.iso_table import iso
 from reports.tables.paper_table import paper
 from reports.tables.summary_table import summary
 from reports.tables.timestep_table import over_grid
+from reports.tables.training_time_table import training_times
 
 __all__ = [
     "Cell",
@@ -25,11 +26,12 @@ __all__ = [
     "over_grid",
     "paper",
     "summary",
+    "training_times",
 ]
 
 
 def all_tables(study: Study | Analysis) -> tuple[Table, ...]:
     """Every table of a study that has rows."""
     analysis = analyse(study)
-    makers = (summary, iso, accuracy_at, differences, over_grid, energies, paper)
+    makers = (summary, iso, accuracy_at, differences, over_grid, energies, training_times, paper)
     return tuple(table for make in makers if (table := make(analysis)) is not None and table.rows)
