@@ -36,23 +36,47 @@ ENCODINGS: Registry[Encoding] = Registry("encoding")
 
 def _shift_right(value: Tensor, bits: int) -> Tensor:
     """Logical right shift of int64 (torch's own keeps the sign)."""
-    return (value >> bits) & ((1 << (64 - bits)) - 1)
+    return (value >> bits).bitwise_and_((1 << (64 - bits)) - 1)
 
 
 def _mix(value: Tensor) -> Tensor:
     """The finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
-    value = (value ^ _shift_right(value, 30)) * _MIX_1
-    value = (value ^ _shift_right(value, 27)) * _MIX_2
-    return value ^ _shift_right(value, 31)
+    value = (value ^ _shift_right(value, 30)).mul_(_MIX_1)
+    value.bitwise_xor_(_shift_right(value, 27)).mul_(_MIX_2)
+    return value.bitwise_xor_(_shift_right(value, 31))
+
+
+def _streams(keys: Tensor, first: int, steps: int) -> Tensor:
+    """Where the numbers of an image at a step begin: int64 [steps, B] for keys [B]."""
+    times = torch.arange(first, first + steps, device=keys.device).view(-1, 1)
+    return _mix(_mix(keys + _GOLDEN) + times * _GOLDEN)
+
+
+def _numbers(streams: Tensor, pixels: Tensor) -> Tensor:
+    """Uniform numbers in [0, 1) with 24 bits, for streams and pixels that broadcast."""
+    bits = _shift_right(_mix(streams + (pixels + 1) * _GOLDEN), 40)
+    return bits.to(torch.float32).mul_(2.0**-24)
 
 
 def uniform(keys: Tensor, first: int, steps: int, shape: torch.Size) -> Tensor:
     """Uniform numbers in [0, 1) with 24 bits: [steps, B, *shape] for keys [B]."""
-    pixels = torch.arange(shape.numel(), device=keys.device).view(1, 1, -1)
-    times = torch.arange(first, first + steps, device=keys.device).view(-1, 1, 1)
-    stream = _mix(_mix(keys.view(1, -1, 1) + _GOLDEN) + times * _GOLDEN)
-    bits = _shift_right(_mix(stream + (pixels + 1) * _GOLDEN), 40)
-    return (bits.to(torch.float32) * 2.0**-24).view(steps, len(keys), *shape)
+    pixels = torch.arange(shape.numel(), device=keys.device)
+    drawn = _numbers(_streams(keys, first, steps).unsqueeze(-1), pixels)
+    return drawn.view(steps, len(keys), *shape)
+
+
+def drawn_below(chances: Tensor, keys: Tensor, first: int, steps: int) -> Tensor:
+    """1 where `uniform` lies below the chance [B, ...], else 0: [steps·B, ...].
+
+    Numbers are drawn for pixels with a chance only; most images are black for the most part.
+    """
+    flat = chances.flatten(1)
+    images, pixels = (flat > 0).nonzero(as_tuple=True)
+    drawn = _numbers(_streams(keys, first, steps)[:, images], pixels)
+    spikes = chances.new_zeros(steps, flat.numel())
+    fired = (drawn < flat[images, pixels]).to(chances.dtype)
+    spikes.index_copy_(1, images * flat.shape[1] + pixels, fired)
+    return spikes.view(steps * len(chances), *chances.shape[1:])
 
 
 def image_keys(seed: int, indices: Tensor) -> Tensor:
@@ -80,8 +104,7 @@ class Poisson:
     spiking = True
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
-        chance = uniform(_require(keys, self.name), first, steps, images.shape[1:])
-        return (chance < images).to(images.dtype).flatten(0, 1)
+        return drawn_below(images, _require(keys, self.name), first, steps)
 
 
 class SignedPoisson:
@@ -92,8 +115,8 @@ class SignedPoisson:
     spiking = True
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
-        chance = uniform(_require(keys, self.name), first, steps, images.shape[1:])
-        return (torch.sign(images) * (chance < images.abs())).to(images.dtype).flatten(0, 1)
+        spikes = drawn_below(images.abs(), _require(keys, self.name), first, steps)
+        return (spikes.unflatten(0, (steps, -1)) * torch.sign(images)).flatten(0, 1)
 
 
 class TotalPoisson:
@@ -108,10 +131,9 @@ class TotalPoisson:
     events_per_step = 5.0
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
-        chance = uniform(_require(keys, self.name), first, steps, images.shape[1:])
         total = images.flatten(1).sum(dim=1).clamp(min=torch.finfo(images.dtype).tiny)
         share = images / total.view(-1, *([1] * (images.ndim - 1)))
-        return (chance < self.events_per_step * share).to(images.dtype).flatten(0, 1)
+        return drawn_below(self.events_per_step * share, _require(keys, self.name), first, steps)
 
 
 class Events:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from network.encodings import ENCODINGS, image_keys, uniform
+from network.encodings import ENCODINGS, drawn_below, image_keys, uniform
 
 STOCHASTIC = ["poisson", "poisson-signed", "poisson-total"]
 
@@ -65,6 +65,15 @@ def test_seeds_and_images_have_their_own_spikes(name: str) -> None:
     one, other = encode(name, images, 0, 20), encode(name, images, 0, 20, seed=1)
     assert not torch.equal(one, other)
     assert not torch.equal(one[:, 0], one[:, 1])
+
+
+def test_drawing_for_pixels_with_a_chance_only_changes_nothing() -> None:
+    generator = torch.Generator().manual_seed(3)
+    chances = torch.rand(5, 2, 7, 3, generator=generator) * 1.5 - 0.5
+    every = uniform(keys(5), 4, 6, chances.shape[1:]) < chances
+    some = drawn_below(chances, keys(5), 4, 6)
+    assert torch.equal(some.unflatten(0, (6, 5)), every.to(torch.float32))
+    assert not drawn_below(torch.zeros(2, 3), keys(2), 0, 2).any()
 
 
 def test_uniform_numbers_fill_the_unit_interval_evenly() -> None:

@@ -15,9 +15,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-
-from network.neurons import Dynamics, Neuron, NeuronState
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,16 @@ def event_step(
     return spikes, v, since.masked_fill(spikes > 0, 0.0)
 
 
+def advance_events(
+    current: Tensor, v: Tensor, since: Tensor, theta: Tensor, dynamics: EventDynamics
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`event_step` for every t of current [T, B, N]: spikes [T, B, N], potential and time."""
+    spikes = torch.empty_like(current)
+    for t in range(current.shape[0]):
+        spikes[t], v, since = event_step(current[t], v, since, theta, dynamics)
+    return spikes, v, since
+
+
 def winners(v: Tensor, theta: Tensor, inhibition: float) -> Tensor:
     """Spikes (0 or 1) of a group within one step, [B, N] from potentials [B, N]."""
     if not inhibition:
@@ -63,27 +71,3 @@ def winners(v: Tensor, theta: Tensor, inhibition: float) -> Tensor:
     level, order = (v / theta).sort(dim=-1, descending=True, stable=True)
     bound = 1.0 + inhibition * torch.arange(v.shape[-1], dtype=v.dtype, device=v.device)
     return torch.zeros_like(v).scatter_(-1, order, (level >= bound).to(v.dtype))
-
-
-class EventNeuron(Neuron):
-    """A group of `lif-event` neurons, each with a trained threshold [N]."""
-
-    def __init__(self, events: EventDynamics, theta: Tensor) -> None:
-        super().__init__(Dynamics(events.decay, "soft"), theta=theta)
-        self.events = events
-        start = self.theta
-        del self.theta
-        self.theta = nn.Parameter(start)
-
-    def advance(self, current: Tensor, state: NeuronState | None) -> tuple[Tensor, NeuronState]:
-        """Current [T, B, N] and state to (spikes [T, B, N], state); no gradient."""
-        if state is None or state.since is None:
-            v = torch.zeros_like(current[0], dtype=torch.float32)
-            since = torch.full_like(v, math.inf)
-        else:
-            v, since = state.v, state.since
-        theta = self.theta.detach()
-        spikes = torch.empty(current.shape, dtype=current.dtype, device=current.device)
-        for t in range(current.shape[0]):
-            spikes[t], v, since = event_step(current[t], v, since, theta, self.events)
-        return spikes, NeuronState(v, None, since)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -13,23 +12,14 @@ from torch import Tensor, nn
 from direct.editing import insert_after
 from direct.losses import LOSSES
 from direct.membrane_bp import gradient
-from direct.membrane_bp.neuron import EventDynamics, EventNeuron
+from direct.membrane_bp.group import EventNeuron, Layer, run
+from direct.membrane_bp.neuron import EventDynamics
 from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
 from network.fit import Outcome
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
 from network.neurons import NeuronState
 from network.recipe import Recipe
-from network.unroll import SpikingNetwork, unroll
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A fully connected layer and its group of neurons."""
-
-    name: str
-    linear: nn.Linear
-    neuron: EventNeuron
-    floor: float
+from network.unroll import SpikingNetwork
 
 
 class Traces:
@@ -50,12 +40,13 @@ class Traces:
         self._add(name, first, spikes)
 
     def _add(self, name: str, first: int, spikes: Tensor) -> None:
-        if first == 0:
-            self.traces[name] = torch.zeros_like(spikes[0])
-            self.counts[name] = torch.zeros_like(spikes[0])
-        for fired in spikes:
-            self.traces[name] = self.traces[name] * self.decay + fired
-        self.counts[name] += spikes.sum(dim=0)
+        steps = spikes.shape[0]
+        ages = torch.arange(steps - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
+        trace, count = torch.tensordot(self.decay**ages, spikes, 1), spikes.sum(dim=0)
+        if first:
+            trace += self.traces[name] * self.decay**steps
+            count += self.counts[name]
+        self.traces[name], self.counts[name] = trace, count
 
 
 def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
@@ -164,7 +155,7 @@ def membrane_bp(task: Task) -> Trainable:
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         traces = Traces(math.exp(-options["step_ms"] / options["tau_ms"]))
         with torch.no_grad():
-            outputs = unroll(network, images, task.timesteps, keys=keys, chunk=8, taps=[traces])
+            outputs = run(network, chain, images, task.timesteps, keys, traces)
             scores = network.read(outputs)[-1]
             error = scores - nn.functional.one_hot(labels, scores.shape[-1]).to(scores.dtype)
             value = loss(outputs, scores, labels)
