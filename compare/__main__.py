@@ -175,11 +175,13 @@ def _report(directories: list[Path], out: Path | None) -> None:
     import reports
     from compare.terminal import show
     from reports import page
+    from reports.analysis import analyse
     from reports.tables import summary
 
-    path = page.build(directories, out)
-    for directory in directories:
-        show(summary(reports.study(directory)))
+    analyses = [analyse(reports.study(directory)) for directory in directories]
+    path = page.build(analyses, out)
+    for analysis in analyses:
+        show(summary(analysis))
     typer.echo(str(path))
 
 

@@ -6,21 +6,26 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from types import TracebackType
+from typing import Self
 
 import pandas as pd
 
 from reports.figures import Figure, render
 from reports.style import save
 
-WORTH = 10
-"""Work, as `Drawing.work` counts it, for which starting another process pays."""
+MOST_PROCESSES = 4
 
 START = f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r}); "
 START += "from reports.drawing import main; main()"
 """What a process runs: the reports of this installation, whatever lies in its directory."""
+
+DRAWN, FAILED = b"1", b"0"
+"""What a process answers to a drawing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,69 +41,134 @@ class Drawing:
         """How many panels it has."""
         return int(self.rows["panel"].nunique())
 
-    @property
-    def work(self) -> int:
-        """By which its time is guessed: its panels, and one for the figure around them."""
-        return 1 + self.panels
+
+class Artists:
+    """Writes KEY.svg, KEY.png and KEY.pdf of every drawing that it is given, on all cores.
+
+    The other processes start at once and draw while this one still prepares; `finish` draws what
+    is left. Whoever is free takes the next drawing; the files are the same whoever draws.
+    """
+
+    def __init__(self, directory: Path, processes: int | None = None) -> None:
+        self.directory = directory.resolve()
+        self.waiting: Queue[Drawing | None] = Queue()
+        self.returned: list[Drawing] = []  # to be drawn here, for the error or for want of others
+        others = (_cores() if processes is None else processes) - 1
+        self.processes = [_start() for _ in range(others)]
+        self.threads = [Thread(target=self._serve, args=(each,)) for each in self.processes]
+
+    def __enter__(self) -> Self:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing writes on after an error or an interruption."""
+        self._left()
+        for process in self.processes:
+            process.kill()
+        self._dismiss()
+        for process in self.processes:
+            process.communicate()
+
+    def add(self, drawing: Drawing) -> None:
+        """Draw it as soon as a process is free."""
+        self.waiting.put(drawing)
+
+    def finish(self) -> None:
+        """Draw with the others until every figure lies there, whole."""
+        while True:
+            try:
+                drawing = self.waiting.get_nowait()
+            except Empty:
+                break
+            if drawing is not None:
+                _draw(drawing, self.directory)
+        self._dismiss()
+        for drawing in [*self.returned, *self._left()]:
+            _draw(drawing, self.directory)
+
+    def _serve(self, process: subprocess.Popen[bytes]) -> None:
+        """Hand a process one drawing after another, until there is None or it dies."""
+        while (drawing := self.waiting.get()) is not None:
+            answer = _ask(process, drawing, self.directory)
+            if answer != DRAWN:
+                self.returned.append(drawing)
+            if not answer:
+                return
+
+    def _dismiss(self) -> None:
+        """Let the threads end once they have their answers."""
+        for _ in self.threads:
+            self.waiting.put(None)
+        for thread in self.threads:
+            thread.join()
+
+    def _left(self) -> list[Drawing]:
+        """What nobody has taken; the queue is empty afterwards."""
+        left = []
+        while not self.waiting.empty():
+            drawing = self.waiting.get()
+            if drawing is not None:
+                left.append(drawing)
+        return left
 
 
-def draw_all(drawings: Sequence[Drawing], directory: Path) -> None:
-    """Write every drawing as KEY.svg, KEY.png and KEY.pdf, on all cores where that is faster."""
-    own, *others = _shares(drawings, _processes(drawings))
-    started = [(share, _start(share, directory)) for share in others]
-    try:
-        _draw(own, directory)
-        for share, process in started:
-            if process is None or process.wait() != 0:
-                _draw(share, directory)  # raises in this process what went wrong in the other
-    finally:  # nothing writes on after an error or an interruption
-        for _, process in started:
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
-
-
-def _processes(drawings: Sequence[Drawing]) -> int:
+def _cores() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(4, cores, sum(drawing.work for drawing in drawings) // WORTH))
+    return min(MOST_PROCESSES, cores)
 
 
-def _shares(drawings: Sequence[Drawing], number: int) -> list[list[Drawing]]:
-    """The drawings in `number` shares of about the same work, the longest first."""
-    shares: list[list[Drawing]] = [[] for _ in range(number)]
-    for drawing in sorted(drawings, key=lambda d: d.work, reverse=True):
-        least = min(shares, key=lambda share: sum(other.work for other in share))
-        least.append(drawing)
-    return shares
-
-
-def _start(share: list[Drawing], directory: Path) -> subprocess.Popen[bytes] | None:
-    """A process that draws the share; None where the drawings cannot be handed over."""
-    try:
-        work = pickle.dumps((share, directory.resolve()))
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return None  # a figure of the user's that is no function of a module
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", START], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+def _start() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", START],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
+
+
+def _ask(process: subprocess.Popen[bytes], drawing: Drawing, directory: Path) -> bytes:
+    """DRAWN, FAILED, or nothing where the process is dead."""
     assert process.stdin is not None
+    assert process.stdout is not None
     try:
-        with process.stdin as stream:
-            stream.write(work)
+        work = pickle.dumps((drawing, directory))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return FAILED  # a figure of the user's that is no function of a module
+    try:
+        process.stdin.write(work)
+        process.stdin.flush()
     except BrokenPipeError:
-        process.wait()
-        return None
-    return process
+        return b""
+    return process.stdout.read(1)
 
 
-def _draw(share: Sequence[Drawing], directory: Path) -> None:
-    for drawing in share:
-        save(render(drawing.figure, drawing.rows), directory, drawing.key)
+def _draw(drawing: Drawing, directory: Path) -> None:
+    save(render(drawing.figure, drawing.rows), directory, drawing.key)
 
 
 def main() -> None:
-    """Draw the share that the standard input holds."""
-    # What is read was written by the process that started this one, through a pipe of its own.
-    share, directory = pickle.load(sys.stdin.buffer)  # nosec B301
-    _draw(share, directory)
+    """Draw what comes through the standard input; one byte of answer each."""
+    import matplotlib.figure  # noqa: F401  (while the other process still prepares)
+
+    answers, sys.stdout = sys.stdout.buffer, sys.stderr
+    while True:
+        try:
+            # What is read was written by the process that started this one, through its own pipe.
+            drawing, directory = pickle.load(sys.stdin.buffer)  # nosec B301
+        except EOFError:
+            return
+        try:
+            _draw(drawing, directory)
+            answer = DRAWN
+        except Exception:  # the other process draws it again and says what is wrong
+            answer = FAILED
+        answers.write(answer)
+        answers.flush()

@@ -93,14 +93,14 @@ def entries(analyses: Sequence[Analysis]) -> dict[str, Entry]:
         for analysis in analyses:
             rows = figure.prepare(analysis)
             if len(rows):
-                found[name] = Entry(figure, few(rows, analysis), analysis)
+                found[name] = Entry(figure, few(figure, rows, analysis), analysis)
                 break
     return found
 
 
-def few(rows: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
+def few(figure: Figure, rows: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
     """Rows of at most MOST_PANELS panels: the leading methods', of the last networks."""
-    shown, _ = leading(rows, analysis, MOST_PANELS)
+    shown, _ = leading(figure, rows, analysis, MOST_PANELS)
     panels = list(shown["panel"].unique())[-MOST_PANELS:]
     return shown[shown["panel"].isin(panels)]
 

@@ -48,11 +48,17 @@ def mean_t(values: Sequence[float], level: float = LEVEL) -> Interval:
     data = _finite(values)
     if data.size < 2:
         raise IntervalError(f"a t-interval needs at least 2 values, got {data.size}")
-    mean = float(data.mean())
+    mean, half = float(data.mean()), float(t_half(data, level))
     deviation = float(data.std(ddof=1))
-    quantile = float(special.stdtrit(data.size - 1, 0.5 + level / 2))
-    half = quantile * deviation / np.sqrt(data.size)
     return Interval(mean, mean - half, mean + half, int(data.size), "t over seeds", deviation)
+
+
+def t_half(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
+    """Half of Student's t-interval of every column of [seeds, ...], two seeds or more."""
+    seeds = len(values)
+    quantile = float(special.stdtrit(seeds - 1, 0.5 + level / 2))
+    half: np.ndarray = quantile * values.std(axis=0, ddof=1) / np.sqrt(seeds)
+    return half
 
 
 def wilson(correct: int, images: int, level: float = LEVEL) -> Interval:

@@ -20,7 +20,7 @@ from reports.analysis import Analysis
 from reports.answers import Answer, answers
 from reports.caveats import caveats
 from reports.curves import curves, family_of
-from reports.drawing import Drawing, draw_all
+from reports.drawing import Artists, Drawing
 from reports.figures import FIGURES, Figure, leading
 from reports.provenance import Fact, commands, compared, provenance
 from reports.tables import Cell, Column, Table, all_tables
@@ -85,31 +85,39 @@ class PageStudy:
     provenance: tuple[Fact, ...]
 
 
-def build(directories: Sequence[Path | str], out: Path | str | None = None) -> Path:
+def build(studies: Sequence[Path | str | Analysis], out: Path | str | None = None) -> Path:
     """Write report/index.html with report/figures and report/tables, and return its path.
 
+    studies: their directories, or what is already computed from them.
     out: the report's directory; by default DIR/report for one study, and `report` beside the
     first study for several. Figures and tables of an earlier report in it are replaced.
     Raises PageError without a study, StudyError where a directory is not one.
     """
-    if not directories:
+    if not studies:
         raise PageError("a report needs at least one study directory, got none")
-    studies = [frame.load(directory) for directory in directories]
-    home = _home(studies, out)
+    analyses = [
+        study if isinstance(study, Analysis) else Analysis(frame.load(study)) for study in studies
+    ]
+    home = _home([analysis.study for analysis in analyses], out)
     with replaced(home, ("figures", "tables", "index.html")) as partial:
-        _build(studies, partial)
+        _build(analyses, partial)
     return home / "index.html"
 
 
-def _build(studies: list[frame.Study], home: Path) -> None:
+def _build(analyses: list[Analysis], home: Path) -> None:
     """The whole report in an empty directory."""
+    studies = [analysis.study for analysis in analyses]
     if len(studies) > 1 and _overlap(studies):
         studies = [frame.combine(studies, "All studies together"), *studies]
+        analyses = [Analysis(studies[0]), *analyses]
     keys = _keys(studies)
-    alone = len(studies) == 1
+    prefixes = [""] if len(studies) == 1 else [f"{key}-" for key in keys]
+    with Artists(home / "figures") as artists:
+        plans = [_plan(*each, artists) for each in zip(analyses, prefixes, strict=True)]
+        artists.finish()
     made = [
-        _study(Analysis(study), key, "" if alone else f"{key}-", home)
-        for study, key in zip(studies, keys, strict=True)
+        _study(analysis, key, prefix, plan, home)
+        for analysis, key, prefix, plan in zip(analyses, keys, prefixes, plans, strict=True)
     ]
     (home / "index.html").write_text(_html(made), encoding="utf-8")
 
@@ -139,8 +147,7 @@ def _keys(studies: Sequence[frame.Study]) -> list[str]:
     return keys
 
 
-def _study(analysis: Analysis, key: str, prefix: str, home: Path) -> PageStudy:
-    figures, omitted = _figures(analysis, prefix, home)
+def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) -> PageStudy:
     return PageStudy(
         key=key,
         title=analysis.study.title,
@@ -148,29 +155,41 @@ def _study(analysis: Analysis, key: str, prefix: str, home: Path) -> PageStudy:
         answers=answers(analysis),
         compared=compared(analysis),
         tables=_tables(analysis, prefix, home),
-        figures=figures,
-        caveats=caveats(analysis, omitted),
+        figures=_figures(plan, home / "figures"),
+        caveats=caveats(analysis, plan.omitted),
         commands=commands(analysis),
         provenance=provenance(analysis),
     )
 
 
-def _figures(
-    analysis: Analysis, prefix: str, home: Path
-) -> tuple[tuple[PageFigure, ...], list[Figure]]:
-    """The figures that the study has data for, and those that it has none for."""
-    drawings, omitted, descriptions = [], [], []
+@dataclass(frozen=True)
+class Plan:
+    """The drawings of a study, a description of each, and the figures that it has no data for."""
+
+    drawings: list[Drawing]
+    descriptions: list[str]
+    omitted: list[Figure]
+
+
+def _plan(analysis: Analysis, prefix: str, artists: Artists) -> Plan:
+    """Prepare every figure, and have it drawn."""
+    plan = Plan([], [], [])
     for figure in FIGURES.values():
         rows = figure.prepare(analysis)
         if not len(rows):
-            omitted.append(figure)
+            plan.omitted.append(figure)
             continue
-        shown, note = leading(rows, analysis)
-        drawings.append(Drawing(f"{prefix}{figure.name}", figure, shown))
-        descriptions.append(f"{figure.description}{note}")
-    folder = home / "figures"
-    draw_all(drawings, folder)
-    made = [
+        shown, note = leading(figure, rows, analysis)
+        drawing = Drawing(f"{prefix}{figure.name}", figure, shown)
+        artists.add(drawing)
+        plan.drawings.append(drawing)
+        plan.descriptions.append(f"{figure.description}{note}")
+    return plan
+
+
+def _figures(plan: Plan, folder: Path) -> tuple[PageFigure, ...]:
+    """The drawn figures as parts of the page."""
+    return tuple(
         PageFigure(
             key=drawing.key,
             title=drawing.figure.title,
@@ -179,9 +198,8 @@ def _figures(
             svg=inline((folder / f"{drawing.key}.svg").read_text("utf-8"), drawing.figure.title),
             folder=folder.name,
         )
-        for drawing, description in zip(drawings, descriptions, strict=True)
-    ]
-    return tuple(made), omitted
+        for drawing, description in zip(plan.drawings, plan.descriptions, strict=True)
+    )
 
 
 def inline(svg: str, title: str) -> Markup:

@@ -9,7 +9,7 @@ from matplotlib.ft2font import FT2Font
 import reports
 from reports import drawing, numbers
 from reports.analysis import Analysis
-from reports.drawing import Drawing, draw_all
+from reports.drawing import Artists, Drawing
 from reports.figures import FIGURES, leading
 from reports.figures.gradients import shown
 from reports.fonts import FAMILY, families
@@ -34,57 +34,77 @@ def drawings(analysis):
     return [Drawing(name, FIGURES[name], FIGURES[name].prepare(analysis)) for name in NAMES]
 
 
+def draw_all(items, directory, processes):
+    with Artists(directory, processes) as artists:
+        for item in items:
+            artists.add(item)
+        artists.finish()
+    assert all(process.returncode is not None for process in artists.processes)
+    return artists
+
+
+def files(directory):
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
 def test_two_processes_write_the_same_files_as_one(analysis, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_processes", lambda items: 1)
-    draw_all(drawings(analysis), tmp_path / "one")
-    monkeypatch.setattr(drawing, "_processes", lambda items: 2)
-    started = []
-    start = drawing._start
-
-    def watched(share, directory):
-        started.append(start(share, directory))
-        return started[-1]
-
-    monkeypatch.setattr(drawing, "_start", watched)
-    draw_all(drawings(analysis), tmp_path / "two")
-    assert [process.returncode for process in started] == [0]
-    one, two = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ("one", "two")
-    )
+    draw_all(drawings(analysis), tmp_path / "one", 1)
+    drawn_here = []
+    monkeypatch.setattr(drawing, "_draw", lambda item, directory: drawn_here.append(item))
+    monkeypatch.setattr(Artists, "finish", Artists._dismiss)  # all is left to the other process
+    draw_all(drawings(analysis), tmp_path / "two", 2)
+    one, two = files(tmp_path / "one"), files(tmp_path / "two")
     assert set(one) == {f"{name}.{kind}" for name in NAMES for kind in ("svg", "png", "pdf")}
     assert one == two
+    assert drawn_here == []
 
 
-def test_what_cannot_be_handed_over_is_drawn_here(analysis, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_processes", lambda items: 2)
+def test_what_cannot_be_handed_over_is_drawn_here(analysis, tmp_path):
     own = [
         replace(item, figure=replace(item.figure, draw=lambda rows, ax: ax.plot([1, 2], [3, 4])))
         for item in drawings(analysis)[:2]
     ]
-    draw_all(own, tmp_path)
+    draw_all(own, tmp_path, 2)
     assert len(list(tmp_path.glob("*.svg"))) == 2
 
 
-def test_an_error_of_another_process_is_raised(analysis, tmp_path, monkeypatch):
-    monkeypatch.setattr(drawing, "_processes", lambda items: 2)
+def test_an_error_of_another_process_is_raised(analysis, tmp_path):
     items = drawings(analysis)
     broken = replace(items[1], rows=items[1].rows.drop(columns="energy_pj"))
     with pytest.raises(KeyError, match="energy_pj"):
-        draw_all([items[2], broken], tmp_path)
+        draw_all([broken, items[2]], tmp_path, 2)
 
 
-def test_shares_are_about_equal(analysis):
-    shares = drawing._shares(drawings(analysis), 2)
-    work = [sum(item.work for item in share) for share in shares]
-    assert sum(len(share) for share in shares) == len(NAMES)
-    assert max(work) <= 8  # of three figures with 3 panels and one more each
+def test_a_process_that_dies_loses_no_figure(analysis, tmp_path):
+    with Artists(tmp_path, 3) as artists:
+        for process in artists.processes:
+            process.kill()
+            process.wait()
+        for item in drawings(analysis):
+            artists.add(item)
+        artists.finish()
+    assert {path.stem for path in tmp_path.glob("*.pdf")} == set(NAMES)
+
+
+def test_an_interruption_ends_every_process(analysis, tmp_path):
+    artists = Artists(tmp_path, 2)
+
+    def interrupted():
+        with artists:
+            for item in drawings(analysis):
+                artists.add(item)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [process.returncode is not None for process in artists.processes] == [True]
+    assert not any(thread.is_alive() for thread in artists.threads)
 
 
 def test_many_panels_leave_the_leading_method_of_each_arm(analysis):
     rows = FIGURES["raster"].prepare(analysis)
     assert rows["panel"].nunique() == 12
-    few, note = leading(rows, analysis)
+    few, note = leading(FIGURES["raster"], rows, analysis)
     assert note.startswith(" Of 12 panels")
     best = {
         network: {
@@ -96,13 +116,22 @@ def test_many_panels_leave_the_leading_method_of_each_arm(analysis):
         }
         for network, curves in analysis.networks.items()
     }
-    expected = {f"{network}, {label}" for network, arms in best.items() for label in arms.values()}
+    deepest = "vgg9 on mnist-5k"
+    expected = {f"{deepest}, {label}" for label in best[deepest].values()}
+    assert note.endswith("the most accurate method of each kind on the deepest network.")
     assert set(few["panel"]) == expected
 
 
 def test_figures_with_a_panel_per_network_keep_all(analysis):
     rows = FIGURES["accuracy-timesteps"].prepare(analysis)
-    assert leading(rows, analysis) == (rows, "")
+    assert leading(FIGURES["accuracy-timesteps"], rows, analysis) == (rows, "")
+
+
+def test_figures_that_look_into_a_network_show_the_shallowest_and_the_deepest(analysis):
+    figure = FIGURES["thresholds"]
+    few, note = leading(figure, figure.prepare(analysis), analysis)
+    assert set(few["panel"]) == {"vgg5 on mnist-5k", "vgg9 on mnist-5k"}
+    assert note == " Of 3 panels, those of the shallowest and the deepest network."
 
 
 def test_the_font_has_the_signs_of_our_figures():

@@ -67,4 +67,5 @@ FIGURE = Figure(
     "spike counts",
     prepare,
     draw,
+    detail=True,
 )

@@ -37,4 +37,5 @@ FIGURE = Figure(
     "spike counts",
     prepare,
     draw,
+    detail=True,
 )

@@ -12,7 +12,7 @@ import pandas as pd
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve
-from reports.intervals import mean_t
+from reports.intervals import mean_t, t_half
 from reports.style import GREY, look
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class Figure:
     """One kind of figure.
 
     prepare: tidy rows with a column `panel`, empty where the study has no data for it; draw: one
-    panel's rows onto axes; needs: the data without which it is left out, in words.
+    panel's rows onto axes; needs: the data without which it is left out, in words; detail: whether
+    a page shows it for the shallowest and the deepest alone of a family of networks.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Figure:
     draw: Callable[[pd.DataFrame, Axes], None]
     aspect: float = 1.0
     legend: bool = True
+    detail: bool = False
 
 
 IDENTITY = ("panel", "label", "method", "arm", "variant")
@@ -57,18 +59,26 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
 
     Columns: IDENTITY, timestep, latency, n, and MEASURE, MEASURE_low, MEASURE_high.
     """
-    rows = []
+    tables = []
     for curve in curves:
-        for place, timestep in enumerate(curve.timesteps):
-            row = identity(curve) | {
-                "timestep": int(timestep),
-                "latency": int(curve.latency[place]),
-                "n": len(curve.seeds),
-            }
-            for measure in measures:
-                row |= spread(measure, curve.measures[measure][:, place])
-            rows.append(row)
-    return pd.DataFrame(rows)
+        columns = identity(curve) | {
+            "timestep": curve.timesteps.astype(int),
+            "latency": curve.latency.astype(int),
+            "n": len(curve.seeds),
+        }
+        for measure in measures:
+            columns |= spreads(measure, curve.measures[measure])
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def spreads(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and 95 % ends of each column of [seeds, n]; NaN for one seed or a missing value."""
+    mean = values.mean(axis=0)
+    half = np.full(mean.shape, np.nan)
+    if len(values) > 1:
+        half = t_half(values)
+    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
 
 
 def spread(name: str, values: np.ndarray) -> dict[str, float]:

@@ -67,4 +67,5 @@ FIGURE = Figure(
     "operation counts and an ANN",
     prepare,
     draw,
+    detail=True,
 )

@@ -102,4 +102,5 @@ FIGURE = Figure(
     draw,
     aspect=1.3,
     legend=False,
+    detail=True,
 )

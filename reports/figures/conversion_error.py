@@ -62,4 +62,5 @@ FIGURE = Figure(
     "errors.csv of a conversion",
     prepare,
     draw,
+    detail=True,
 )

@@ -59,4 +59,5 @@ FIGURE = Figure(
     "errors.csv of a conversion at several T",
     prepare,
     draw,
+    detail=True,
 )

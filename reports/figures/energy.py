@@ -67,4 +67,5 @@ FIGURE = Figure(
     prepare,
     draw,
     legend=False,
+    detail=True,
 )

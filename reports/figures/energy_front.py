@@ -68,4 +68,5 @@ FIGURE = Figure(
     "energies",
     prepare,
     draw,
+    detail=True,
 )

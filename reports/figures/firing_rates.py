@@ -35,4 +35,5 @@ FIGURE = Figure(
     prepare,
     draw,
     legend=False,
+    detail=True,
 )

@@ -17,7 +17,7 @@ from reports.figures.base import (
     latency_label,
     look_of,
     marked,
-    spread,
+    spreads,
     timestep_axis,
 )
 from reports.metrics import POINT, TOLERANCES
@@ -28,18 +28,16 @@ if TYPE_CHECKING:
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """ANN less spiking accuracy in points at every T, paired by seed where seeds match."""
-    rows = []
+    tables = []
     for items in analysis.networks.values():
         ann = reference(items)
         for curve in items:
             if ann is None or curve.arm == "ann":
                 continue
-            gaps = _gaps(curve, ann)
-            for place, timestep in enumerate(curve.timesteps):
-                row = identity(curve) | {"timestep": int(timestep)}
-                row |= {"latency": int(curve.latency[place])}
-                rows.append(row | spread("gap", gaps[:, place]))
-    return pd.DataFrame(rows) if rows else empty()
+            steps = {"timestep": curve.timesteps.astype(int), "latency": curve.latency.astype(int)}
+            columns = identity(curve) | steps | spreads("gap", _gaps(curve, ann))
+            tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True) if tables else empty()
 
 
 def _gaps(curve: Curve, ann: Curve) -> np.ndarray:
@@ -91,4 +89,5 @@ FIGURE = Figure(
     "an ANN",
     prepare,
     draw,
+    detail=True,
 )

@@ -90,4 +90,5 @@ FIGURE = Figure(
     "gradients.csv of a direct training",
     prepare,
     draw,
+    detail=True,
 )

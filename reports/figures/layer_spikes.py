@@ -55,4 +55,5 @@ FIGURE = Figure(
     "layers.csv",
     prepare,
     draw,
+    detail=True,
 )

@@ -50,4 +50,5 @@ FIGURE = Figure(
     "history.csv",
     prepare,
     draw,
+    detail=True,
 )

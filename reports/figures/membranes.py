@@ -39,4 +39,5 @@ FIGURE = Figure(
     prepare,
     draw,
     legend=False,
+    detail=True,
 )

@@ -60,4 +60,5 @@ FIGURE = Figure(
     "traces.npz with currents",
     prepare,
     draw,
+    detail=True,
 )

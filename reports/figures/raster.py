@@ -78,4 +78,5 @@ FIGURE = Figure(
     prepare,
     draw,
     legend=False,
+    detail=True,
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from reports.analysis import Analysis
+from reports.curves import family_of
 from reports.figures.base import Figure
 from reports.style import SIZES, Size, settings
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 MOST_COLUMNS = 3
-MOST_PANELS = 8
+MOST_PANELS = 4
 LEGEND_ROW = 0.17
 """Height of a row of the legend in inches at the text size of a paper column."""
 
@@ -36,6 +38,8 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
         grid = canvas.subplots(lines, columns, squeeze=False).ravel()
         for panel, ax in zip(panels, grid, strict=False):
             figure.draw(rows[rows["panel"] == panel], ax)
+            for drawn in (*ax.lines, *ax.collections, *ax.patches):
+                drawn.set_in_layout(False)  # what is clipped to the axes needs no room of its own
             ax.set_title(panel, loc="left", y=1.0)
         for ax in grid[len(panels) :]:
             ax.set_axis_off()
@@ -45,28 +49,63 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
 
 
 def leading(
-    rows: pd.DataFrame, analysis: Analysis, most: int = MOST_PANELS
+    figure: Figure, rows: pd.DataFrame, analysis: Analysis, most: int = MOST_PANELS
 ) -> tuple[pd.DataFrame, str]:
     """Rows of no more panels than a page can show, and a sentence on what was left out.
 
-    Where methods have a panel each and there are too many, each network keeps those of the most
-    accurate method of each arm. Figures with a panel per network keep all.
+    Of more than two networks of one family, a figure of details keeps the shallowest and the
+    deepest. Where methods have a panel each and there are too many, those of each network's (of a
+    family, the deepest one's) most accurate method of each arm stay.
     """
     panels = rows["panel"].nunique()
-    if panels <= most or rows.groupby("panel", sort=False)["label"].nunique().max() > 1:
+    if panels <= most and not figure.detail:
         return rows, ""
+    networks = _ends(analysis) if figure.detail else list(analysis.networks)
+    ends = len(networks) < len(analysis.networks)
+    shown = rows[_any_of(rows, networks)]
+    few = shown["panel"].nunique() <= most
+    by_method = rows.groupby("panel", sort=False)["label"].nunique().max() == 1
+    if by_method and not few:
+        shown = _best(shown, analysis, networks[-1:] if ends else networks)
+    if shown["panel"].nunique() == panels:
+        return rows, ""
+    whose = "the shallowest and the deepest network"
+    if by_method and not few:
+        whose = (
+            f"the most accurate method of each kind on {'the deepest' if ends else 'each'} network"
+        )
+    return shown.reset_index(drop=True), f" Of {panels} panels, those of {whose}."
+
+
+def _best(rows: pd.DataFrame, analysis: Analysis, networks: Sequence[str]) -> pd.DataFrame:
+    """The rows of each network's most accurate method of each arm."""
     kept = []
-    for network, items in analysis.networks.items():
+    for network in networks:
         for arm in ("converted", "direct"):
-            own = [curve for curve in items if curve.arm == arm]
+            own = [curve for curve in analysis.networks[network] if curve.arm == arm]
             own = [c for c in own if ((rows["label"] == c.label) & _of(rows, network)).any()]
             if own:
                 best = max(own, key=lambda c: float(c.accuracy[c.index(c.report_timestep)]))
                 kept.append(rows[(rows["label"] == best.label) & _of(rows, network)])
-    shown = pd.concat(kept, ignore_index=True)
-    if shown["panel"].nunique() == panels:
-        return rows, ""
-    return shown, f" Of {panels} panels, those of each network's most accurate method of each kind."
+    return pd.concat(kept)
+
+
+def _ends(analysis: Analysis) -> list[str]:
+    """The shallowest and the deepest of more than two networks of one family; else all."""
+    networks = analysis.networks
+    families = {(curve.dataset, family_of(curve)) for curve in analysis.curves}
+    if len(networks) <= 2 or len(families) > 1:
+        return list(networks)
+    by_depth = sorted(networks, key=lambda name: networks[name][0].depth or 0)
+    return [by_depth[0], by_depth[-1]]
+
+
+def _any_of(rows: pd.DataFrame, networks: Sequence[str]) -> pd.Series:
+    """Which rows belong to one of the networks."""
+    kept = pd.Series(False, index=rows.index)
+    for network in networks:
+        kept |= _of(rows, network)
+    return kept
 
 
 def _of(rows: pd.DataFrame, network: str) -> pd.Series:

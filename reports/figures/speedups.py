@@ -86,4 +86,5 @@ FIGURE = Figure(
     "a conversion and a direct training of one network",
     prepare,
     draw,
+    detail=True,
 )

@@ -45,4 +45,5 @@ FIGURE = Figure(
     "spike counts",
     prepare,
     draw,
+    detail=True,
 )

@@ -67,4 +67,5 @@ FIGURE = Figure(
     "thresholds in case.json",
     prepare,
     draw,
+    detail=True,
 )
