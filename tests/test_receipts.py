@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 import reports
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIPT = ROOT / "docs" / "receipts" / "conversion-mnist"
+CIFAR = ROOT / "docs" / "receipts" / "conversion-cifar10"
 STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -40,6 +42,44 @@ def test_the_table_of_all_conversions_is_that_of_the_records() -> None:
         else:
             assert cells[-2] == (f"{first} + {observed}" if observed else f"{first}")
             assert cells[-1] == f"{method.spikes_per_image[first]:,.0f}"
+
+
+@pytest.mark.parametrize("architecture", ["vgg9", "resnet9"])
+def test_the_tables_on_cifar10_are_those_of_the_records(architecture: str) -> None:
+    records = reports.load(CIFAR)
+    records = records[records.architecture == architecture]
+    by_method = {name: rows.set_index("timestep") for name, rows in records.groupby("method")}
+    text = (CIFAR / "README.md").read_text("utf-8").split(f"### `{architecture}`")[1]
+    heading, *lines = text.split("\n\nWhat")[0].split("\n### ")[0].splitlines()
+    anns = [by_method[name].accuracy.iloc[0] for name in ("ann", "qcfs-ann")]
+    assert re.findall(r"\d+\.\d+", heading) == [f"{100 * accuracy:.2f}" for accuracy in anns]
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    assert {row[0].strip("`") for row in rows} == set(by_method) - {"ann", "qcfs-ann"}
+    for name, *cells in rows:
+        method = by_method[name.strip("`")]
+        assert set(method.images) == {2_000}
+        assert cells[:9] == [f"{100 * method.accuracy[step]:.2f}" for step in STEPS]
+        reference = anns[name.strip("`") in ("qcfs", "srp", "offset")]
+        observed = int(method.calibration_timesteps.iloc[0])
+        found = [first_within(method.accuracy, reference, delta) for delta in (0.005, 0.01)]
+        with_steps = [
+            "not reached" if first is None else f"{first} + {observed}" if observed else f"{first}"
+            for first in found
+        ]
+        assert cells[9:11] == with_steps
+        spikes = "–" if found[1] is None else f"{method.spikes_per_image[found[1]]:,.0f}"
+        assert cells[11] == spikes
+
+
+def test_what_was_asked_of_the_conversions_on_cifar10_holds() -> None:
+    """Calibrated or quantisation-aware conversion within 1 point of its ANN from T ≤ 16 on."""
+    records = reports.load(CIFAR)
+    for _, rows in records.groupby("architecture"):
+        accuracy = rows[rows.method == "qcfs"].set_index("timestep").accuracy
+        ann = rows[rows.method == "qcfs-ann"].accuracy.iloc[0]
+        first = first_within(accuracy, ann, 0.01)
+        assert first is not None
+        assert first <= 16
 
 
 def test_the_sentence_on_conversions_in_the_readme_is_that_of_the_records() -> None:
