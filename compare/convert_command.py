@@ -134,12 +134,15 @@ def _swept(
     test = View(dataset.test, "normalised", dataset.mean, dataset.std)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
-        progress.advance(len(indices))
         scores: Tensor = network(images.to(device))
+        progress.advance(len(indices))
         return scores
 
+    def say_halved(size: int) -> None:
+        progress.say(f"memory did not suffice for {BATCH} images at once: went on with {size}")
+
     progress.begin("accuracy of the ANN")
-    accuracy = accuracy_of(classify, test, BATCH)
+    accuracy = accuracy_of(classify, test, BATCH, say_halved)
     progress.begin(f"sweep to T = {timesteps}")
     outcome = sweep(
         converted.network,
@@ -152,6 +155,8 @@ def _swept(
         precision=SWEEP_PRECISION,
         advance=lambda images: progress.advance(images * timesteps),
     )
+    if outcome.halved is not None:
+        say_halved(outcome.halved)
     return accuracy, outcome
 
 

@@ -74,6 +74,10 @@ class Progress:
         self.label = label
         self._show(force=self._live is None)
 
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def advance(self, work: float) -> None:
         """Add work done."""
         self.done = min(self.done + work, self.total)
@@ -112,7 +116,7 @@ class Progress:
                 self._live.update(self._bar(), refresh=True)
         elif force or now - self._shown > LINE_EVERY_S:
             self._shown = now
-            self.console.print(self.line(), markup=False, highlight=False, soft_wrap=True)
+            self.say(self.line())
 
     def _bar(self) -> Table:
         left = self.seconds_left

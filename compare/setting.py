@@ -148,7 +148,7 @@ class Setting:
                 self.log.say(_of_epoch(row, recipe.epochs))
 
         def validate() -> float:
-            return accuracy_of(classify, self.validation, self.place.batch_size)
+            return accuracy_of(classify, self.validation, self.place.batch_size, self.say_halved)
 
         joint = self.place.joint
         try:
@@ -198,10 +198,14 @@ class Setting:
         images = len(outcome.labels)
         self.log.say(f"swept {images} images ({outcome.arithmetic}): accuracy {accuracy:.4f}")
         if outcome.halved is not None:
-            self.log.say(
-                f"memory did not suffice for {self.place.batch_size} images at once: "
-                f"went on with {outcome.halved}"
-            )
+            self.say_halved(outcome.halved)
+
+    def say_halved(self, size: int) -> None:
+        """Memory sufficed for so many images at once, and not for those that were asked for."""
+        self.log.say(
+            f"memory did not suffice for {self.place.batch_size} images at once: "
+            f"went on with {size}"
+        )
 
     def traces(self, network: SpikingNetwork) -> Arrays:
         return trace_neurons(
