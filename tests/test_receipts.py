@@ -94,3 +94,35 @@ def test_the_sentence_on_conversions_in_the_readme_is_that_of_the_records() -> N
         assert first_within(accuracy, ann, 0.005) == first
     lost = records[records.method == "model-norm"].set_index("timestep").accuracy
     assert first_within(lost, ann, 0.005) is None
+
+
+def test_the_widths_found_balance_and_the_others_do_not() -> None:
+    """Ratios of the halves, from the gradients of every layer (Ledinauskas 2020, section 2.5)."""
+    receipt = ROOT / "docs" / "receipts" / "ledinauskas2020-figure3"
+    text = (receipt / "README.md").read_text("utf-8")
+    written = pd.read_csv(receipt / "ratios.csv").set_index(["architecture", "gamma"]).ratio
+    for architecture in ("plain9", "resnet18"):
+        ratios: dict[float, float] = {}
+        searched: dict[float, float] = {}
+        for file in receipt.glob(f"cases/*{architecture}*/gradients.csv"):
+            for gamma, rows in pd.read_csv(file).groupby("value"):
+                gradients = rows.sort_values("index").gradient.tolist()
+                half = len(gradients) // 2
+                first, second = gradients[:half], gradients[half:]
+                ratio = (sum(first) / half) / (sum(second) / len(second))
+                ratios[float(gamma)] = ratio
+                if "tune-width" in str(file):
+                    searched[float(gamma)] = ratio
+                assert written[architecture, round(float(gamma), 6)] == pytest.approx(ratio, 1e-5)
+        assert ratios[1.0] > 10
+        assert ratios[100.0] < 1e-3
+        found = min(searched, key=lambda gamma: abs(searched[gamma] - 1))
+        assert abs(searched[found] - 1) < 0.1
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {architecture}")]
+        cells = row.strip("| ").split(" | ")[1:]
+        assert cells == [
+            *(f"{ratios[gamma]:.3g}" for gamma in (1.0, 10.0, 100.0)),
+            f"{found:.2f}",
+            f"{searched[found]:.3f}",
+            f"{len(searched)}",
+        ]

@@ -22,7 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     """Mean over seeds of each layer's mean absolute gradient, for the values tried.
 
     Settings of one method that tried one value each share a panel. Of more than MOST_VALUES
-    values, as a search tries them, the powers of two stay. place: of the value among those shown.
+    values that a search tried, the powers of two stay. place: of the value among those shown.
     """
     gradients = analysis.study.stacked("gradients.csv")
     if gradients is None:
@@ -30,10 +30,12 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     rows = []
     for curve in analysis.curves:
         own = gradients[gradients["case"].isin(curve.cases)]
-        name = curve.base if own["value"].nunique() == 1 else curve.label
+        given = own["value"].nunique() == 1
+        name = curve.base if given else curve.label
         means = own.groupby(["parameter", "value", "index"], sort=True)["gradient"].mean()
         for (parameter, value, index), gradient in means.items():
             row = identity(curve) | {"parameter": parameter, "value": float(value)}
+            row |= {"given": given}
             row |= {"panel": f"{curve.network}, {name}", "index": int(index)}
             rows.append(row | {"gradient": float(gradient)})
     if not rows:
@@ -41,7 +43,8 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     parts = []
     for _, own in table.groupby("parameter", sort=False):
-        values = shown(sorted(own["value"].unique()))
+        tried = shown(sorted(own.loc[~own["given"], "value"].unique()))
+        values = sorted({*own.loc[own["given"], "value"], *tried})
         own = own[own["value"].isin(values)]
         parts.append(own.assign(place=own["value"].map(values.index), places=len(values)))
     return pd.concat(parts, ignore_index=True)
@@ -86,7 +89,7 @@ FIGURE = Figure(
     "gradients",
     "Gradient by layer",
     "Mean absolute gradient of each layer's weights, for the values of the parameter tried "
-    "(at most six of them).",
+    "(of a search at most six).",
     "gradients.csv of a direct training",
     prepare,
     draw,
