@@ -55,8 +55,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             edgecolor=arguments["color"],
         )
     most = float(np.nanmax(spiking["spikes_per_image"]))
-    ax.scatter([], [], s=LARGEST_AREA, color="#767676", alpha=0.45, label=f"{most:,.0f} spikes")
     timestep_axis(ax, spiking["latency"], latency_label(rows))
+    ax.set_xlabel(f"{ax.get_xlabel()}\n(largest bubble: {most:,.0f} spikes)")
     accuracy_axis(ax, rows["accuracy"])
 
 

@@ -202,3 +202,16 @@ def latency_label(rows: pd.DataFrame) -> str:
 def empty() -> pd.DataFrame:
     """No rows: the figure is left out."""
     return pd.DataFrame(columns=list(IDENTITY))
+
+
+def beside(ax: Axes, x: float, y: float, text: str) -> None:
+    """A value right of the end of its bar. (A space before it would be lost in an SVG.)"""
+    ax.annotate(
+        text,
+        (x, y),
+        xytext=(3, 0),
+        textcoords="offset points",
+        va="center",
+        ha="left",
+        size="small",
+    )

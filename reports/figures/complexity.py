@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.curves import reference
-from reports.figures.base import Figure, empty, identity
+from reports.figures.base import Figure, beside, empty, identity
 from reports.style import look
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         height=0.62,
     )
     for place, total in zip(places, rows["mac_ratio"] + rows["ac_ratio"], strict=True):
-        ax.text(total, place, f" {total:.3g}", va="center", ha="left", size="small")
+        beside(ax, total, place, f"{total:.3g}")
     ax.barh([0], [0], color="#767676", label="multiply-adds")
     ax.barh([0], [0], color="white", edgecolor="#767676", hatch="////", label="additions")
     ax.set_yticks(places, rows["label"])

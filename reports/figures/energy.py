@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports import numbers
 from reports.analysis import Analysis
-from reports.figures.base import Figure, empty, energy_scale, identity, spread
+from reports.figures.base import Figure, beside, empty, energy_scale, identity, spread
 from reports.style import look
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     )
     for place, row in zip(places, rows.itertuples(), strict=True):
         end = max(row.energy_pj, np.nan_to_num(row.energy_pj_high)) / size
-        text = f" {numbers.energy(float(row.energy_pj))}"
-        ax.text(end, place, text, va="center", ha="left", size="small")
+        beside(ax, end, place, numbers.energy(float(row.energy_pj)))
         if np.isfinite(row.energy_pj_low):
             ends = [row.energy_pj_low / size, row.energy_pj_high / size]
             ax.plot(ends, [place, place], color="black", linewidth=0.8)
