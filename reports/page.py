@@ -99,7 +99,7 @@ def build(studies: Sequence[Path | str | Analysis], out: Path | str | None = Non
         study if isinstance(study, Analysis) else Analysis(frame.load(study)) for study in studies
     ]
     home = _home([analysis.study for analysis in analyses], out)
-    with replaced(home, ("figures", "tables", "index.html")) as partial:
+    with replaced(home, ("figures", "tables"), "index.html") as partial:
         _build(analyses, partial)
     return home / "index.html"
 
