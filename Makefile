@@ -47,8 +47,7 @@ dangers: $(STAMP)
 	$(BIN)/bandit -q -c pyproject.toml -r network conversion direct compare reports
 
 audit: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	$(BIN)/pip-audit --local --skip-editable
+	@$(BIN)/python .ci/audit.py
 
 catalogue: $(STAMP)
 	$(BIN)/python -m compare.catalogue
