@@ -1,6 +1,11 @@
-"""One thread per test process: networks are tiny, and results must not depend on the machine."""
+"""One thread per test process: networks are tiny, and results must not depend on the machine.
+
+Interrupts are heard, also where the tests run in the background of a shell, which has them ignored
+by all that it starts: some tests interrupt studies.
+"""
 
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -8,3 +13,5 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import torch
 
 torch.set_num_threads(1)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
