@@ -126,3 +126,18 @@ def test_the_widths_found_balance_and_the_others_do_not() -> None:
             f"{searched[found]:.3f}",
             f"{len(searched)}",
         ]
+
+
+def test_qcfs_on_mnist_is_within_half_a_point_by_its_number_of_levels() -> None:
+    receipt = ROOT / "docs" / "receipts" / "qcfs-mnist"
+    records = reports.load(receipt)
+    rows = records[records.method == "qcfs"].set_index("timestep")
+    ann = records[records.method == "qcfs-ann"].accuracy.iloc[0]
+    first = first_within(rows.accuracy, ann, 0.005)
+    assert first is not None
+    assert first <= 8
+    text = (receipt / "README.md").read_text("utf-8")
+    (line,) = [line for line in text.splitlines() if line.startswith("| `qcfs`")]
+    cells = line.strip("| ").split(" | ")[1:]
+    accuracies = [f"{100 * rows.accuracy[step]:.2f}" for step in STEPS]
+    assert cells == [*accuracies, f"{first}", f"{rows.spikes_per_image[first]:,.0f}"]
