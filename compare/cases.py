@@ -8,16 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from compare import catalogue
-from compare.study import Arm, Study, StudyError
+from compare.study import QUANTISED_ANN, Arm, Study, StudyError
+from compare.ways import way_of
 
-if TYPE_CHECKING:
-    from direct import Rule
-    from network.recipe import Recipe
-
-QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
 VERSIONS = {QUANTISED_ANN: 2}  # raised from 1 whenever the same specification gives another result
 
 Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]
@@ -264,42 +260,3 @@ def method_facts(names: list[str]) -> dict[str, MethodFacts]:
                 None if way.encoding == "constant" else way.encoding,
             )
     return facts
-
-
-@dataclass(frozen=True)
-class Way:
-    """A way of direct training: a rule as it is, or a paper's preset of one.
-
-    batch_norm, dropout: what a preset demands of the architecture; None leaves it to the study.
-    """
-
-    rule: Rule
-    recipe: Recipe
-    timesteps: int
-    encoding: str
-    readout: str
-    options: Mapping[str, Any]
-    batch_norm: bool | None = None
-    dropout: float | None = None
-
-
-def way_of(name: str) -> Way:
-    """The rule or preset of that name."""
-    from direct import PRESETS, RULES
-
-    if name in PRESETS:
-        preset = PRESETS.get(name)
-        return Way(
-            RULES.get(preset.rule),
-            preset.recipe,
-            preset.timesteps,
-            preset.encoding,
-            preset.readout,
-            preset.options,
-            preset.batch_norm,
-            preset.dropout,
-        )
-    rule = RULES.get(name)
-    return Way(
-        rule, rule.recipe, rule.timesteps, rule.encoding, rule.readout, {}, rule.batch_norm, None
-    )

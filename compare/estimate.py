@@ -11,10 +11,11 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from compare.cases import Case, expand, method_facts, way_of
+from compare.cases import Case, expand, method_facts
 from compare.run import ANN_RECIPE
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
+from compare.ways import way_of
 from conversion import CONVERSIONS
 from network.architectures import Geometry, build, describe
 from network.graph import trace

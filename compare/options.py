@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from compare.cases import QUANTISED_ANN, Case, way_of
-from compare.study import StudyError
+from compare.cases import Case
+from compare.study import QUANTISED_ANN, StudyError
+from compare.ways import way_of
 from conversion import CONVERSIONS
 from conversion.method import filled
 from conversion.method import resolve_options as of_conversion

@@ -11,7 +11,7 @@ import torch
 
 from compare import cases as expansion
 from compare import machine, ranks
-from compare.cases import Case, way_of
+from compare.cases import Case
 from compare.data import Dataset
 from compare.models import make_network
 from compare.options import check_options
@@ -20,6 +20,7 @@ from compare.run import ANN_RECIPE
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
+from compare.ways import way_of
 from conversion import CONVERSIONS
 from network.architectures import Geometry
 from network.graph import trace

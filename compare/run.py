@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compare.case_log import logged
-from compare.cases import Case, way_of
+from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann
+from compare.ways import way_of
 from conversion import CONVERSIONS, Conversion, convert
 from conversion.convert import prepare_ann
 from conversion.errors import error_split

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compare.case_log import CaseLog
-from compare.cases import QUANTISED_ANN, Case, representation_of, way_of
+from compare.cases import Case, representation_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.faults import OutOfMemory, is_out_of_memory, plain
@@ -21,8 +21,10 @@ from compare.joint import Joint
 from compare.models import make_network
 from compare.prepared import View, represent
 from compare.store import LOG_FILE, Store
+from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
+from compare.ways import way_of
 from conversion import quantise_activations
 from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, fit

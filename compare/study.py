@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from compare import catalogue
 
+QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
 Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
 Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
@@ -194,7 +195,7 @@ class Study(_Table):
         for method in self.every("methods"):
             catalogue.check_method(method, also=tuple(self.variants))
         for method in self.options:
-            catalogue.check_method(method, also=("qcfs-ann", *self.variants))
+            catalogue.check_method(method, also=(QUANTISED_ANN, *self.variants))
 
 
 def builtin_studies() -> list[str]:

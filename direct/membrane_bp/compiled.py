@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -66,12 +67,16 @@ class Compiled:
 
 @cache
 def compiled() -> Compiled | None:
-    """The library of this machine; None without a compiler, or where it does not agree."""
+    """The library of this machine; None, and one warning why, where there is none that agrees."""
     try:
         found = Compiled(ctypes.CDLL(str(built(SOURCE))))
-    except (NoCompiler, OSError):
-        return None
-    return found if all(map(_agrees, (found, found), (0.0, 0.4))) else None
+        if all(map(_agrees, (found, found), (0.0, 0.4))):
+            return found
+        reason = "what was compiled does not agree with it"
+    except (NoCompiler, OSError) as error:
+        reason = str(error)
+    warnings.warn(f"membrane-bp runs in plain PyTorch, slower: {reason}", stacklevel=2)
+    return None
 
 
 def _agrees(found: Compiled, inhibition: float) -> bool:
