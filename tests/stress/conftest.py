@@ -5,12 +5,17 @@ figures of one such run.
 """
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from PIL import Image
+
+from compare.data import DataWarning
 
 STRESS = bool(os.environ.get("ISOSPIKE_STRESS"))
 COUNTED = "counted"
@@ -67,3 +72,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("tried")
     for what, count in sorted(_totals.items()):
         terminalreporter.write_line(f"{count:6,}  {what}")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Wiped before every example by `emptied`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield tmp_path / "data"

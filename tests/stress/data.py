@@ -1,0 +1,45 @@
+"""What the fuzzing of data sets shares: a directory, loading in one line, damaged bytes."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from hypothesis import strategies as st
+
+from compare.data import DataError, load
+from compare.data.arrays import Dataset
+from compare.prepared import View
+from tests.stress.conftest import check_line
+
+
+def emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def loaded(name: str, directory: Path | None = None, **options: Any) -> Dataset | None:
+    """The data set, after looking at all of it; None where it was refused in one line."""
+    try:
+        data = load(name, directory, **options)
+        for part in (data.train, data.validation, data.test):
+            images, labels = View(part, "normalised", data.mean, data.std).batch(
+                torch.arange(len(part))
+            )
+            assert len(images) == len(labels) > 0
+            assert images.shape[1:] == data.shape
+            assert bool(images.isfinite().all())
+            assert 0 <= int(labels.min()) <= int(labels.max()) < len(data.classes)
+    except DataError as error:
+        check_line(error)
+        return None
+    assert len(data.fingerprint) == 64
+    return data
+
+
+def damaged(data: st.DataObject, raw: bytes) -> bytes:
+    """Some bytes with a piece cut out, overwritten or added."""
+    at = data.draw(st.integers(0, len(raw)))
+    cut = data.draw(st.sampled_from([0, 1, 4, 100, len(raw)]))
+    return raw[:at] + data.draw(st.binary(max_size=8)) + raw[at + cut :]
