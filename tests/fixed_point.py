@@ -1,0 +1,134 @@
+"""An int64 reference of fixed-point networks, and what runs beside it in the tests."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conversion import convert
+from network.encodings import ENCODINGS, image_keys
+from network.fixed import FixedPointNetwork, fixed_point, unroll_fixed
+from network.fixed.integers import STATIC_STEPS
+from network.fixed.static import exact_bits, round_to_bits
+from network.neurons import Neuron
+from network.operators import Units, float64_units
+from network.sums.building import NoCompiler, find_compiler
+from network.unroll import SpikingNetwork
+from tests.small_networks import SHAPE, images, network
+
+STEPS = 12
+REFERENCE = float64_units("wanted by a test")
+
+
+class Recorder:
+    """Keeps every spike: name -> [T, B, ...]."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[Tensor]] = {}
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        del first, inputs
+
+    def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
+        del first, places
+        self.found.setdefault(name, []).append(spikes.clone())
+
+    @property
+    def spikes(self) -> dict[str, Tensor]:
+        return {name: torch.cat(chunks) for name, chunks in self.found.items()}
+
+
+def run(
+    fixed: FixedPointNetwork, x: Tensor, *, batch: int = 32, chunk: int | None = None
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Spikes of every layer [T, B, ...] and outputs [T, B, K], worked through in batches."""
+    found, outputs = [], []
+    for indices in torch.arange(len(x)).split(batch):
+        tap, keys = Recorder(), image_keys(3, indices)
+        outputs.append(unroll_fixed(fixed, x[indices], STEPS, keys=keys, chunk=chunk, taps=[tap]))
+        found.append(tap.spikes)
+    spikes = {name: torch.cat([part[name] for part in found], 1) for name in found[0]}
+    return spikes, torch.cat(outputs, 1)
+
+
+def fixed(
+    snn: SpikingNetwork, bits: int, *, units: Units | None = None, events: bool | None = None
+) -> FixedPointNetwork:
+    """In whole numbers; a test of events is skipped where there is no compiler."""
+    if events:
+        try:
+            find_compiler()
+        except NoCompiler as error:
+            pytest.skip(str(error))
+    return fixed_point(snn, SHAPE, bits, units=units, events=events)
+
+
+def converted(name: str, *, encoding: str = "constant", reset: str = "soft") -> SpikingNetwork:
+    return convert(
+        network(name), images(16), method="channel-norm", encoding=encoding, reset=reset
+    ).network
+
+
+def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
+    """METHODS.md section 9 for a chain of layers, step by step, in whole numbers of 64 bits."""
+    largest = {8: 127, 16: 32512}[bits]
+    modules = [(n, snn.body.get_submodule(str(n.target))) for n in snn.body.graph.nodes
+               if n.op == "call_module"]  # fmt: skip
+    state: dict[str, Tensor] = {}
+    spikes: dict[str, list[Tensor]] = {}
+    for t in range(STEPS):
+        value, height, current, sigma = None, None, None, None
+        if snn.encoding == "poisson":
+            value = ENCODINGS.get("poisson").encode(x, t, 1, keys).long()
+            height = torch.ones(x.shape[1], dtype=torch.float64)
+        for position, (node, module) in enumerate(modules):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                theta = torch.ones(())
+                for _, later in modules[position:]:
+                    if isinstance(later, Neuron):
+                        theta = later.theta.double()
+                        break
+                else:
+                    break  # the output layer: no more spikes
+                shaped = (-1, *([1] * (module.weight.ndim - 1)))
+                if value is None:
+                    bits_held = exact_bits(module.weight[0].numel())
+                    exact = round_to_bits(module.weight.double(), module.weight.ndim, bits_held)
+                    pixels = round_to_bits(x.double(), 3, bits_held)
+                    z = F.conv2d(pixels, exact, padding=module.padding)
+                    if module.bias is not None:
+                        z = z + module.bias.double().view(1, -1, 1, 1)
+                    sigma = (theta / STATIC_STEPS).expand(len(module.weight))
+                    current = (z / sigma.view(1, -1, 1, 1)).round().long()
+                    continue
+                per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
+                weight = module.weight.double() * per_input
+                sigma = weight.abs().flatten(1).amax(1) / largest
+                q = (weight / sigma.view(shaped)).round()
+                bias = torch.zeros(len(q)) if module.bias is None else module.bias
+                b = (bias.double() / sigma).round()
+                if module.weight.ndim == 4:
+                    current = F.conv2d(value.double(), q, b, padding=module.padding).long()
+                else:
+                    current = F.linear(value.double(), q, b).long()
+            elif isinstance(module, Neuron):
+                view = (1, -1, *([1] * (current.ndim - 2)))
+                theta = (module.theta.double() / sigma).round().long().view(view)
+                v = state.get(node.name)
+                if v is None:
+                    v = (module.start.double() / sigma).round().long().view(view).expand_as(current)
+                v = v + current
+                value = (v >= theta).long()
+                soft = module.dynamics.reset == "soft"
+                state[node.name] = v - theta * value if soft else v * (1 - value)
+                spikes.setdefault(node.name, []).append(value)
+                height = module.theta.double().expand(value.shape[1])
+            elif isinstance(module, nn.AvgPool2d):
+                value = (F.avg_pool2d(value.double(), module.kernel_size) * 4).round().long()
+                height = height / 4
+            elif isinstance(module, nn.Flatten):
+                height = height.repeat_interleave(value[0, 0].numel())
+                value = value.flatten(1)
+    return {name: torch.stack(values) for name, values in spikes.items()}

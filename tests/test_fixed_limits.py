@@ -1,0 +1,119 @@
+"""Fixed point: what it refuses, where it saturates, and the arithmetic of its parts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from benchmarks.sections import threads
+from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
+from network.fixed.pooling import sum_pool_of
+from network.fixed.static import exact_bits, round_to_bits
+from network.graph import swap_activations, trace
+from network.neurons import Dynamics, Neuron
+from network.operators import Window, _pack_8_bit, find_units
+from network.unroll import SpikingNetwork
+from tests.fixed_point import Recorder, converted
+from tests.small_networks import SHAPE, images, network
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: converted("max-pooled"), "PooledCurrent"),
+        (lambda: converted("plain", encoding="poisson-signed"), "poisson-signed"),
+        (lambda: leaky(), "leaks"),
+    ],
+)
+def test_other_networks_are_refused_in_one_line(make, reason: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(NotFixedPoint, match=reason) as raised:
+        fixed_point(make(), SHAPE, 16)
+    assert "\n" not in str(raised.value)
+
+
+def leaky() -> SpikingNetwork:
+    body = trace(network("plain"))
+    swap_activations(body, lambda name, old: Neuron(Dynamics(0.9)))
+    return SpikingNetwork(body).eval()
+
+
+def test_a_potential_that_passes_30_bits_is_refused() -> None:
+    snn = converted("plain")
+    second = list(snn.neurons().values())[1]
+    second.shift = -20.0 * second.theta
+    with pytest.raises(NotFixedPoint, match="30 bits"):
+        unroll_fixed(fixed_point(snn, SHAPE, 16), images(2), 2000)
+
+
+def test_a_constant_current_saturates_without_changing_a_spike() -> None:
+    # 100 θ at every step leaves 99 θ more: 2²¹·99·64 is above 2³⁰; −100 θ never fires
+    for shift, rate in ((100.0, 1.0), (-100.0, 0.0)):
+        snn = converted("plain")
+        name, first = next(iter(snn.neurons().items()))
+        first.shift = shift * first.theta
+        tap = Recorder()
+        unroll_fixed(fixed_point(snn, SHAPE, 8), images(2), 64, taps=[tap])
+        assert tap.spikes[name].double().mean() == rate
+
+
+@pytest.mark.parametrize(
+    ("module", "channels"),
+    [
+        (nn.AvgPool2d(2), 8),
+        (nn.AvgPool2d(2), 20),
+        (nn.AvgPool2d(3), 6),
+        (nn.AvgPool2d((2, 4)), 5),
+        (nn.AvgPool2d(3, stride=2, padding=1), 8),
+        (nn.AvgPool2d(2, divisor_override=3), 4),
+        (nn.AdaptiveAvgPool2d(1), 8),
+        (nn.AdaptiveAvgPool2d((3, None)), 8),
+    ],
+)
+def test_sum_pool_is_average_pooling_times_its_divisor(module: nn.Module, channels: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randint(0, 3, (4, channels, 9, 9), generator=generator).to(torch.uint8)
+    pool = sum_pool_of(module, 9, 9)
+    assert pool is not None
+    summed = pool(x.contiguous(memory_format=torch.channels_last), 2)
+    assert summed.dtype == torch.uint8
+    assert torch.equal(summed.double(), (module(x.double()) * pool.divisor).round())
+
+
+def test_pools_without_one_divisor_have_no_sum() -> None:
+    assert sum_pool_of(nn.AvgPool2d(2, padding=1, count_include_pad=False), 8, 8) is None
+    assert sum_pool_of(nn.AvgPool2d(3, stride=2, ceil_mode=True), 8, 8) is None
+    assert sum_pool_of(nn.AdaptiveAvgPool2d(3), 8, 8) is None
+
+
+def test_units_say_which_arithmetic_runs() -> None:
+    units = find_units(255)
+    assert "\n" not in units.note
+    assert units.pack is _pack_8_bit or "float64" in units.note
+    assert "cuda" in find_units(255, "cuda").note
+
+
+def test_a_kernel_of_one_with_a_stride_gives_the_same_sums_with_two_threads() -> None:
+    units = find_units(1)
+    if units.pack is not _pack_8_bit:
+        pytest.skip(units.note)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 2, (7, 8, 8, 8), generator=generator).to(torch.uint8)
+    x = x.contiguous(memory_format=torch.channels_last)
+    weight = torch.randint(-127, 128, (8, 8, 1, 1), generator=generator).double()
+    window = Window((2, 2), (0, 0), (1, 1), 1)
+    expected = F.conv2d(x.double(), weight, stride=2)
+    with threads(2):
+        operator = units.pack(weight, None, window)
+        assert all(torch.equal(operator(x).double(), expected) for _ in range(200))
+
+
+def test_rounding_leaves_exact_sums() -> None:
+    # 27 products take 5 bits of 53, 48/2 = 24; 2,048 take 11, 42/2 = 21
+    assert (exact_bits(27), exact_bits(2048)) == (24, 21)
+    # the largest magnitude 0.7 lies below 2⁰: the grid is 2⁻²²
+    x = torch.tensor([[0.7, 0.1 + 2.0**-30]], dtype=torch.float64)
+    rounded = round_to_bits(x, 1, 22)
+    assert torch.equal(rounded * 2**22, (x * 2**22).round())
+    assert round_to_bits(torch.zeros(1, 3, dtype=torch.float64), 1, 22).tolist() == [[0, 0, 0]]
