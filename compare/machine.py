@@ -70,13 +70,15 @@ def processor() -> str:
 
 
 def choose_device(name: str) -> torch.device:
-    """'auto' is cuda where there is one."""
+    """'auto' is cuda where there is one; TensorFloat-32 is off there: float32 is float32."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device 'cuda' is not available here; allowed: auto, cpu")
     if name not in ("cpu", "cuda"):
         raise ValueError(f"unknown device {name!r}; allowed: auto, cpu, cuda")
+    if name == "cuda":
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return torch.device(name)
 
 

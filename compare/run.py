@@ -191,22 +191,22 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         start = _convert(case, setting, setting.trained_ann(), origin, {}).network
         clock.lap("convert")
     else:
-        model = setting.network()
+        model = setting.network().to(device)
     images, labels = sample(setting.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
     trainable = prepare(
         model,
         rule=way.rule.name,
         timesteps=steps,
         options=options,
-        images=images,
-        labels=labels,
+        images=images.to(device),
+        labels=labels.to(device),
         seed=derived_seed(case.seed, 15),
         recipe=way.recipe,
         encoding=case.encoding,
         readout=way.readout,
         start=start,
     )
-    network = trainable.network.to(device)
+    network = trainable.network
     seed = derived_seed(case.seed, 16)
 
     def classify(batch: Tensor, indices: Tensor) -> Tensor:

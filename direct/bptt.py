@@ -62,6 +62,7 @@ def spiking(
 ) -> SpikingNetwork:
     """The task's network with every ReLU replaced by neurons of threshold 1."""
     swap_activations(task.body, lambda name, activation: Neuron(dynamics, slope=slope))
+    task.body.to(task.images.device)
     return SpikingNetwork(task.body, encoding=task.encoding, readout=task.readout)
 
 
@@ -84,7 +85,7 @@ def balance_thresholds(network: SpikingNetwork, task: Task) -> None:
             neuron.theta.copy_(largest)
         return neuron.advance(current, None)
 
-    keys = torch.arange(len(task.images)) + task.seed
+    keys = torch.arange(len(task.images), device=task.images.device) + task.seed
     network.eval()
     network.observation = Observation(task.timesteps, set_threshold)
     unroll(network, task.images, 1, keys=keys)

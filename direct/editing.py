@@ -58,6 +58,7 @@ def draw_weights(body: fx.GraphModule, generator: torch.Generator) -> None:
     kappa = 1.0 if residual else 2.0
     for _, layer in layers(body, Kind.SYNAPSE):
         weight, bias = layer.get_parameter("weight"), layer._parameters.get("bias")
-        weight.normal_(0.0, math.sqrt(kappa / weight[0].numel()), generator=generator)
+        drawn = torch.empty(weight.shape)  # on the CPU: the same on every device
+        weight.copy_(drawn.normal_(0.0, math.sqrt(kappa / weight[0].numel()), generator=generator))
         if bias is not None:
             bias.zero_()

@@ -41,7 +41,8 @@ def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> 
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # the same dropout for every γ
-        loss, _ = trainable.objective(images, labels, torch.arange(len(labels)))
+        keys = torch.arange(len(labels), device=labels.device)
+        loss, _ = trainable.objective(images, labels, keys)
     found = torch.autograd.grad(loss, list(weights.values()))
     network.train(mode)
     with torch.no_grad():

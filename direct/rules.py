@@ -106,7 +106,8 @@ def prepare(
 
     The layers, and so the weights, are shared with `model`, not copied. Rules with
     `needs_conversion` take `start` instead of a model, and train it in place. recipe, encoding
-    and readout replace the rule's own. images and labels: a mixed sample of the training set.
+    and readout replace the rule's own. images and labels: a mixed sample of the training set, on
+    the device of the model; the network is there too.
     Raises UnknownName, OptionError, UnsupportedNetwork, or ValueError in one line.
     """
     entry = RULES.get(rule)
@@ -127,7 +128,9 @@ def prepare(
         seed=seed,
         start=start,
     )
-    return entry.function(task)
+    trainable = entry.function(task)
+    trainable.network.to(images.device)
+    return trainable
 
 
 def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> fx.GraphModule:

@@ -50,6 +50,7 @@ def tdbn_network(task: Task) -> SpikingNetwork:
     for neuron in network.neurons().values():
         neuron.theta.fill_(options["threshold"])
     install_threshold_norm(network.body, options["threshold"], options["alpha"])
+    network.to(task.images.device)
     return network
 
 

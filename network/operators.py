@@ -1,8 +1,9 @@
 """Whole-number convolutions and linear layers: the one wrapper of torch's inner 8-bit operators.
 
-uint8 numbers times int8 weights, summed in int32 and put out as float32, which is exact below
-2²⁴. The operators carry no promise of torch, and some machines saturate in between: `find_units`
-tries them on this machine first, and everything has the same result in float64 without them.
+On a CPU uint8 numbers times int8 weights, summed in int32 and put out as float32, which is exact
+below 2²⁴; on an accelerator int8 matrix products in int32. The operators carry no promise of torch,
+and some machines saturate in between: `find_units` tries them on this machine first, and everything
+has the same result in float64 without them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Window:
 
 
 class Operator(Protocol):
-    """x uint8 [N, ...] to whole numbers, weight applied to x plus bias, as float32 or float64."""
+    """x uint8 [N, ...] to weight applied to x plus bias: whole numbers of any type."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -113,26 +114,103 @@ def _pack_float64(weight: Tensor, bias: Tensor | None, window: Window | None) ->
     return _Float64(weight.double(), bias, window)
 
 
+@dataclass(frozen=True)
+class _MatrixProduct:
+    """int8 matrix products in int32, both halves of a 16-bit weight in one.
+
+    weight: int8 [8·⌈F/8⌉, 8·⌈O·P/8⌉], F features of a window (channels last), P parts: low, high.
+    kernel: (kh, kw) of a convolution. bias: int32 [O].
+    """
+
+    weight: Tensor
+    parts: int
+    outputs: int
+    kernel: tuple[int, ...]
+    bias: Tensor | None
+    window: Window | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        rows, size = x.contiguous(), torch.Size((len(x),))
+        if self.window is not None:
+            rows, size = _windows(x, self.kernel, self.window)
+        missing = max(0, LEAST_ROWS - len(rows))
+        if missing or rows.shape[1] < len(self.weight):
+            rows = F.pad(rows, (0, len(self.weight) - rows.shape[1], 0, missing))
+        sums = torch._int_mm(rows.view(torch.int8), self.weight)[: len(rows) - missing]
+        result = sums[:, : self.outputs]
+        if self.parts == 2:
+            result = result.add(sums[:, self.outputs : 2 * self.outputs], alpha=256)
+        if self.bias is not None:
+            result = result + self.bias
+        return result.unflatten(0, size).movedim(-1, 1)
+
+
+LEAST_ROWS = 17  # of a matrix product, as cuBLAS has it
+
+
+def _windows(x: Tensor, kernel: tuple[int, ...], window: Window) -> tuple[Tensor, torch.Size]:
+    """What every output reads: uint8 [N·H'·W', kh·kw·C], and (N, H', W')."""
+    rows, columns = window.padding
+    image = x.permute(0, 2, 3, 1).contiguous()
+    channels = image.shape[-1]
+    if channels % 8 == 0:
+        image = image.view(torch.int64)  # eight channels are copied at once
+    if rows or columns:
+        image = F.pad(image, (0, 0, columns, columns, rows, rows))
+    size = [
+        (n - d * (k - 1) - 1) // s + 1
+        for n, k, s, d in zip(image.shape[1:3], kernel, window.stride, window.dilation, strict=True)
+    ]
+    n, y, z, c = image.stride()
+    steps = (n, y * window.stride[0], z * window.stride[1])
+    inside = (y * window.dilation[0], z * window.dilation[1], c)
+    shape = (len(image), *size, *kernel, image.shape[-1])
+    copied = image.as_strided(shape, (*steps, *inside)).reshape(len(image) * size[0] * size[1], -1)
+    return copied.view(torch.uint8), torch.Size((len(image), *size))
+
+
+def _pack_matrix(weight: Tensor, bias: Tensor | None, window: Window | None) -> Operator:
+    if window is not None and window.groups != 1:
+        return _pack_float64(weight, bias, window)
+    kernel = tuple(weight.shape[2:])
+    whole = (weight.permute(0, 2, 3, 1) if kernel else weight).flatten(1)
+    parts = [whole]
+    if whole.abs().max() > 127:
+        high = ((whole + 128) / 256).floor()
+        parts = [whole - 256 * high, high]
+    columns = torch.cat(parts)
+    outputs, features = columns.shape
+    columns = F.pad(columns, (0, -features % 8, 0, -outputs % 8))
+    shift = None if bias is None else bias.to(torch.int32)
+    packed = columns.to(torch.int8).contiguous().t()
+    return _MatrixProduct(packed, len(parts), len(weight), kernel, shift, window)
+
+
 def float64_units(reason: str) -> Units:
     """Whole numbers in float64: exact below 2⁵³, on any machine."""
     return Units(2**31, 2**53, _pack_float64, f"fixed point runs in float64: {reason}")
 
 
+OPERATORS = Units(127, 2**24, _pack_8_bit, "fixed point runs in 8-bit operators")
+MATRIX_PRODUCTS = Units(32639, 2**31, _pack_matrix, "fixed point runs in 8-bit matrix products")
+
+
 @cache
 def find_units(largest: int, device: str = "cpu") -> Units:
     """The fastest exact arithmetic here for inputs 0 … largest (at most 255)."""
-    if device != "cpu":
-        return float64_units(f"the 8-bit operators run on the CPU, not on {device}")
+    units = OPERATORS if device == "cpu" else MATRIX_PRODUCTS
+    if device != "cpu" and largest > 127:
+        return float64_units(f"8-bit matrix products take inputs up to 127, not {largest}")
     try:
-        exact = _agree(largest)
+        exact = _agree(units, largest, device)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return float64_units(f"torch {torch.__version__} lacks the 8-bit operators here")
     if not exact:
         return float64_units("the 8-bit operators of this machine saturate")
-    return Units(127, 2**24, _pack_8_bit, "fixed point runs in 8-bit operators")
+    return units
 
 
-def _agree(largest: int) -> bool:
+def _agree(units: Units, largest: int, device: str) -> bool:
     """Whether the operators equal float64, on the largest numbers and on mixed ones.
 
     No sum here passes 72 · 128 · 255, which is below 2²⁴.
@@ -149,7 +227,7 @@ def _agree(largest: int) -> bool:
         (x[:, :, :3, :3].flatten(1), weight.flatten(1), None),
     ]
     for value, weights, window in layers:
-        fast = _pack_8_bit(weights, bias, window)(value)
-        if not torch.equal(fast.double(), _pack_float64(weights, bias, window)(value)):
+        fast = units.pack(weights.to(device), bias.to(device), window)(value.to(device))
+        if not torch.equal(fast.double().cpu(), _pack_float64(weights, bias, window)(value)):
             return False
     return True

@@ -147,7 +147,7 @@ class _Counter:
             return args[0]
         if kind is Kind.CONSTANT:
             constant = _attribute(self.body, str(node.target))
-            return constant.detach().double() if isinstance(constant, Tensor) else constant
+            return constant.detach().cpu().double() if isinstance(constant, Tensor) else constant
         if node.op == "call_module":
             return self.modules[str(node.target)](*args, **kwargs)
         if node.op == "call_method":
@@ -222,7 +222,7 @@ def _unit(module: nn.Module, kind: Kind) -> Callable[[Tensor], Tensor]:
     if kind is Kind.AVERAGE_POOL:
         return lambda x: sum_pool(module, x)
     assert isinstance(module, SYNAPSES)
-    twin = copy.deepcopy(module).double().requires_grad_(False)
+    twin = copy.deepcopy(module).to("cpu", torch.float64).requires_grad_(False)
     twin.weight.fill_(1.0)
     twin.bias = None
     return twin

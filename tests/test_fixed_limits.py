@@ -13,7 +13,7 @@ from network.fixed.pooling import sum_pool_of
 from network.fixed.static import exact_bits, round_to_bits
 from network.graph import swap_activations, trace
 from network.neurons import Dynamics, Neuron
-from network.operators import Window, _pack_8_bit, find_units
+from network.operators import MATRIX_PRODUCTS, Window, _pack_8_bit, find_units
 from network.unroll import SpikingNetwork
 from tests.fixed_point import Recorder, converted
 from tests.small_networks import SHAPE, images, network
@@ -91,7 +91,32 @@ def test_units_say_which_arithmetic_runs() -> None:
     units = find_units(255)
     assert "\n" not in units.note
     assert units.pack is _pack_8_bit or "float64" in units.note
-    assert "cuda" in find_units(255, "cuda").note
+    assert "up to 127" in find_units(255, "cuda").note
+
+
+@pytest.mark.parametrize("largest", [127, 32512])
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel", "window"),
+    [
+        (16, 9, 3, Window((1, 1), (1, 1), (1, 1), 1)),
+        (3, 9, 5, Window((2, 1), (2, 0), (1, 1), 1)),  # 75 features: filled up to 80
+        (8, 9, 3, Window((1, 1), (2, 2), (2, 2), 1)),
+        (8, 4, 1, Window((2, 2), (0, 0), (1, 1), 1)),
+        (4, 4, 4, Window((1, 1), (0, 0), (1, 1), 1)),  # fewer rows than a product takes
+        (4, 4, 3, Window((1, 1), (1, 1), (1, 1), 2)),
+    ],
+)
+def test_matrix_products_are_convolutions(
+    largest: int, channels: int, size: int, kernel: int, window: Window
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(0, 128, (2, channels, size, size), generator=generator).to(torch.uint8)
+    shape = (10, channels // window.groups, kernel, kernel)
+    weight = torch.randint(-largest, largest + 1, shape, generator=generator).double()
+    bias = torch.randint(-1000, 1000, (10,), generator=generator).double()
+    place = (window.stride, window.padding, window.dilation, window.groups)
+    expected = F.conv2d(x.double(), weight, bias, *place)
+    assert torch.equal(MATRIX_PRODUCTS.pack(weight, bias, window)(x).double(), expected)
 
 
 def test_a_kernel_of_one_with_a_stride_gives_the_same_sums_with_two_threads() -> None:

@@ -17,6 +17,7 @@ from network.fixed import fixed_point, unroll_fixed
 from network.fixed.integers import _split
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
+from network.operators import MATRIX_PRODUCTS
 from network.unroll import SpikingNetwork, unroll
 from tests.fixed_point import REFERENCE, STEPS, Recorder, converted, fixed, int64_reference, run
 from tests.small_networks import SHAPE, images
@@ -49,6 +50,8 @@ def test_batch_chunk_threads_and_arithmetic_never_change_a_spike(bits: int, name
     others = [  # dense operators, events, images in a batch, chunk, threads
         (None, None, 32, None, 1),
         (REFERENCE, None, 32, None, 2),
+        (MATRIX_PRODUCTS, False, 1, None, 2),
+        (MATRIX_PRODUCTS, False, 7, None, 1),
         (None, False, 1, None, 1),
         (None, False, 7, 1, 2),
         (None, False, 32, STEPS, 2),

@@ -92,7 +92,8 @@ def draw(linear: nn.Linear, alpha: float, generator: torch.Generator) -> Tensor:
     if not alpha > 1:
         raise OptionError(f"option alpha must be above 1, got {alpha}")
     bound = math.sqrt(3.0 / linear.in_features)
-    linear.weight.uniform_(-bound, bound, generator=generator)
+    drawn = torch.empty(linear.weight.shape)  # on the CPU: the same on every device
+    linear.weight.copy_(drawn.uniform_(-bound, bound, generator=generator))
     linear.register_parameter("bias", None)
     return torch.full((linear.out_features,), alpha * bound)
 
