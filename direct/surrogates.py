@@ -26,6 +26,11 @@ class Surrogate(Protocol):
     @property
     def width(self) -> float: ...
 
+    @property
+    def form(self) -> tuple[str, float, float]:
+        """Name of its formula and its parameters, for kernels that know it."""
+        ...
+
     def curve(self, x: Tensor) -> Tensor: ...
 
     def slope(self, x: Tensor) -> Tensor: ...
@@ -51,6 +56,10 @@ class FastSigmoid:
     def width(self) -> float:
         return 2.0 / self.gamma
 
+    @property
+    def form(self) -> tuple[str, float, float]:
+        return "fast-sigmoid", self.gamma, self.beta
+
     def curve(self, x: Tensor) -> Tensor:
         return self.beta * x / (1.0 + self.gamma * x.abs())
 
@@ -74,6 +83,10 @@ class Triangle:
     @property
     def width(self) -> float:
         return 1.0 / self.gamma
+
+    @property
+    def form(self) -> tuple[str, float, float]:
+        return "triangle", self.gamma, self.beta
 
     def curve(self, x: Tensor) -> Tensor:
         inside = x.clamp(-1.0 / self.gamma, 1.0 / self.gamma)
@@ -100,6 +113,10 @@ class Exponential:
     def width(self) -> float:
         return 2.0 / self.gamma
 
+    @property
+    def form(self) -> tuple[str, float, float]:
+        return "exponential", self.gamma, self.beta
+
     def curve(self, x: Tensor) -> Tensor:
         return torch.sign(x) * (self.beta / self.gamma) * -torch.expm1(-self.gamma * x.abs())
 
@@ -123,6 +140,10 @@ class Rectangle:
     def width(self) -> float:
         return self.a
 
+    @property
+    def form(self) -> tuple[str, float, float]:
+        return "rectangle", self.a, 0.0
+
     def curve(self, x: Tensor) -> Tensor:
         return x.clamp(-0.5 * self.a, 0.5 * self.a) / self.a
 
@@ -145,6 +166,10 @@ class Arctan:
     @property
     def width(self) -> float:
         return 2.0 / self.alpha
+
+    @property
+    def form(self) -> tuple[str, float, float]:
+        return "arctan", self.alpha, 0.0
 
     def curve(self, x: Tensor) -> Tensor:
         return torch.atan(0.5 * math.pi * self.alpha * x) / math.pi

@@ -159,6 +159,7 @@ class _Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
         images, labels = self.data.batch(self._indices(epoch, index))
+        images, labels = images.to(self.device), labels.to(self.device)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, 1, epoch, index))
         if self.augment is not None:
             images = self.augment(images, generator)
@@ -167,7 +168,6 @@ class _Trainer:
         if self.team is not None:
             rows = self.team.share(size)
             images, labels, keys = images[rows], labels[rows], keys[rows]
-        images, labels = images.to(self.device), labels.to(self.device)
         with torch.random.fork_rng(), self._autocast(), self._whole_batch(size, rows):
             torch.manual_seed(derived_seed(self.seed, 2, epoch, index))
             loss, scores = self.step(images, labels, keys.to(self.device))

@@ -12,6 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from network import fused
+
 Reset = Literal["soft", "hard"]
 Slope = Callable[[Tensor], Tensor]
 
@@ -112,15 +114,20 @@ class AdvanceWithGradient(torch.autograd.Function):
     def forward(  # type: ignore[no-untyped-def]
         ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope
     ):
-        before = like_each_step(current, torch.float32)
-        spikes = like_each_step(current, current.dtype)
-        for t in range(current.shape[0]):
-            torch.add(current[t], v, alpha=decay, out=before[t])
-            torch.ge(before[t], theta, out=spikes[t])
-            if reset == "soft":
-                v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
-            else:
-                v = before[t] * (spikes[t] == 0)
+        ctx.fused = fused.fits(current, theta, slope)
+        if ctx.fused:
+            hard = reset == "hard"
+            before, spikes, v = fused.forward(current, v, theta, decay, hard, like_each_step)
+        else:
+            before = like_each_step(current, torch.float32)
+            spikes = like_each_step(current, current.dtype)
+            for t in range(current.shape[0]):
+                torch.add(current[t], v, alpha=decay, out=before[t])
+                torch.ge(before[t], theta, out=spikes[t])
+                if reset == "soft":
+                    v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
+                else:
+                    v = before[t] * (spikes[t] == 0)
         ctx.save_for_backward(before, theta)
         ctx.decay, ctx.reset, ctx.slope = decay, reset, slope
         ctx.mark_non_differentiable(v)
@@ -129,6 +136,12 @@ class AdvanceWithGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
         before, theta = ctx.saved_tensors
+        if ctx.fused:
+            found = fused.backward(
+                before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope,
+                like_each_step,
+            )  # fmt: skip
+            return *found, None, None, None, None
         current_gradient = like_each_step(before, torch.float32)
         carried: Tensor | None = None
         for t in range(before.shape[0] - 1, -1, -1):

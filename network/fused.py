@@ -1,0 +1,72 @@
+"""All steps of a layer of neurons in one kernel each way, on a CUDA device.
+
+The same numbers as the loops of `network.steps`, apart from the order of float32 rounding. Every
+step of a current lies in memory as one block, so the kernels see [T, N] whatever the layout is.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+kernels: Any = None
+if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
+    try:
+        from network import triton_steps as kernels
+    except ImportError:  # a PyTorch without Triton: the loops run
+        kernels = None
+
+BLOCK = 1024
+FORMS = ("fast-sigmoid", "triangle", "exponential", "rectangle", "arctan")
+
+
+def form_of(slope: Any) -> tuple[int, float, float] | None:
+    """Number of a slope's form here and its two parameters; None for a slope of another form."""
+    name, first, second = getattr(slope, "form", ("", 0.0, 0.0))
+    return (FORMS.index(name), first, second) if name in FORMS else None
+
+
+def fits(current: Tensor, theta: Tensor, slope: Any) -> bool:
+    """Whether the kernels do this layer: on CUDA, one threshold, a slope of a known form."""
+    place = current.is_cuda or "TRITON_INTERPRET" in os.environ
+    one = theta.numel() == 1 and theta.device == current.device
+    return kernels is not None and place and one and form_of(slope) is not None
+
+
+def forward(
+    current: Tensor, v: Tensor, theta: Tensor, decay: float, hard: bool, empty: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    """v⁻ and spikes [T, B, ...] and the last v; empty(x, dtype): [T, B, ...] laid out as x[t]."""
+    before, spikes = empty(current, torch.float32), empty(current, current.dtype)
+    steps, size = len(current), v.numel()
+    if size and current[0].stride() != before[0].stride():
+        current = empty(current, current.dtype).copy_(current)
+    start, end = torch.empty_like(before[0]).copy_(v), torch.empty_like(before[0])
+    if size:
+        kernels.forward[(-(-size // BLOCK),)](
+            current, start, theta.float(), before, spikes, end, size, current.stride(0), steps,
+            decay, HARD=hard, BLOCK=BLOCK,
+        )  # fmt: skip
+    return before, spikes, end
+
+
+def backward(
+    before: Tensor, theta: Tensor, spike_gradient: Tensor, decay: float, hard: bool, slope: Any,
+    empty: Any,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Gradients of the current [T, B, ...] and of the potential before the first step."""
+    result, carried = empty(before, spike_gradient.dtype), torch.empty_like(before[0])
+    if spike_gradient.stride() != result.stride():
+        spike_gradient = empty(before, spike_gradient.dtype).copy_(spike_gradient)
+    form = form_of(slope)
+    assert form is not None
+    size = carried.numel()
+    if size:
+        kernels.backward[(-(-size // BLOCK),)](
+            before, spike_gradient, theta.float(), result, carried, size, len(before), decay,
+            form[1], form[2], FORM=form[0], HARD=hard, BLOCK=BLOCK,
+        )  # fmt: skip
+    return result, carried
