@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ import torch
 from benchmarks import page, sections
 from benchmarks.sections import Section, Stopwatch
 from benchmarks.workloads import Workload
-from compare.machine import commit, machine, versions
+from compare.machine import choose_device, commit, machine, versions
 from conversion import convert
 from network.fixed import fixed_point
 from network.operators import find_units
@@ -26,9 +27,10 @@ PEERS = ("spikingjelly", "snntorch", "sinabs", "norse")
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
-    watch = Stopwatch(options.rounds, options.clock)
+    device = str(choose_device(options.device))
+    watch = Stopwatch(options.rounds, options.clock, device)
     sweep = Workload(
-        options.architecture, options.width, options.size, options.batch, options.timesteps
+        options.architecture, options.width, options.size, options.batch, options.timesteps, device
     )
     train = replace(sweep, batch=options.train_batch, timesteps=options.train_timesteps)
     batch = options.fixed_batch or options.batch
@@ -50,7 +52,7 @@ def _write(found: list[Section], options: argparse.Namespace) -> None:
     goals = [goal for section in found for goal in section.goals]
     text = "\n\n".join(
         [
-            f"# Benchmarks: {torch.backends.cpu.get_cpu_capability()}, {date.today():%-d %B %Y}",
+            f"# Benchmarks: {_kind(options.device)}, {date.today():%-d %B %Y}",
             _conditions(options),
             "## Goals",
             page.goal_table(goals),
@@ -64,7 +66,6 @@ def _write(found: list[Section], options: argparse.Namespace) -> None:
 
 
 def _options() -> argparse.Namespace:
-    kind = torch.backends.cpu.get_cpu_capability().lower()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--architecture", default="vgg9")
     parser.add_argument("--second", default="resnet18", help="another one, swept without peers")
@@ -80,32 +81,42 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--out", type=Path, default=Path(f"docs/benchmarks/{kind}.md"))
-    return parser.parse_args()
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--out", type=Path, help="default: docs/benchmarks/KIND.md")
+    options = parser.parse_args()
+    options.out = options.out or Path(f"docs/benchmarks/{_kind(options.device)}.md")
+    return options
+
+
+def _kind(device: str) -> str:
+    """The kind of processor or accelerator as a file's name."""
+    if choose_device(device).type == "cuda":
+        return re.sub("[^a-z0-9]+", "-", torch.cuda.get_device_name().lower())
+    return torch.backends.cpu.get_cpu_capability().lower()
 
 
 def _conditions(options: argparse.Namespace) -> str:
-    here = machine(torch.device("cpu"))
+    here = machine(choose_device(options.device))
     found = {**versions(), **{name: version for name in PEERS if (version := _version(name))}}
     lines = [
         f"Written by `python -m benchmarks {' '.join(sys.argv[1:])}`.",
         f"Width {options.width:g}, images 3×{options.size}×{options.size}, {options.clock} time, "
         f"medians of {options.rounds} interleaved rounds.",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in here.items()) + ".",
-        f"Probe: {_probe()}.",
+        f"Probe: {_probe(str(choose_device(options.device)))}.",
         "Versions: " + ", ".join(f"{key} {value}" for key, value in found.items()) + ".",
         f"Commit: {commit()}.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _probe() -> str:
+def _probe(device: str) -> str:
     """What fixed point runs in here, as a sweep's log says it."""
-    work = Workload("lenet", 1.0, 32, 2, 2)
+    work = Workload("lenet", 1.0, 32, 2, 2, device)
     images = work.images()
     spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
     notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (16, 8)}
-    wide = find_units(255).note
+    wide = find_units(255, device).note
     return "; ".join(f"int{bits}: {note}" for bits, note in notes.items()) + f"; up to 255: {wide}"
 
 

@@ -34,14 +34,19 @@ def interleave(
     rounds: int,
     clock: Clock,
     tell: Callable[[str], None],
+    wait: Callable[[], object] = lambda: None,
 ) -> dict[str, Timing]:
-    """Time every call `rounds` times in turn, after one round that is not counted."""
+    """Time every call `rounds` times in turn, after one round that is not counted.
+
+    wait: until a device has done what it was given.
+    """
     now = _CLOCKS[clock]
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
             start = now()
             call()
+            wait()
             taken = now() - start
             if number:
                 seconds[name].append(taken)

@@ -36,13 +36,26 @@ def call_of(name: str, work: Workload) -> Call:
 
 def grown_mb(name: str, work: Workload) -> float:
     """As `python -m benchmarks.memory` in a process of its own, with as many threads as here."""
-    values = [str(value) for value in astuple(work)]
+    if work.device == "cuda":
+        return _grown_on_device(call_of(name, work))
+    values = [str(value) for value in astuple(work)[:-1]]
     options = ("--architecture", "--width", "--size", "--batch", "--timesteps")
     pairs = [text for pair in zip(options, values, strict=True) for text in pair]
     threads = ["--threads", str(torch.get_num_threads())]
     command = [sys.executable, "-m", "benchmarks.memory", name, *pairs, *threads]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
+
+
+def _grown_on_device(call: Call) -> float:
+    """MB of the device beyond what the network and its images take; the call runs once before."""
+    call()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 1e6
 
 
 def start_seconds(command: list[str], rounds: int) -> tuple[float, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,11 +52,13 @@ def _spikingjelly_single(model: nn.Sequential, threshold: float) -> tuple[Forwar
     return forward, network
 
 
-def _spikingjelly_multi(model: nn.Sequential, threshold: float) -> tuple[Forward, nn.Module]:
+def _spikingjelly_multi(
+    model: nn.Sequential, threshold: float, backend: str = "torch"
+) -> tuple[Forward, nn.Module]:
     from spikingjelly.activation_based import functional, layer, neuron
 
     def neurons() -> nn.Module:
-        return neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m")
+        return neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m", backend=backend)
 
     parts = [neurons() if isinstance(m, nn.ReLU) else layer.SeqToANNContainer(m) for m in model]
     network = nn.Sequential(*parts)
@@ -86,7 +89,7 @@ def _sinabs(model: nn.Sequential, threshold: float) -> tuple[Forward, nn.Module]
     import sinabs.layers
     from sinabs.activation import SingleSpike
 
-    theta = torch.tensor(threshold)
+    theta = torch.tensor(threshold, device=next(model.parameters()).device)
     network = _swap(
         model,
         lambda: sinabs.layers.IAFSqueeze(batch_size=1, spike_threshold=theta, spike_fn=SingleSpike),
@@ -107,7 +110,9 @@ def _sinabs(model: nn.Sequential, threshold: float) -> tuple[Forward, nn.Module]
 def _norse(model: nn.Sequential, threshold: float) -> tuple[Forward, nn.Module]:
     import norse.torch
 
-    parameters = norse.torch.IAFParameters(v_th=torch.tensor(threshold))
+    parameters = norse.torch.IAFParameters(
+        v_th=torch.tensor(threshold, device=next(model.parameters()).device)
+    )
     layers: list[Any] = [
         norse.torch.IAFCell(p=parameters) if isinstance(m, nn.ReLU) else m for m in model
     ]
@@ -128,6 +133,10 @@ _BUILDERS: dict[str, dict[str, _Build]] = {
     "spikingjelly": {
         "SpikingJelly, step by step (its default)": _spikingjelly_single,
         "SpikingJelly, multi-step": _spikingjelly_multi,
+        **{
+            f"SpikingJelly, multi-step, {backend}": partial(_spikingjelly_multi, backend=backend)
+            for backend in (("cupy", "triton") if torch.cuda.is_available() else ())
+        },
     },
     "snntorch": {"snnTorch": _snntorch},
     "sinabs": {"sinabs": _sinabs},

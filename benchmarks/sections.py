@@ -25,12 +25,14 @@ class Stopwatch:
 
     rounds: int
     clock: Clock
+    device: str = "cpu"
 
     def time(self, calls: Mapping[str, Call], what: str) -> dict[str, Timing]:
         def tell(line: str) -> None:
             print(f"{what}: {line}", file=sys.stderr)
 
-        return interleave(calls, rounds=self.rounds, clock=self.clock, tell=tell)
+        wait = torch.cuda.synchronize if self.device == "cuda" else lambda: None
+        return interleave(calls, rounds=self.rounds, clock=self.clock, tell=tell, wait=wait)
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
     steps = watch.time(calls, "twice the steps")
     goals = [Goal("cost of twice the steps (int16)", "≤", 2.1, _ratio(steps, "2 T", "T"))]
     cores = os.cpu_count() or 1
-    if cores > 1:
+    if cores > 1 and work.device == "cpu":
         by_threads = {
             f"{count} threads": _with_threads(count, work, batch, name) for count in (1, 2)
         }

@@ -33,14 +33,23 @@ class Workload:
     size: int
     batch: int
     timesteps: int
+    device: str = "cpu"
 
     def model(self, *, batch_norm: bool) -> nn.Module:
         geometry = Geometry(3, self.size, self.size, 10)
-        return build(self.architecture, geometry, width=self.width, batch_norm=batch_norm, seed=0)
+        model = build(self.architecture, geometry, width=self.width, batch_norm=batch_norm, seed=0)
+        return model.to(self.device)
 
     def images(self) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(self.batch, 3, self.size, self.size, generator=generator)
+        drawn = torch.randn(self.batch, 3, self.size, self.size, generator=generator)
+        return drawn.to(self.device)
+
+    def labels(self) -> Tensor:
+        return (torch.arange(self.batch) % 10).to(self.device)
+
+    def autocast(self, enabled: bool) -> torch.autocast:
+        return torch.autocast(self.device, torch.bfloat16, enabled=enabled)
 
 
 def ann_calls(work: Workload) -> dict[str, Call]:
@@ -72,7 +81,7 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
 
     def floating(precise: bool) -> Call:
         def call() -> object:
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+            with torch.no_grad(), work.autocast(not precise):
                 return [unroll(spiking, part, work.timesteps) for part in parts]
 
         return call
@@ -89,31 +98,36 @@ def peer_sweep_calls(work: Workload) -> dict[str, Call]:
     """The same sweep in every library that is installed."""
     images = work.images()
 
-    def sweep(forward: Forward) -> Call:
+    def sweep(forward: Forward, precise: bool) -> Call:
         def call() -> object:
-            with torch.no_grad():
+            with torch.no_grad(), work.autocast(not precise):
                 return forward(images, work.timesteps)
 
         return call
 
-    found = peers(work.model(batch_norm=False), threshold=1.0)
-    return {name: sweep(forward) for name, (forward, _) in found.items()}
+    calls: dict[str, Call] = {}
+    for name, (forward, network) in peers(work.model(batch_norm=False), threshold=1.0).items():
+        network.to(work.device)
+        calls[name] = sweep(forward, True)
+        if "multi-step" in name:
+            calls[f"{name}, bfloat16"] = sweep(forward, False)
+    return calls
 
 
 def training_calls(work: Workload) -> dict[str, Call]:
     """Loss and gradient of one batch: the ANN, bptt here, and bptt in the peers."""
     images = work.images().contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(work.batch) % 10
+    labels = work.labels()
     ann = work.model(batch_norm=True).to(memory_format=torch.channels_last)
     body = trace(work.model(batch_norm=True))
     slope = surrogate("fast-sigmoid", 1.0)
     swap_activations(body, lambda name, old: Neuron(slope=slope))
-    spiking = SpikingNetwork(body).to(memory_format=torch.channels_last)
+    spiking = SpikingNetwork(body).to(work.device).to(memory_format=torch.channels_last)
 
     def step(scores: Callable[[], Tensor], network: nn.Module, precise: bool) -> Call:
         def call() -> object:
             network.zero_grad(set_to_none=True)
-            with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
+            with work.autocast(not precise):
                 loss = F.cross_entropy(scores().float(), labels)
             return loss.backward()
 
@@ -127,14 +141,18 @@ def training_calls(work: Workload) -> dict[str, Call]:
             lambda: spiking(images, work.timesteps)[-1], spiking, precise
         )
     for name, (forward, network) in peers(work.model(batch_norm=True), threshold=1.0).items():
-        calls[name] = step(_bind(forward, images, work.timesteps), network, True)
+        network.to(work.device)
+        scores = _bind(forward, images, work.timesteps)
+        calls[name] = step(scores, network, True)
+        if "multi-step" in name:
+            calls[f"{name}, bfloat16"] = step(scores, network, False)
     return calls
 
 
 def rule_calls(work: Workload) -> dict[str, Call]:
     """Loss and gradient of one batch by three rules of ours, on the network without batch norm."""
-    images, labels = work.images(), torch.arange(work.batch) % 10
-    keys = torch.arange(work.batch)
+    images, labels = work.images(), work.labels()
+    keys = torch.arange(work.batch, device=work.device)
 
     def step(rule: str) -> Call:
         trained = prepare(
