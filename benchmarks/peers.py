@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -52,13 +51,11 @@ def _spikingjelly_single(model: nn.Sequential, threshold: float) -> tuple[Forwar
     return forward, network
 
 
-def _spikingjelly_multi(
-    model: nn.Sequential, threshold: float, backend: str = "torch"
-) -> tuple[Forward, nn.Module]:
+def _spikingjelly_multi(model: nn.Sequential, threshold: float) -> tuple[Forward, nn.Module]:
     from spikingjelly.activation_based import functional, layer, neuron
 
     def neurons() -> nn.Module:
-        return neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m", backend=backend)
+        return neuron.IFNode(v_threshold=threshold, v_reset=None, step_mode="m")
 
     parts = [neurons() if isinstance(m, nn.ReLU) else layer.SeqToANNContainer(m) for m in model]
     network = nn.Sequential(*parts)
@@ -133,10 +130,6 @@ _BUILDERS: dict[str, dict[str, _Build]] = {
     "spikingjelly": {
         "SpikingJelly, step by step (its default)": _spikingjelly_single,
         "SpikingJelly, multi-step": _spikingjelly_multi,
-        **{
-            f"SpikingJelly, multi-step, {backend}": partial(_spikingjelly_multi, backend=backend)
-            for backend in (("cupy", "triton") if torch.cuda.is_available() else ())
-        },
     },
     "snntorch": {"snnTorch": _snntorch},
     "sinabs": {"sinabs": _sinabs},

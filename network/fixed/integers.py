@@ -104,7 +104,9 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
     if not weights:
         return theta / STATIC_STEPS
     largest = torch.stack([w.weight.abs().flatten(1).amax(1) for w in weights]).amax(0)
-    sigma = torch.where(largest > 0, largest / LARGEST_WEIGHT[bits], theta / STATIC_STEPS)
+    # by a tensor: accelerators multiply by the reciprocal of a number, with another rounding
+    finest = largest / torch.full_like(largest, LARGEST_WEIGHT[bits])
+    sigma = torch.where(largest > 0, finest, theta / STATIC_STEPS)
     return torch.maximum(sigma, theta / FINEST)
 
 

@@ -189,7 +189,8 @@ class _Planner:
             raise NotFixedPoint(
                 f"{describe_node(self.body, node)} sums up to {largest} spikes, at most {LARGEST}"
             )
-        heights = spikes.height.amax((2, 3), keepdim=True) / pool.divisor
+        heights = spikes.height.amax((2, 3), keepdim=True)
+        heights = heights / torch.full_like(heights, pool.divisor)
         size = self.body.get_submodule(str(node.target))(spikes.height).shape
         heights = (heights.flatten(1) if pool.flatten else heights).expand(size)
         self.instructions.append(Pool(node.name, spikes.name, spikes.largest, pool))
