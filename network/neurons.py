@@ -180,7 +180,11 @@ class Neuron(nn.Module):
                 slope=self.slope,
             )
         elif self.slope is not None and torch.is_grad_enabled():
-            spikes, v = AdvanceWithGradient.apply(current, state.v, theta, decay, reset, self.slope)
+            repeats = len(current) if current.stride(0) == 0 else 1
+            spikes, v = AdvanceWithGradient.apply(
+                current[:1] if repeats > 1 else current,
+                state.v, theta, decay, reset, self.slope, repeats,
+            )  # fmt: skip
         else:
             spikes, v = advance(current, state.v, theta, decay=decay, reset=reset)
         if state.mask is not None:

@@ -7,7 +7,7 @@ that the two fast ones must equal.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -104,7 +104,8 @@ def like_each_step(x: Tensor, dtype: torch.dtype) -> Tensor:
 class AdvanceWithGradient(torch.autograd.Function):
     """The whole loop over T as one node of the graph.
 
-    Forward keeps v⁻ only. Backward, from the last step to the first, with g the slope::
+    Forward keeps v⁻ only, and of a current that is the same at every step that one step, from which
+    backward charges again. Backward, from the last step to the first, with g the slope::
 
         ∂L/∂v⁻(t) = ∂L/∂s(t)·g(v⁻(t) − θ) + ∂L/∂v(t)·r(t),   r = 1 (soft) or 1 − s(t) (hard)
         ∂L/∂z(t)  = ∂L/∂v⁻(t),    ∂L/∂v(t−1) = β·∂L/∂v⁻(t)
@@ -112,48 +113,75 @@ class AdvanceWithGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
-        ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope
-    ):
+        ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope,
+        repeats: int,
+    ):  # fmt: skip
+        """current: [T, B, ...], or [1, B, ...] that comes `repeats` times."""
         ctx.fused = fused.fits(current, theta, slope)
-        if ctx.fused:
-            hard = reset == "hard"
-            before, spikes, v = fused.forward(current, v, theta, decay, hard, like_each_step)
+        ctx.decay, ctx.reset, ctx.slope, ctx.repeats = decay, reset, slope, repeats
+        before, spikes, end = _charge(ctx, current, v, theta)
+        if repeats > 1:
+            ctx.save_for_backward(current, v, theta)
         else:
-            before = like_each_step(current, torch.float32)
-            spikes = like_each_step(current, current.dtype)
-            for t in range(current.shape[0]):
-                torch.add(current[t], v, alpha=decay, out=before[t])
-                torch.ge(before[t], theta, out=spikes[t])
-                if reset == "soft":
-                    v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
-                else:
-                    v = before[t] * (spikes[t] == 0)
-        ctx.save_for_backward(before, theta)
-        ctx.decay, ctx.reset, ctx.slope = decay, reset, slope
-        ctx.mark_non_differentiable(v)
-        return spikes, v
+            ctx.save_for_backward(before, None, theta)
+        ctx.mark_non_differentiable(end)
+        return spikes, end
 
     @staticmethod
     def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
-        before, theta = ctx.saved_tensors
-        if ctx.fused:
-            found = fused.backward(
-                before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope,
-                like_each_step,
-            )  # fmt: skip
-            return *found, None, None, None, None
-        current_gradient = like_each_step(before, torch.float32)
-        carried: Tensor | None = None
-        for t in range(before.shape[0] - 1, -1, -1):
-            x = before[t] - theta
-            arrived = spike_gradient[t].float()
-            if carried is None:
-                torch.mul(arrived, ctx.slope(x), out=current_gradient[t])
-            else:
-                if ctx.reset == "hard":
-                    carried = carried * (x < 0)
-                torch.addcmul(carried, arrived, ctx.slope(x), out=current_gradient[t])
-            carried = current_gradient[t]
-            if ctx.decay != 1.0:
-                carried = carried * ctx.decay
-        return current_gradient.to(spike_gradient.dtype), carried, None, None, None, None
+        before, v, theta = ctx.saved_tensors
+        if v is not None:
+            before, _, _ = _charge(ctx, before, v, theta)
+        advance_back = _fused_back if ctx.fused else _back
+        current_gradient, carried = advance_back(ctx, before, theta, spike_gradient)
+        if v is not None:
+            current_gradient = current_gradient.sum(0, keepdim=True)
+        kind = spike_gradient.dtype
+        return current_gradient.to(kind), carried, None, None, None, None, None
+
+
+def _charge(ctx: Any, current: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """v⁻ and spikes of every step, and the last potential."""
+    if ctx.repeats > 1:
+        current = current.expand(ctx.repeats, *current.shape[1:])
+    if ctx.fused:
+        hard = ctx.reset == "hard"
+        return fused.forward(current, v, theta, ctx.decay, hard, like_each_step)
+    before = like_each_step(current, torch.float32)
+    spikes = like_each_step(current, current.dtype)
+    for t in range(current.shape[0]):
+        torch.add(current[t], v, alpha=ctx.decay, out=before[t])
+        torch.ge(before[t], theta, out=spikes[t])
+        if ctx.reset == "soft":
+            v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
+        else:
+            v = before[t] * (spikes[t] == 0)
+    return before, spikes, v
+
+
+def _back(
+    ctx: Any, before: Tensor, theta: Tensor, spike_gradient: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of the current at every step and of the first potential."""
+    current_gradient = like_each_step(before, torch.float32)
+    carried: Tensor | None = None
+    for t in range(before.shape[0] - 1, -1, -1):
+        x = before[t] - theta
+        arrived = spike_gradient[t].float()
+        if carried is None:
+            torch.mul(arrived, ctx.slope(x), out=current_gradient[t])
+        else:
+            if ctx.reset == "hard":
+                carried = carried * (x < 0)
+            torch.addcmul(carried, arrived, ctx.slope(x), out=current_gradient[t])
+        carried = current_gradient[t]
+        if ctx.decay != 1.0:
+            carried = carried * ctx.decay
+    return current_gradient, carried
+
+
+def _fused_back(
+    ctx: Any, before: Tensor, theta: Tensor, spike_gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    hard = ctx.reset == "hard"
+    return fused.backward(before, theta, spike_gradient, ctx.decay, hard, ctx.slope, like_each_step)

@@ -21,6 +21,7 @@ from network.graph import Kind, kind_of, layers
 from network.neurons import Neuron, NeuronState
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
+from network.saved import mark_spikes, spikes_kept_as_bytes
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
 
@@ -113,10 +114,11 @@ def unroll(
         observed = network.observation.steps
         run.observe(network.observation)
     size = chunk or (timesteps if torch.is_grad_enabled() else INFERENCE_CHUNK)
-    outputs = [
-        run.chunk(first, min(size, timesteps - first), offset=observed)
-        for first in range(0, timesteps, size)
-    ]
+    with spikes_kept_as_bytes():
+        outputs = [
+            run.chunk(first, min(size, timesteps - first), offset=observed)
+            for first in range(0, timesteps, size)
+        ]
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
@@ -209,7 +211,8 @@ class _Run:
         self.states[node.name] = state
         for tap in self.taps:
             tap.neurons(node.name, first, current, spikes, state)
-        return spikes.flatten(0, 1)
+        flat = spikes.flatten(0, 1)
+        return mark_spikes(flat) if neuron.height == "unit" else flat
 
     def _dropout(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:
         """One mask for all steps, so that a neuron is out for the whole image."""
