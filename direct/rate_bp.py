@@ -40,11 +40,11 @@ class MeanSurrogate:
         if self.v is None or self.total is None:
             self.v = self.neuron.initial_state(current).v
             self.total = torch.zeros_like(self.v)
+        decay, soft = self.neuron.dynamics.decay, self.neuron.dynamics.reset == "soft"
         for z, fired in zip(current, spikes, strict=True):
-            before = self.neuron.dynamics.decay * self.v + z
-            self.total += self.surrogate.slope(before - theta)
-            soft = self.neuron.dynamics.reset == "soft"
-            self.v = before - theta * fired if soft else before * (1.0 - fired)
+            before = torch.add(z, self.v, alpha=decay)
+            self.total.add_(self.surrogate.slope(before - theta))
+            self.v = before.addcmul_(theta if soft else before, fired, value=-1.0)
 
     def slope(self, count: Tensor, timesteps: int) -> Tensor:
         del count

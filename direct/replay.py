@@ -74,7 +74,8 @@ class _Recorder:
             self.record.slopes[name] = self.make(self.modules[name])
             self.record.spikes[name] = torch.zeros_like(spikes[0])
         self.record.slopes[name].add(current, spikes)
-        self.record.spikes[name] += spikes.sum(dim=0)
+        for fired in spikes:
+            self.record.spikes[name].add_(fired)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def advance(
         if reset == "soft":
             v.addcmul_(spikes[t], theta, value=-1.0)
         else:
-            v.masked_fill_(spikes[t] != 0, 0.0)
+            v.addcmul_(v, spikes[t], value=-1.0)
     return spikes, v
 
 
@@ -155,7 +155,7 @@ def _charge(ctx: Any, current: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor
         if ctx.reset == "soft":
             v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
         else:
-            v = before[t] * (spikes[t] == 0)
+            v = torch.addcmul(before[t], before[t], spikes[t], value=-1.0)
     return before, spikes, v
 
 
