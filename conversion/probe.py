@@ -13,6 +13,7 @@ from torch import Tensor
 
 from network.graph import Kind, layers, replace_module
 from network.neurons import Neuron, NeuronState
+from network.saved import Origin
 from network.unroll import SpikingNetwork, unroll
 
 
@@ -55,7 +56,9 @@ class _Permuted(Neuron):
         )
         self.generator = generator
 
-    def advance(self, current: Tensor, state: NeuronState | None) -> tuple[Tensor, NeuronState]:
-        spikes, after = super().advance(current, state)
+    def advance(
+        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+    ) -> tuple[Tensor, NeuronState]:
+        spikes, after = super().advance(current, state, origin)
         order = torch.rand(spikes.shape, generator=self.generator).argsort(0)
         return spikes.gather(0, order.to(spikes.device)), after

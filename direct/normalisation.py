@@ -25,8 +25,13 @@ class ThresholdNorm2d(nn.BatchNorm2d):
         super().__init__(channels)
         self.gain = gain
 
+    @property
+    def scale(self) -> Tensor:
+        """What x̂ is multiplied by, λαθ."""
+        return self.weight * self.gain
+
     def forward(self, input: Tensor) -> Tensor:
-        return _normalised(self, input, self.gain)
+        return _normalised(self, input, self.scale)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, gain={self.gain:.4g}"
@@ -39,18 +44,23 @@ class ThresholdNorm1d(nn.BatchNorm1d):
         super().__init__(channels)
         self.gain = gain
 
+    @property
+    def scale(self) -> Tensor:
+        """What x̂ is multiplied by, λαθ."""
+        return self.weight * self.gain
+
     def forward(self, input: Tensor) -> Tensor:
-        return _normalised(self, input, self.gain)
+        return _normalised(self, input, self.scale)
 
 
-def _normalised(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor, gain: float) -> Tensor:
+def _normalised(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return F.batch_norm(
         x,
         norm.running_mean,
         norm.running_var,
-        norm.weight * gain,
+        scale,
         norm.bias,
         norm.training,
         norm.momentum or 0.1,

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from network.registry import Registry
+from network.saved import Origin
 from network.steps import (
     AdvanceWithGradient,
     Reset,
@@ -162,13 +163,18 @@ class Neuron(nn.Module):
         v = torch.zeros_like(current[0], dtype=torch.float32)
         return NeuronState(v + per_channel(self.start, current))
 
-    def advance(self, current: Tensor, state: NeuronState | None) -> tuple[Tensor, NeuronState]:
-        """Current [T, B, ...] and state to (spikes [T, B, ...] of the layer's height, state)."""
+    def advance(
+        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+    ) -> tuple[Tensor, NeuronState]:
+        """Current [T, B, ...] and state to (spikes [T, B, ...] of the layer's height, state).
+
+        origin: what made the current, from which backward has it again instead of keeping more.
+        """
         if state is None:
             state = self.initial_state(current)
         theta = per_channel(self.theta, current)
         if self.shift.any():
-            current = current + per_channel(self.shift, current)
+            current, origin = current + per_channel(self.shift, current), None
         decay, reset = self.dynamics.decay, self.dynamics.reset
         if self.theta.requires_grad or self.leak is not None:
             spikes, v = advance_by_steps(
@@ -183,7 +189,7 @@ class Neuron(nn.Module):
             repeats = len(current) if current.stride(0) == 0 else 1
             spikes, v = AdvanceWithGradient.apply(
                 current[:1] if repeats > 1 else current,
-                state.v, theta, decay, reset, self.slope, repeats,
+                state.v, theta, decay, reset, self.slope, repeats, origin,
             )  # fmt: skip
         else:
             spikes, v = advance(current, state.v, theta, decay=decay, reset=reset)

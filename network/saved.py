@@ -1,15 +1,18 @@
-"""What the backward pass keeps of spikes: one byte each, not the four of a float32.
+"""What the backward pass keeps: as little as it can compute the rest from.
 
 The layers behind neurons keep what they read for the gradient of their weights. Where that is a
-tensor of 0 and 1, bytes hold the same and are turned back when they are needed.
+tensor of 0 and 1, bytes hold the same and are turned back when they are needed. Batch norm keeps
+what it reads too; the potentials of neurons behind it follow from that once more, bit for bit.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 Kept = Tensor | tuple[Tensor, torch.dtype]
@@ -34,3 +37,33 @@ def _pack(x: Tensor) -> Kept:
 
 def _unpack(kept: Kept) -> Tensor:
     return kept if isinstance(kept, Tensor) else kept[0].to(kept[1])
+
+
+class Norm(NamedTuple):
+    """A batch norm with the statistics of what it reads."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+
+
+class Origin(NamedTuple):
+    """Where the current of a layer comes from: `norm` of x [T·B, ...], which is kept anyway."""
+
+    x: Tensor
+    norm: Norm
+
+
+def origin_of(module: nn.Module, x: Tensor, result: Tensor) -> Origin | None:
+    """The origin of what a layer made of x; None where it is no batch norm of torch's own here."""
+    made_by = type(result.grad_fn).__name__
+    if not (isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.training):
+        return None
+    if "BatchNormBackward" not in made_by:  # processes that share a batch have their own
+        return None
+    weight, bias = getattr(module, "scale", module.weight), module.bias
+    kept = [None if value is None else value.detach() for value in (weight, bias)]
+    return Origin(x.detach(), Norm(kept[0], kept[1], module.eps))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from network import fused
+from network.saved import Origin
 
 Reset = Literal["soft", "hard"]
 Slope = Callable[[Tensor], Tensor]
@@ -104,8 +105,8 @@ def like_each_step(x: Tensor, dtype: torch.dtype) -> Tensor:
 class AdvanceWithGradient(torch.autograd.Function):
     """The whole loop over T as one node of the graph.
 
-    Forward keeps v⁻ only, and of a current that is the same at every step that one step, from which
-    backward charges again. Backward, from the last step to the first, with g the slope::
+    Forward keeps v⁻ only, and less of a current that is the same at every step or that batch norm
+    made: what v⁻ follows from. Backward, from the last step to the first, with g the slope::
 
         ∂L/∂v⁻(t) = ∂L/∂s(t)·g(v⁻(t) − θ) + ∂L/∂v(t)·r(t),   r = 1 (soft) or 1 − s(t) (hard)
         ∂L/∂z(t)  = ∂L/∂v⁻(t),    ∂L/∂v(t−1) = β·∂L/∂v⁻(t)
@@ -114,14 +115,26 @@ class AdvanceWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
         ctx, current: Tensor, v: Tensor, theta: Tensor, decay: float, reset: Reset, slope: Slope,
-        repeats: int,
+        repeats: int = 1, origin: Origin | None = None,
     ):  # fmt: skip
-        """current: [T, B, ...], or [1, B, ...] that comes `repeats` times."""
+        """current: [T, B, ...], or [1, B, ...] that comes `repeats` times; origin: what made it."""
         ctx.fused = fused.fits(current, theta, slope)
         ctx.decay, ctx.reset, ctx.slope, ctx.repeats = decay, reset, slope, repeats
-        before, spikes, end = _charge(ctx, current, v, theta)
+        ctx.norm = None
+        every = current.expand(repeats, *current.shape[1:]) if repeats > 1 else current
+        if ctx.fused:
+            before, spikes, end = fused.forward(
+                every, v, theta, decay, reset == "hard", like_each_step
+            )
+        else:
+            before = like_each_step(every, torch.float32)
+            spikes = like_each_step(every, current.dtype)
+            end = _charge(ctx, every, v, theta, before, spikes)
         if repeats > 1:
             ctx.save_for_backward(current, v, theta)
+        elif origin is not None:
+            ctx.save_for_backward(origin.x, v, theta)
+            ctx.norm = origin.norm
         else:
             ctx.save_for_backward(before, None, theta)
         ctx.mark_non_differentiable(end)
@@ -129,59 +142,66 @@ class AdvanceWithGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
-        before, v, theta = ctx.saved_tensors
-        if v is not None:
-            before, _, _ = _charge(ctx, before, v, theta)
-        advance_back = _fused_back if ctx.fused else _back
-        current_gradient, carried = advance_back(ctx, before, theta, spike_gradient)
-        if v is not None:
+        kept, v, theta = ctx.saved_tensors
+        before = kept if v is None else _charge_again(ctx, kept, v, theta)
+        if ctx.fused:
+            current_gradient, carried = fused.backward(
+                before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope,
+                like_each_step,
+            )  # fmt: skip
+        else:  # in the place of v⁻ where that is ours alone
+            result = like_each_step(before, torch.float32) if v is None else before
+            carried = _back(ctx, before, theta, spike_gradient, result)
+            current_gradient = result
+        if ctx.repeats > 1:
             current_gradient = current_gradient.sum(0, keepdim=True)
-        kind = spike_gradient.dtype
-        return current_gradient.to(kind), carried, None, None, None, None, None
+        gradient = current_gradient.to(spike_gradient.dtype)
+        return gradient, carried, None, None, None, None, None, None
 
 
-def _charge(ctx: Any, current: Tensor, v: Tensor, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """v⁻ and spikes of every step, and the last potential."""
-    if ctx.repeats > 1:
-        current = current.expand(ctx.repeats, *current.shape[1:])
-    if ctx.fused:
-        hard = ctx.reset == "hard"
-        return fused.forward(current, v, theta, ctx.decay, hard, like_each_step)
-    before = like_each_step(current, torch.float32)
-    spikes = like_each_step(current, current.dtype)
+def _charge(
+    ctx: Any, current: Tensor, v: Tensor, theta: Tensor, before: Tensor, spikes: Tensor | None
+) -> Tensor:
+    """Write v⁻ and spikes of every step; the last potential. `before` may be `current` itself."""
     for t in range(current.shape[0]):
         torch.add(current[t], v, alpha=ctx.decay, out=before[t])
-        torch.ge(before[t], theta, out=spikes[t])
-        if ctx.reset == "soft":
-            v = torch.addcmul(before[t], spikes[t], theta, value=-1.0)
-        else:
-            v = torch.addcmul(before[t], before[t], spikes[t], value=-1.0)
-    return before, spikes, v
+        fired = torch.empty_like(before[t]) if spikes is None else spikes[t]
+        torch.ge(before[t], theta, out=fired)
+        down = theta if ctx.reset == "soft" else before[t]
+        v = torch.addcmul(before[t], fired, down, value=-1.0)
+    return v
+
+
+def _charge_again(ctx: Any, kept: Tensor, v: Tensor, theta: Tensor) -> Tensor:
+    """v⁻ [T, B, ...] from what was kept in its place, in memory of its own."""
+    if ctx.norm is not None:
+        current = ctx.norm(kept).unflatten(0, (-1, len(v)))
+    else:
+        current = kept.expand(ctx.repeats, *kept.shape[1:])
+    if ctx.fused:
+        return fused.forward(current, v, theta, ctx.decay, ctx.reset == "hard", like_each_step)[0]
+    ours = ctx.norm is not None and current.dtype == torch.float32
+    before = current if ours else like_each_step(current, torch.float32)
+    _charge(ctx, current, v, theta, before, None)
+    return before
 
 
 def _back(
-    ctx: Any, before: Tensor, theta: Tensor, spike_gradient: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Gradients of the current at every step and of the first potential."""
-    current_gradient = like_each_step(before, torch.float32)
+    ctx: Any, before: Tensor, theta: Tensor, spike_gradient: Tensor, result: Tensor
+) -> Tensor:
+    """Write the gradients of the current at every step; that of the first potential."""
     carried: Tensor | None = None
     for t in range(before.shape[0] - 1, -1, -1):
         x = before[t] - theta
         arrived = spike_gradient[t].float()
         if carried is None:
-            torch.mul(arrived, ctx.slope(x), out=current_gradient[t])
+            torch.mul(arrived, ctx.slope(x), out=result[t])
         else:
             if ctx.reset == "hard":
                 carried = carried * (x < 0)
-            torch.addcmul(carried, arrived, ctx.slope(x), out=current_gradient[t])
-        carried = current_gradient[t]
+            torch.addcmul(carried, arrived, ctx.slope(x), out=result[t])
+        carried = result[t]
         if ctx.decay != 1.0:
             carried = carried * ctx.decay
-    return current_gradient, carried
-
-
-def _fused_back(
-    ctx: Any, before: Tensor, theta: Tensor, spike_gradient: Tensor
-) -> tuple[Tensor, Tensor]:
-    hard = ctx.reset == "hard"
-    return fused.backward(before, theta, spike_gradient, ctx.decay, hard, ctx.slope, like_each_step)
+    assert carried is not None
+    return carried

@@ -21,7 +21,7 @@ from network.graph import Kind, kind_of, layers
 from network.neurons import Neuron, NeuronState
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
-from network.saved import mark_spikes, spikes_kept_as_bytes
+from network.saved import Origin, mark_spikes, origin_of, spikes_kept_as_bytes
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
 
@@ -142,6 +142,7 @@ class _Run:
         self.pooled: dict[str, PooledState] = {}
         self.masks: dict[str, Tensor] = {}
         self.once: dict[fx.Node, Any] = {}
+        self.origins: dict[fx.Node, Origin] = {}
         self.prepare: Prepare | None = None
 
     def observe(self, observation: Observation) -> None:
@@ -177,6 +178,11 @@ class _Run:
                     (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
                 )
                 values[node] = self._call(node, fetched, inputs)
+                if kind is Kind.NORM and torch.is_grad_enabled():
+                    module = self.modules[str(node.target)]
+                    origin = origin_of(module, fetched[0][0], values[node])
+                    if origin is not None:
+                        self.origins[node] = origin
             for argument in node.all_input_nodes:  # free what no later node reads
                 if self.last_reader[argument] is node:
                     values.pop(argument, None)
@@ -207,7 +213,8 @@ class _Run:
         if self.prepare is not None:
             spikes, state = self.prepare(neuron, current)
         else:
-            spikes, state = neuron.advance(current, self.states.get(node.name))
+            origin = self.origins.pop(source, None)
+            spikes, state = neuron.advance(current, self.states.get(node.name), origin)
         self.states[node.name] = state
         for tap in self.taps:
             tap.neurons(node.name, first, current, spikes, state)

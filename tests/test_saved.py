@@ -5,10 +5,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+import network.unroll as unrolling
+from direct.normalisation import ThresholdNorm1d
 from direct.surrogates import surrogate
 from network import saved
 from network.graph import swap_activations, trace
-from network.neurons import Neuron
+from network.neurons import Dynamics, Neuron, Reset
 from network.unroll import SpikingNetwork, unroll
 
 STEPS, IMAGES = 6, 3
@@ -69,3 +71,59 @@ def test_a_current_that_does_not_change_is_kept_once() -> None:
     with saved_tensors_hooks(pack, lambda x: x):
         neuron.advance(current.repeat(STEPS, 1, 1), None)
     assert max(sizes) == STEPS * IMAGES * 50
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_potentials_behind_batch_norm_come_again_bit_for_bit(
+    reset: Reset, precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 6, 3, padding=1),
+            nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(216, 9), ThresholdNorm1d(9, 0.7),
+            nn.ReLU(), nn.Linear(9, 2),
+        )  # fmt: skip
+    body = trace(model)
+    slope = surrogate("fast-sigmoid", 1.0)
+    dynamics = Dynamics(0.75, reset)
+    swap_activations(body, lambda name, old: Neuron(dynamics, theta=0.5, slope=slope))
+    network = SpikingNetwork(body).train()
+    found = []
+    for origin in (unrolling.origin_of, lambda *made: None):
+        monkeypatch.setattr(unrolling, "origin_of", origin)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            found.append(gradients(network))
+    assert len(found[0]) == 12
+    for one, two in zip(*found, strict=True):
+        assert one.abs().sum() > 0
+        assert torch.equal(one, two)
+
+
+def test_what_batch_norm_reads_is_all_that_is_kept_behind_it() -> None:
+    places: set[int] = set()
+
+    def pack(x: Tensor) -> Tensor:
+        if x.nbytes == STEPS * IMAGES * 4 * 36 * 4:
+            places.add(x.data_ptr())
+        return x
+
+    norm = nn.BatchNorm2d(4)
+    x = torch.rand(STEPS * IMAGES, 4, 6, 6, requires_grad=True)
+    neuron = Neuron(slope=surrogate("triangle", 1.0))
+    for known in (True, False):
+        places.clear()
+        with saved_tensors_hooks(pack, lambda kept: kept):
+            current = norm(x)
+            origin = saved.origin_of(norm, x, current) if known else None
+            neuron.advance(current.unflatten(0, (STEPS, IMAGES)), None, origin)
+        assert len(places) == (1 if known else 2)  # x, and v⁻ of every step
+
+
+def test_only_batch_norm_with_statistics_of_its_own_batch_is_an_origin() -> None:
+    norm, x = nn.BatchNorm2d(4), torch.rand(2, 4, 6, 6, requires_grad=True)
+    assert saved.origin_of(norm, x, norm(x)) is not None
+    assert saved.origin_of(norm, x, 2 * norm(x)) is None  # as of processes that share a batch
+    assert saved.origin_of(norm.eval(), x, norm(x)) is None
+    assert saved.origin_of(nn.ReLU(), x, torch.relu(x)) is None

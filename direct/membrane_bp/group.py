@@ -12,6 +12,7 @@ from direct.membrane_bp.compiled import Compiled, compiled
 from direct.membrane_bp.neuron import EventDynamics, advance_events
 from network.encodings import ENCODINGS
 from network.neurons import Dynamics, Neuron, NeuronState
+from network.saved import Origin
 from network.unroll import SpikingNetwork, Tap, unroll
 
 PLAIN_CHUNK, CHUNK = 8, 64  # steps at once: plain, and by the library
@@ -27,8 +28,11 @@ class EventNeuron(Neuron):
         del self.theta
         self.theta = nn.Parameter(start)
 
-    def advance(self, current: Tensor, state: NeuronState | None) -> tuple[Tensor, NeuronState]:
+    def advance(
+        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+    ) -> tuple[Tensor, NeuronState]:
         """Current [T, B, N] and state to (spikes [T, B, N], state); no gradient."""
+        del origin
         v, since = self.before(current, state)
         theta, library = self.theta.detach(), library_for(current)
         if library is None:
