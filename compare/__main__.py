@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from compare.ranks import is_follower, rank
+from compare.ranks import is_follower, let_the_first_speak, rank
 
 app = typer.Typer(
     name="isospike",
@@ -56,6 +56,8 @@ def main() -> None:
         code = FAULT
     if code == INTERRUPTED:  # typer turns an interrupt into this code itself
         _say("interrupted; the same command goes on from where it was: " + command_line())
+    elif code and is_follower():
+        let_the_first_speak()
     sys.stdout.flush()
     sys.exit(code or 0)
 

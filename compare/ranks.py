@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
+
+FIRST_SPEAKS_WITHIN_S = 20.0  # it may load longer than the others
 
 
 def world_size() -> int:
@@ -32,3 +36,9 @@ def place_here() -> int:
 def _number(name: str, default: int) -> int:
     value = os.environ.get(name, "")
     return int(value) if value.isdigit() else default
+
+
+def let_the_first_speak() -> None:
+    """torchrun ends all processes once one has failed: not before the first has said why."""
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(FIRST_SPEAKS_WITHIN_S)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
+from compare import ranks
+from compare.__main__ import main
 from network.over_batch import mean_over_batch, variance_over_batch
 from network.team import Team, WholeBatch
 from tests.team_training import ANNS, RULE_NAMES, UNUSED, train
@@ -163,3 +166,23 @@ def test_bad_input_is_said_once(tmp_path: Path) -> None:
     result = torchrun("-m", "compare", "compare", "--jobs", "2", folder=tmp_path)
     (line,) = last_words(result.stderr)
     assert "leave out --jobs and --cluster" in line
+
+
+def test_a_process_that_fails_before_the_first_lets_it_say_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """torchrun would end the first one, which would say that it was interrupted."""
+    waited: list[float] = []
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(ranks.time, "sleep", waited.append)
+    monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--methods", "robust-nrm"])
+    for rank, expected in (("1", [ranks.FIRST_SPEAKS_WITHIN_S]), ("0", [])):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", rank)
+        waited.clear()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert waited == expected
+        assert ("'robust-nrm'" in capsys.readouterr().err) == (rank == "0")
+    signal.signal(signal.SIGTERM, handler)
