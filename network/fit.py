@@ -12,8 +12,8 @@ import math
 import os
 import socket
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from network.recipe import Recipe, learning_rate_at, make_optimiser
+from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
 
@@ -168,7 +168,7 @@ class _Trainer:
         if self.team is not None:
             rows = self.team.share(size)
             images, labels, keys = images[rows], labels[rows], keys[rows]
-        with torch.random.fork_rng(), self._autocast(), self._whole_batch(size, rows):
+        with self._surroundings(size, rows, rate):
             torch.manual_seed(derived_seed(self.seed, 2, epoch, index))
             loss, scores = self.step(images, labels, keys.to(self.device))
         value, correct = loss.item(), float((scores.argmax(1) == labels).sum())
@@ -214,8 +214,15 @@ class _Trainer:
     def _is_first(self) -> bool:
         return self.team is None or self.team.rank == 0
 
-    def _whole_batch(self, images: int, rows: slice) -> AbstractContextManager[Any]:
-        return nullcontext() if self.team is None else WholeBatch(images, rows)
+    @contextmanager
+    def _surroundings(self, images: int, rows: slice, rate: float) -> Iterator[None]:
+        """What a batch is computed in; its random numbers leave the caller's as they are."""
+        half = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"
+        )
+        whole = nullcontext() if self.team is None else WholeBatch(images, rows)
+        with torch.random.fork_rng(), half, whole, learning_at(rate / self.recipe.learning_rate):
+            yield
 
     def _check_weights(self) -> None:
         """The last step of an epoch may spoil the weights after its loss was still finite."""
@@ -237,11 +244,6 @@ class _Trainer:
             self.order = (epoch, torch.randperm(len(self.data), generator=generator))
         size = self.recipe.batch_size
         return self.order[1][batch * size : (batch + 1) * size]
-
-    def _autocast(self) -> Any:
-        if self.recipe.precision == "bfloat16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""

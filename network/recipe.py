@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +13,7 @@ import torch
 from torch import nn
 
 Precision = Literal["float32", "bfloat16"]
+_SHARE: ContextVar[float] = ContextVar("share of the peak learning rate", default=1.0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,21 @@ def learning_rate_at(recipe: Recipe, batch: int, batches_per_epoch: int) -> floa
     if batch < rise:
         return _between(peak / 25, peak, batch / rise)
     return _between(peak, peak / 1000, (batch - rise) / max(1.0, total - rise))
+
+
+@contextmanager
+def learning_at(share: float) -> Iterator[None]:
+    """Objectives within see this share of the peak learning rate, as `fit` shows it to them."""
+    token = _SHARE.set(share)
+    try:
+        yield
+    finally:
+        _SHARE.reset(token)
+
+
+def learning_share() -> float:
+    """Share of the peak at which an objective's batch is learned; 1 outside a training."""
+    return _SHARE.get()
 
 
 def _between(start: float, end: float, share: float) -> float:

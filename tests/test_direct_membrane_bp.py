@@ -10,8 +10,9 @@ from direct import OptionError, prepare
 from direct.membrane_bp import EventDynamics, EventNeuron
 from direct.membrane_bp import gradient as g
 from direct.membrane_bp.neuron import event_step
-from direct.membrane_bp.rule import Traces, with_gradients
+from direct.membrane_bp.rule import with_gradients
 from network.graph import UnsupportedNetwork
+from network.recipe import learning_at
 from tests.direct_networks import Convolutional, Flat, Toy, prepared, seeded
 
 SLOW = EventDynamics(tau_ms=1e9)  # no leak worth mentioning
@@ -79,15 +80,6 @@ def test_chunks_carry_the_refractory_time() -> None:
     assert torch.equal(torch.cat([first, second]), whole)
     assert torch.equal(end.v, last.v)
     assert 0 < whole.mean() < 1
-
-
-def test_traces_by_hand() -> None:
-    traces = Traces(decay=0.5)
-    traces.inputs(0, torch.tensor([1.0, 0.0]).view(2, 1, 1))
-    traces.inputs(2, torch.tensor([1.0]).view(1, 1, 1))
-    # spikes at steps 1 and 3 of 3: 0.25 + 1
-    assert traces.traces["input"].item() == 1.25
-    assert traces.counts["input"].item() == 2.0
 
 
 def test_backward_through_a_group_solves_equation_7() -> None:
@@ -174,7 +166,7 @@ def test_gradients_of_a_network_by_hand() -> None:
     model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2))
     images, labels = torch.tensor([[1.0]]), torch.tensor([1])
     options = {
-        "tau_ms": 1e9, "inhibition": 0.0, "output_inhibition": 0.0, "rho": 0.0,
+        "tau_ms": 40.0, "inhibition": 0.0, "output_inhibition": 0.0, "rho": 0.0,
         "weight_lambda": 0.0, "floor": 0.01,
     }  # fmt: skip
     trainable = prepare(
@@ -184,27 +176,31 @@ def test_gradients_of_a_network_by_hand() -> None:
     hidden, output = trainable.network.neurons().values()
     with torch.no_grad():
         model[0].weight.fill_(1.0)
-        model[2].weight.copy_(torch.tensor([[1.0], [0.5]]))
-        hidden.theta.fill_(2.0)
-        output.theta.copy_(torch.tensor([1.0, 0.5]))
+        model[2].weight.copy_(torch.tensor([[1.0], [1.1]]))
+        hidden.theta.fill_(1.5)
+        output.theta.copy_(torch.tensor([1.5, 1.0]))
     loss, scores = trainable.objective(images, labels, torch.arange(1))
     loss.backward()
-    # Input: 4 spikes. Hidden θ = 2: spikes at steps 2 and 4. Both outputs spike each time:
-    # counts 2, 2; scores 1, 1; errors 1, 0; loss ½.
-    assert scores.tolist() == [[1.0, 1.0]]
-    assert loss.item() == pytest.approx(0.5)
-    # Output δ = (g/ḡ)e, g = 1, 2, ḡ = √(5/2). ΔW = √(2/1)·δ·x, x = 2
-    delta = 1 / math.sqrt(2.5)
+    # Input: 4 spikes. Hidden: v = 1, 1.98, 1.46, 2.43: spikes at steps 2 and 4. Output: v = 1, 1.95
+    # and 1.1, 1.2 at those: 1 and 2 spikes
+    # a = ½, 1; e = ½, 0; Σea = ¼; errors ½, −¼; loss ⅛
+    assert scores.tolist() == [[0.5, 1.0]]
+    assert loss.item() == pytest.approx(0.125)
+    # Output δ = (g/ḡ)·error, g = ⅔, 1, ḡ = √(13/18). Mean traces: 1/(T(1 − e^(−1/40))) a spike
+    trace = 1 / (4 * (1 - math.exp(-1 / 40)))
+    delta = [2 / 3 * 0.5 / math.sqrt(13 / 18), -0.25 / math.sqrt(13 / 18)]
+    # ΔW = √(2/1)·δ·x, x of 2 spikes
     assert model[2].weight.grad is not None
     assert model[2].weight.grad.flatten().tolist() == pytest.approx(
-        [math.sqrt(2) * delta * 2, 0.0], rel=1e-4
+        [math.sqrt(2) * d * 2 * trace for d in delta]
     )
-    # Hidden: one neuron, active: δ = 1·√(1/1)·w·δ_out = δ_out; ΔW = √(1/1)·δ·4
+    # Hidden: one neuron, active: δ = 1·√(1/1)·Σ_j w_j δ_j; ΔW = √(1/1)·δ·x, x of 4 spikes
+    below = 1.0 * delta[0] + 1.1 * delta[1]
     assert model[0].weight.grad is not None
-    assert model[0].weight.grad.item() == pytest.approx(4 * delta, rel=1e-4)
-    # Δθ of the hidden neuron: −η_th/η_w·√(1/(1·1))·δ·a, a = 2
+    assert model[0].weight.grad.item() == pytest.approx(below * 4 * trace, rel=1e-4)
+    # Δθ of the hidden neuron: −η_th/η_w·√(1/(1·1))·δ·a, a of 2 spikes
     assert hidden.theta.grad is not None
-    assert hidden.theta.grad.item() == pytest.approx(-0.1 * delta * 2, rel=1e-4)
+    assert hidden.theta.grad.item() == pytest.approx(-0.1 * below * 2 * trace, rel=1e-4)
 
 
 def test_initialisation_of_equation_9() -> None:
@@ -216,6 +212,23 @@ def test_initialisation_of_equation_9() -> None:
         assert neuron.theta.tolist() == pytest.approx([4 * bound] * weight.shape[0])
         assert weight.abs().max() <= bound
         assert weight.abs().max() > 0.8 * bound
+
+
+def test_threshold_regularisation_decays_with_the_learning_rate() -> None:
+    toy, trainable = Toy(10), prepared("membrane-bp", 20, options={"rho": 0.01})
+    theta = next(iter(trainable.network.neurons().values())).theta
+    start = theta.detach().clone()
+
+    def moved(share: float) -> Tensor:
+        with torch.no_grad():
+            theta.copy_(start)
+        with learning_at(share):
+            trainable.objective(toy.images, toy.labels, torch.arange(10))
+        return theta.detach() - start
+
+    assert moved(0.0).abs().max() == 0
+    assert moved(1.0).abs().max() > 0
+    torch.testing.assert_close(moved(0.25), moved(1.0) / 4, rtol=1e-4, atol=1e-6)
 
 
 def test_a_threshold_never_ends_below_its_floor_and_its_weights_rise_instead() -> None:
@@ -245,3 +258,8 @@ def test_what_it_cannot_train_is_named() -> None:
         prepared("membrane-bp", model=seeded(Flat), options={"alpha": 1.0})
     with pytest.raises(ValueError, match="tau_ms must be positive, got 0"):
         EventDynamics(tau_ms=0.0)
+    with pytest.raises(OptionError, match="readout spike-count only, got mean-current"):
+        prepare(
+            seeded(Flat), rule="membrane-bp", timesteps=4, readout="mean-current",
+            images=Toy().images, labels=Toy().labels,
+        )  # fmt: skip

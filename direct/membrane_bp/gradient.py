@@ -1,8 +1,10 @@
 """Errors and updates of Lee 2016, sections 4 and 5, as functions of tensors.
 
-Traces at the end of the stimulus (eq. 3): x_k of a layer's inputs, a_i of its own spikes, each
-spike decaying with τ_mp. A neuron or synapse is active where it has spiked. Shapes: weight [N, M],
-theta [N], traces and errors [B, M] or [B, N].
+Traces (eq. 3): x_k of a layer's inputs, a_i of its own spikes, each spike decaying with τ_mp. The
+paper does not say at which t it takes them. The output is judged by its spikes over the whole run,
+so eq. 5 is used in its mean over the run: at the end of it, the few spikes of the last 20 ms would
+stand for all. A neuron or synapse is active where it has spiked. Shapes: weight [N, M], theta [N],
+traces and errors [B, M] or [B, N].
 
 Signs. Eq. 8 solves eq. 7 with κ_ij = −μ, μ > 0 being the strength. Eq. 12 for the thresholds is
 used with the sign that follows from eq. 6, ∂a/∂θ = −(∂a/∂s)·â: a neuron that should be more active
@@ -12,12 +14,32 @@ gets a lower threshold.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from network.over_batch import mean_over_batch
 
 RESET = 1.0  # γ
 EFFICACY = 0.5  # σ, expected efficacy of lateral inhibition
+
+
+def mean_trace(counts: Tensor, decay: float, timesteps: int) -> Tensor:
+    """Σ_t x(t)/T of eq. 3, every spike with its whole tail: counts/(T·(1 − e^(−Δ/τ)))."""
+    return counts / (timesteps * (1.0 - decay))
+
+
+def output_error(counts: Tensor, labels: Tensor) -> Tensor:
+    """∂L/∂c_i·max c of L = ½‖a − y‖², a = c/max c (section 6): [B, K] from output spikes c [B, K].
+
+    e_i − [c_i is the largest]·Σ_j e_j·a_j with e = a − y; largest counts that are equal share it.
+    Without the second term errors would only ask for fewer spikes, which a cannot show: the
+    output would fall silent.
+    """
+    most = counts.amax(dim=-1, keepdim=True)
+    answer = counts / most.clamp(min=1.0)
+    error = answer - nn.functional.one_hot(labels, counts.shape[-1]).to(counts.dtype)
+    largest = ((counts == most) & (most > 0)).to(counts.dtype)
+    share = largest / largest.sum(dim=-1, keepdim=True).clamp(min=1.0)
+    return error - share * (error * answer).sum(dim=-1, keepdim=True)
 
 
 def scaled_gain(theta: Tensor, active: Tensor) -> Tensor:

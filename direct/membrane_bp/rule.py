@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import torch
@@ -18,17 +18,17 @@ from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
 from network.fit import Outcome
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
 from network.neurons import NeuronState
-from network.recipe import Recipe
+from network.recipe import Recipe, learning_share
 from network.unroll import SpikingNetwork
 
+READOUT = "spike-count"
 
-class Traces:
-    """A tap: eq. 3 of the inputs and of every layer, and the spike counts; all [B, N]."""
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-        self.traces: dict[str, Tensor] = {}
-        self.counts: dict[str, Tensor] = {}
+class Counts:
+    """A tap: spikes of the inputs and of every layer over the whole run, [B, N]."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, Tensor] = {}
 
     def inputs(self, first: int, inputs: Tensor) -> None:
         self._add("input", first, inputs.flatten(2))
@@ -40,13 +40,8 @@ class Traces:
         self._add(name, first, spikes)
 
     def _add(self, name: str, first: int, spikes: Tensor) -> None:
-        steps = spikes.shape[0]
-        ages = torch.arange(steps - 1, -1, -1, dtype=spikes.dtype, device=spikes.device)
-        trace, count = torch.tensordot(self.decay**ages, spikes, 1), spikes.sum(dim=0)
-        if first:
-            trace += self.traces[name] * self.decay**steps
-            count += self.counts[name]
-        self.traces[name], self.counts[name] = trace, count
+        count = spikes.sum(dim=0)
+        self.of[name] = self.of[name] + count if first else count
 
 
 def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
@@ -100,17 +95,19 @@ def draw(linear: nn.Linear, alpha: float, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def gradients_of(
-    chain: list[Layer], traces: Traces, error: Tensor, task: Task
+    chain: list[Layer], counts: Mapping[str, Tensor], error: Tensor, task: Task
 ) -> list[tuple[Tensor, Tensor]]:
-    """Gradients (weight, threshold) of every layer, first to last, from error out − onehot."""
+    """Gradients (weight, threshold) of every layer, first to last, from the error at the output."""
     options = task.options
+    decay = math.exp(-options["step_ms"] / options["tau_ms"])
     names = ["input", *(layer.name for layer in chain)]
+    traces = {name: gradient.mean_trace(counts[name], decay, task.timesteps) for name in names}
     found: list[tuple[Tensor, Tensor]] = []
     everyone = torch.ones_like(error)
     delta = gradient.scaled_gain(chain[-1].neuron.theta, everyone) * error
     for index in range(len(chain) - 1, -1, -1):
-        layer, inputs = chain[index], traces.traces[names[index]]
-        own = traces.traces[layer.name]
+        layer, inputs = chain[index], traces[names[index]]
+        own = traces[layer.name]
         inhibition = layer.neuron.events.inhibition
         weight, theta = layer.linear.weight, layer.neuron.theta
         update = gradient.weight_gradient(delta, inputs)
@@ -121,19 +118,19 @@ def gradients_of(
         by_threshold = gradient.threshold_gradient(delta, inputs, own, inhibition)
         found.insert(0, (update, options["threshold_rate"] * by_threshold))
         if index > 0:
-            active = (traces.counts[layer.name] > 0).to(weight.dtype)
+            active = (own > 0).to(weight.dtype)
             arrived = gradient.backward_through(weight, theta, delta, active, inhibition)
-            below = (traces.counts[names[index]] > 0).to(weight.dtype)
+            below = (inputs > 0).to(weight.dtype)
             delta = gradient.hidden_error(chain[index - 1].neuron.theta, below, arrived)
     return found
 
 
 @torch.no_grad()
-def regularise_thresholds(chain: list[Layer], traces: Traces, rate: float) -> None:
+def regularise_thresholds(chain: list[Layer], counts: Mapping[str, Tensor], rate: float) -> None:
     """Section 5.2, for hidden groups. Below its floor a threshold stays, and the weights rise."""
     for layer in chain[:-1]:
         theta = layer.neuron.theta
-        theta += gradient.threshold_shift(traces.counts[layer.name], rate)
+        theta += gradient.threshold_shift(counts[layer.name], rate)
     for layer in chain:
         lacking = (layer.floor - layer.neuron.theta).clamp(min=0.0)
         layer.neuron.theta += lacking
@@ -149,19 +146,20 @@ def with_gradients(value: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
 
 def membrane_bp(task: Task) -> Trainable:
     """Event-driven LIF groups trained by the traces of their spikes."""
-    options = task.options
+    if task.readout != READOUT:
+        raise OptionError(f"membrane-bp learns by the readout {READOUT} only, got {task.readout}")
     network, chain = install(task)
     loss = LOSSES.get("mse")
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
-        traces = Traces(math.exp(-options["step_ms"] / options["tau_ms"]))
+        counts = Counts()
         with torch.no_grad():
-            outputs = run(network, chain, images, task.timesteps, keys, traces)
+            outputs = run(network, chain, images, task.timesteps, keys, counts)
             scores = network.read(outputs)[-1]
-            error = scores - nn.functional.one_hot(labels, scores.shape[-1]).to(scores.dtype)
+            error = gradient.output_error(counts.of[chain[-1].name], labels)
             value = loss(outputs, scores, labels)
-            regularise_thresholds(chain, traces, options["rho"])
-            found = gradients_of(chain, traces, error, task)
+            regularise_thresholds(chain, counts.of, task.options["rho"] * learning_share())
+            found = gradients_of(chain, counts.of, error, task)
         pairs = []
         for layer, (weight, theta) in zip(chain, found, strict=True):
             pairs += [(layer.linear.weight, weight), (layer.neuron.theta, theta)]
@@ -210,12 +208,12 @@ RULES.register("membrane-bp")(
                 "weight_lambda": 0.002,
                 "weight_beta": 10.0,
                 "threshold_rate": 0.1,  # η_th/η_w
-                "rho": 4e-5,
+                "rho": 4e-5,  # at the peak learning rate, whose schedule it follows
                 "floor": 0.1,  # lowest threshold, as a share of its first value
             }
         ),
         encoding="poisson-total",
-        readout="spike-count",
+        readout=READOUT,
         timesteps=50,
         batch_norm=False,
     )

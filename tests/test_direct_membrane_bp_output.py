@@ -1,0 +1,53 @@
+"""membrane-bp: spikes of a run, their mean traces, and the error that the loss puts on them."""
+
+import pytest
+import torch
+from torch import nn
+
+from direct.membrane_bp import gradient as g
+from direct.membrane_bp.rule import Counts
+
+
+def test_counts_by_hand() -> None:
+    counts = Counts()
+    counts.inputs(0, torch.tensor([1.0, 0.0]).view(2, 1, 1))
+    counts.inputs(2, torch.tensor([1.0]).view(1, 1, 1))
+    assert counts.of["input"].item() == 2.0
+
+
+def test_the_mean_trace_is_the_area_below_the_trace() -> None:
+    # 3 spikes in 4 steps, decay ½: each adds 1 + ½ + ¼ + … = 2 over time; 3·2/4
+    assert g.mean_trace(torch.tensor(3.0), 0.5, 4).item() == 1.5
+    spikes, trace, area = torch.tensor([1.0, 0.0, 1.0, 1.0] + [0.0] * 60), 0.0, 0.0
+    for spike in spikes.tolist():
+        trace = 0.5 * trace + spike
+        area += trace
+    assert area / 4 == pytest.approx(1.5)
+
+
+def test_the_error_at_the_output_is_the_slope_of_the_loss() -> None:
+    counts = torch.tensor([[4.0, 1.0, 2.0], [0.0, 0.0, 0.0], [1.0, 5.0, 3.0]], requires_grad=True)
+    labels = torch.tensor([0, 2, 2])
+    answer = counts / counts.amax(dim=-1, keepdim=True).clamp(min=1.0)
+    loss = 0.5 * (answer - nn.functional.one_hot(labels, 3)).square().sum()
+    (slope,) = torch.autograd.grad(loss, [counts])
+    most = torch.tensor([[4.0], [1.0], [5.0]])
+    found = g.output_error(counts.detach(), labels)
+    torch.testing.assert_close(found, slope * most)
+    # image 1: a = 1, ¼, ½; e = 0, ¼, ½; Σea = 5/16. Image 2: silent, so more of its label only
+    assert found[0].tolist() == pytest.approx([-5 / 16, 1 / 4, 1 / 2])
+    assert found[1].tolist() == [0.0, 0.0, -1.0]
+
+
+def test_the_error_at_the_output_asks_for_no_other_total_of_spikes() -> None:
+    """More or fewer spikes at every output leave the answer, and so the loss, as they are."""
+    counts = torch.randint(0, 5, (30, 10), generator=torch.Generator().manual_seed(0)).float()
+    counts[:, 3] += 1.0
+    error = g.output_error(counts, torch.arange(30) % 10)
+    assert (error * counts).sum(dim=-1).tolist() == pytest.approx([0.0] * 30, abs=1e-5)
+
+
+def test_equal_largest_counts_share_what_they_owe() -> None:
+    # a = 1, 1, ½, label 0: e = 0, 1, ½; Σea = 5/4, half of it each
+    found = g.output_error(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]))
+    assert found.tolist()[0] == pytest.approx([-5 / 8, 1 - 5 / 8, 1 / 2])
