@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
@@ -59,7 +60,7 @@ def sweeps(work: Workload, batch: int, watch: Stopwatch) -> Section:
             page.timing_table(rest, work.batch * work.timesteps, "image-steps/s"),
         ]
     )
-    goals = page.sweep_goals(ann, rest, work.timesteps)
+    goals = page.sweep_goals(ann, rest, work.timesteps, matrix_units=has_matrix_units(work.device))
     return Section(
         text, [replace(goal, text=f"{work.architecture}: {goal.text}") for goal in goals]
     )
@@ -97,6 +98,12 @@ def _with_threads(count: int, work: Workload, batch: int, name: str) -> Call:
     return run
 
 
+def has_matrix_units(device: str) -> bool:
+    """Whether the machine multiplies matrices of bfloat16 in units made for it."""
+    flags = Path("/proc/cpuinfo")
+    return device == "cuda" or (flags.exists() and "amx_bf16" in flags.read_text())
+
+
 @contextmanager
 def threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
@@ -112,7 +119,8 @@ def training(work: Workload, watch: Stopwatch) -> Section:
     timings = watch.time(workloads.training_calls(work), "training")
     rules = watch.time(workloads.rule_calls(work), "rules")
     image_steps = work.batch * work.timesteps
-    goals = page.training_goals(timings, work.timesteps)
+    units = has_matrix_units(work.device)
+    goals = page.training_goals(timings, work.timesteps, matrix_units=units)
     for rule in ("spike-bp", "rate-bp"):
         gain = _ratio(rules, "isospike, bptt", f"isospike, {rule}")
         goals.append(Goal(f"{rule} step, × bptt", "≥", 2.0, gain))

@@ -37,12 +37,20 @@ def test_goals_of_sweeps() -> None:
     ann = {"ANN, float32": timing(2.0), "ANN, bfloat16": timing(1.0)}
     ours = {"float32": 20.0, "bfloat16": 16.0, "int16": 8.0, "int8": 4.0}
     sweeps = {f"isospike, {name}": timing(seconds) for name, seconds in ours.items()}
-    goals = sweep_goals(ann, {**sweeps, "other": timing(10.0)}, timesteps=10)
+    others = {"other": timing(10.0), "another (its default)": timing(30.0)}
+    goals = sweep_goals(ann, {**sweeps, **others}, timesteps=10, matrix_units=False)
     # 10 steps of the ANN take 10 s at its fastest: int16 10/8, int8 10/4; float32 20/20,
     # bfloat16 10/16; the other library takes 10 s where int8 takes 4
-    assert [goal.value for goal in goals] == [1.25, 2.5, 1.0, 0.625, 2.5]
-    assert [goal.met for goal in goals] == [False, True, True, False, False]
-    assert "| int8 sweep, × the ANN at its fastest | ≥ 2.5 | 2.50 | met |" in goal_table(goals)
+    assert [goal.value for goal in goals] == [1.25, 2.5, 1.0, 0.625, 2.5, 7.5]
+    assert [goal.met for goal in goals] == [False, True, True, False, False, True]
+    assert [goal.applies for goal in goals] == [True, True, True, False, True, True]
+    table = goal_table(goals)
+    assert "| int8 sweep, × the ANN at its fastest | ≥ 2.5 | 2.50 | met |" in table
+    assert "| ≥ 1.2 | 0.62 | no goal here: no matrix units |" in table
+    # with matrix units the ANN is faster, and a peer's default is to be beaten eight times
+    goals = sweep_goals(ann, {**sweeps, **others}, timesteps=10, matrix_units=True)
+    assert [goal.bound for goal in goals] == [1.2, 2.0, 0.95, 1.2, 4.0, 8.0]
+    assert all(goal.applies for goal in goals)
 
 
 def test_goals_of_training() -> None:
@@ -52,7 +60,10 @@ def test_goals_of_training() -> None:
         "x": timing(21.0),
     }
     # 8.4 s against 8 steps of 1 s; 21 s against 8.4 s
-    assert [goal.value for goal in training_goals(timings, 8)] == pytest.approx([1.05, 2.5])
+    for units in (True, False):
+        goals = training_goals(timings, 8, matrix_units=units)
+        assert [goal.value for goal in goals] == pytest.approx([1.05, 2.5])
+        assert [goal.applies for goal in goals] == [True, units]
 
 
 def test_timing_table_gives_rates() -> None:
