@@ -44,6 +44,12 @@ def whole(low: int, high: int, shape: tuple[int, ...], generator: torch.Generato
     return torch.randint(low, high, shape, generator=generator) / 256
 
 
+def test_it_is_tried_in_float32_wherever_it_is_asked_for_first(library: compiled.Compiled) -> None:
+    compiled.compiled.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compiled.compiled() is not None
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 10_000),

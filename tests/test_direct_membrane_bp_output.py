@@ -6,6 +6,7 @@ from torch import nn
 
 from direct.membrane_bp import gradient as g
 from direct.membrane_bp.rule import Counts
+from tests.direct_networks import Toy, prepared
 
 
 def test_counts_by_hand() -> None:
@@ -51,3 +52,19 @@ def test_equal_largest_counts_share_what_they_owe() -> None:
     # a = 1, 1, ½, label 0: e = 0, 1, ½; Σea = 5/4, half of it each
     found = g.output_error(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]))
     assert found.tolist()[0] == pytest.approx([-5 / 8, 1 - 5 / 8, 1 / 2])
+
+
+def test_half_precision_changes_no_spike_and_no_gradient() -> None:
+    toy = Toy(20)
+
+    def learned() -> list[torch.Tensor]:
+        trainable = prepared("membrane-bp", 20)
+        trainable.objective(toy.images, toy.labels, torch.arange(20)).loss.backward()
+        return [p.grad for p in trainable.network.parameters() if p.grad is not None]
+
+    expected = learned()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learned()
+    assert len(found) == len(expected) > 0
+    assert any(bool(gradient.abs().max() > 0) for gradient in expected)
+    assert all(map(torch.equal, found, expected))

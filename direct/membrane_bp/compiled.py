@@ -87,11 +87,13 @@ def _agrees(found: Compiled, inhibition: float) -> bool:
     rows = torch.randint(-64, 96, (30, 21), generator=generator) / 256
     theta = torch.randint(64, 256, (21,), generator=generator) / 256
     start = torch.zeros(3, 21), torch.full((3, 21), torch.inf)
-    expected = advance_events(arriving @ rows, *start, theta, dynamics)
+    with torch.autocast("cpu", enabled=False):
+        currents = arriving @ rows
+    expected = advance_events(currents, *start, theta, dynamics)
     return all(
         torch.equal(got[0], expected[0]) and torch.allclose(got[1], expected[1], atol=1e-5)
         for got in (
             found.advance(arriving, rows, *start, theta, dynamics),
-            found.advance(arriving @ rows, None, *start, theta, dynamics),
+            found.advance(currents, None, *start, theta, dynamics),
         )
     )

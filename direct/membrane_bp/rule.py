@@ -153,7 +153,8 @@ def membrane_bp(task: Task) -> Trainable:
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         counts = Counts()
-        with torch.no_grad():
+        exact = torch.autocast(images.device.type, enabled=False)  # sums of spikes decide spikes
+        with torch.no_grad(), exact:
             outputs = run(network, chain, images, task.timesteps, keys, counts)
             scores = network.read(outputs)[-1]
             error = gradient.output_error(counts.of[chain[-1].name], labels)
