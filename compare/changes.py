@@ -31,8 +31,8 @@ def changed(study: Study, given: dict[str, Any]) -> Study:
         if all(set(names) <= set(whole[key]) for key, names in chosen.items()):
             parts.append({key: value for key, value in part.items() if key not in given})
     if study.parts and not parts:
-        wanted = ", ".join(name for names in chosen.values() for name in names)
-        known = ", ".join((*study.every("datasets"), *study.every("architectures")))
+        wanted = ", ".join(repr(name) for names in chosen.values() for name in names)
+        known = ", ".join(map(repr, (*study.every("datasets"), *study.every("architectures"))))
         raise StudyError(f"study {study.name} has no part with {wanted}; it has: {known}")
     named = dict(chosen)
     if "methods" in given:
