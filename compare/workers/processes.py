@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from compare.plan import Plan
@@ -58,7 +58,15 @@ def _interrupts_held_back() -> Iterator[None]:
 
 
 def _start() -> None:
-    """A process whose parent was killed ends too, and gives its case's lock back."""
+    """A process whose parent was killed ends too, and gives its case's lock back.
+
+    torch.fx makes a bar of tqdm, which makes a semaphore of the system where it is given no lock: a
+    process that is killed would leave it behind, with a warning after what isospike says of it.
+    """
+    with suppress(ImportError):
+        from tqdm import tqdm
+
+        tqdm.set_lock(threading.RLock())
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
