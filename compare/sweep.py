@@ -78,7 +78,9 @@ def sweep(
     if fixed is not None:
         counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    key = _key(network, len(data), timesteps, seed, arithmetic, batch_size)
+    # whole numbers give the same whichever way they are summed, in batches of whatever size
+    how = (precision, 0) if fixed is not None else (arithmetic, batch_size)
+    key = key_of(network, len(data), timesteps, seed, *how)
     counted = halfway.resume(key, counter)
     before = snapshot(counter)
     halved: list[int] = []
@@ -110,19 +112,6 @@ def sweep(
     rows = spiking_rows(counter, steps, correct, len(truths))
     by_layer = spiking_layers(counter, steps)
     return Sweep(steps, answers, truths, rows, by_layer, arithmetic, *halved)
-
-
-def _key(
-    network: SpikingNetwork,
-    images: int,
-    timesteps: int,
-    seed: int,
-    arithmetic: str,
-    batch_size: int,
-) -> str:
-    """What two runs must share to be one sweep; float32 depends on the batch size in last bits."""
-    batches = 0 if arithmetic.startswith(tuple(BITS)) else batch_size
-    return key_of(network, images, timesteps, seed, arithmetic, batches)
 
 
 def folded(network: SpikingNetwork) -> SpikingNetwork:

@@ -12,6 +12,7 @@ from compare.faults import OutOfMemory, halved_once, is_out_of_memory
 from compare.halfway import Halfway
 from compare.sweep import Sweep, evaluate_ann, sweep
 from conversion import convert
+from network.fixed import FixedPointNetwork
 from network.graph import trace
 from network.unroll import SpikingNetwork
 from tests import small_networks
@@ -82,6 +83,17 @@ def test_a_sweep_that_was_cut_off_ends_the_same(
     )
     assert seen == list(range(last, IMAGES))  # nothing twice
     assert said == ([f"sweep goes on after {last} images"] if last else [])
+
+
+def test_whole_numbers_go_on_whichever_way_they_are_summed(
+    network: SpikingNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From how many spikes on events pay is timed in every process anew."""
+    file, said = tmp_path / "sweep.pt", []
+    swept(network, halfway=Halfway(file, every_s=0.0))
+    monkeypatch.setattr(FixedPointNetwork, "note", "otherwise")
+    same(swept(network, batch_size=5, halfway=Halfway(file, 0.0, said.append)), swept(network))
+    assert said == [f"sweep goes on after {IMAGES} images"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other network", "foreign", "a pickle"])
