@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from compare.models import ModelError, check_network, load_weights, make_network
 from compare.plan import SWEEP_PRECISION
 from compare.prepared import View, sample
 from compare.progress import Progress
-from compare.store import replace_text, sync, write_csv
+from compare.store import replace_text, replacing_directory, write_csv
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.sweep_tables import SWEEP_COLUMNS
 from conversion import CONVERSIONS, Audit, Conversion, convert
@@ -96,21 +94,10 @@ def _write(
     shape: tuple[int, ...],
 ) -> None:
     """All files or none; an earlier conversion in the directory is replaced."""
-    partial = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with replacing_directory(directory) as partial:
         write_csv(partial / "sweep.csv", SWEEP_COLUMNS, outcome.rows)
         content["exports"] = _export(network, shape, partial)
         replace_text(partial / RESULT, json.dumps(content, indent=2, ensure_ascii=False))
-        for file in partial.iterdir():
-            sync(file)
-        if directory.exists():
-            shutil.rmtree(directory)
-        os.replace(partial, directory)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _converted(
