@@ -1,36 +1,21 @@
-"""The command line. Nothing here loads torch before a command needs it."""
+"""The command line: what every command ends with, in one line and with one exit code."""
 
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from compare.ranks import is_follower, let_the_first_speak, rank
-
-app = typer.Typer(
-    name="isospike",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Convert a trained ANN to a spiking network, or train the spiking network directly? "
-    "Compare both.",
-)
+from compare.commands import app, command_line
+from compare.ranks import is_follower, let_the_first_speak
 
 FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 # typer brings its own copy of click from some version on: reach its classes by a public name.
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
-
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="directory of the data sets", metavar="DIR")
-]
-OutOption = Annotated[Path | None, typer.Option("--out", help="where results go", metavar="DIR")]
 
 
 def main() -> None:
@@ -82,238 +67,6 @@ def _in_one_line(error: Any) -> str:
     context = getattr(error, "ctx", None)
     hint = f" (see {context.command_path} --help)" if context is not None else ""
     return f"{error.format_message()}; got: {command_line()}{hint}"
-
-
-def command_line() -> str:
-    """This command as it would be typed; bytes that are no text are written as escapes."""
-    typed = shlex.join(["isospike", *sys.argv[1:]])
-    return typed.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-@app.command()
-def compare(
-    study: Annotated[str, typer.Argument(help="built-in study or TOML file")] = "first-look",
-    dataset: Annotated[str | None, typer.Option(help="data set, or folder:PATH, npz:PATH")] = None,
-    architecture: Annotated[str | None, typer.Option(help="see `isospike list`")] = None,
-    methods: Annotated[str | None, typer.Option(help="M,M: conversions and rules")] = None,
-    seeds: Annotated[int | None, typer.Option(help="number of seeds", min=1)] = None,
-    timesteps: Annotated[int | None, typer.Option(help="largest T of the sweep", min=1)] = None,
-    data: DataOption = None,
-    out: OutOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(help="auto, float32, bfloat16; int16, int8 for sweeps")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option(help="cases at once", min=1)] = None,
-    cluster: Annotated[
-        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT", metavar="ADDRESS")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="threads of each case", min=1)] = None,
-) -> None:
-    """Run a study: train, convert, train directly, sweep timesteps, report."""
-    from compare.changes import changed, derived_name
-    from compare.study import load_study
-
-    chosen = load_study(study)
-    changes: dict[str, Any] = {
-        "datasets": [dataset] if dataset else None,
-        "architectures": [architecture] if architecture else None,
-        "methods": [m.strip() for m in methods.split(",")] if methods is not None else None,
-        "seeds": seeds,
-        "timesteps": timesteps,
-        "precision": precision,
-        "threads": threads,
-    }
-    given = {key: value for key, value in changes.items() if value is not None}
-    if {"datasets", "architectures", "methods"} & set(given):
-        given["name"] = derived_name(chosen, given)
-        given["title"] = given["description"] = ""
-        given["expected_minutes"] = given["expected_minutes_h100"] = None
-    chosen = changed(chosen, given)
-    from compare.data.places import absent, locate
-
-    for name in chosen.every("datasets"):
-        where = locate(name, data)
-        if not where.found and data is not None:
-            raise absent(where)
-    from compare.workers.case import Settings
-
-    settings = Settings(data, data is None, device, jobs, command_line(), cluster)
-    _compare(chosen, out or Path("runs") / chosen.name, settings)
-
-
-def _compare(study: Any, directory: Path, settings: Any) -> None:
-    if is_follower():
-        from compare.workers.together import follow
-
-        try:
-            follow(settings.device)
-        except Exception as error:  # whatever it is: one line that names the process
-            raise SystemExit(f"isospike: process {rank()}: {error}") from error
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    console.print(
-        f"{study.title or study.name}: {', '.join(study.every('methods'))} "
-        f"on {', '.join(study.every('datasets'))}, {', '.join(study.every('architectures'))}, "
-        f"{len(study.seeds)} seeds, T = 1 … {max(part.timesteps for part in study.divided())}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    from compare.execute import run_study
-
-    plan, failures = run_study(study, directory, settings, console)
-    if len(failures) < len(plan.names):
-        _report([directory], None)
-    if failures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise ValueError(f"{len(failures)} of {len(plan.names)} cases failed: {reasons}")
-
-
-def _report(directories: list[Path], out: Path | None) -> None:
-    """Build the report, print the summary tables and the path."""
-    import reports
-    from compare.terminal import show
-    from reports import page
-    from reports.analysis import analyse
-    from reports.tables import summary
-
-    analyses = [analyse(reports.study(directory)) for directory in directories]
-    path = page.build(analyses, out)
-    for analysis in analyses:
-        show(summary(analysis))
-    typer.echo(str(path))
-
-
-@app.command()
-def studies() -> None:
-    """Built-in studies: what each shows, its source, the time it takes."""
-    from compare import study as known
-    from compare.studies_page import expected
-    from compare.terminal import show_rows
-
-    rows = []
-    for name in known.builtin_studies():
-        study = known.load_study(name)
-        times = f"{expected(study.expected_minutes)} · {expected(study.expected_minutes_h100)}"
-        rows.append((name, study.title, study.source or "–", times))
-    show_rows(("study", "what it shows", "source", "time on 2 cores · H100"), rows)
-
-
-@app.command(name="list")
-def list_(kind: Annotated[str, typer.Argument(help="what to list")]) -> None:
-    """Names of datasets, architectures, conversions, rules, surrogates, neurons, metrics,
-    energies or figures, one line each."""
-    from compare import catalogue
-    from compare.terminal import show_rows
-
-    show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
-
-
-@app.command()
-def data(
-    name: Annotated[str | None, typer.Argument(help="data set; all of them by default")] = None,
-    directory: DataOption = None,
-) -> None:
-    """Where each data set is looked for, and whether it is there."""
-    from compare.data import DATASETS, locate
-    from compare.terminal import show_rows
-
-    rows = []
-    for entry in [name] if name else DATASETS.names():
-        if entry.endswith(":PATH"):
-            rows.append((entry, "yours", "", DATASETS.get(entry).description))
-            continue
-        where = locate(entry, directory)
-        rows.append((entry, "there" if where.found else "absent", str(where.path), where.how))
-    show_rows(("data set", "state", "directory", "to get it"), rows)
-
-
-@app.command()
-def report(
-    directories: Annotated[list[Path], typer.Argument(help="study directories", metavar="DIR")],
-    out: OutOption = None,
-) -> None:
-    """Rebuild the report of one study, or one report over several."""
-    _report(directories, out)
-
-
-@app.command()
-def status(
-    directory: Annotated[Path, typer.Argument(help="study directory", metavar="DIR")],
-) -> None:
-    """How far a study is: finished cases, what runs now, time left."""
-    from compare import status as state
-
-    for line in state.lines(state.status(directory)):
-        typer.echo(line)
-    typer.echo(str(directory))
-
-
-@app.command()
-def convert(
-    model: Annotated[str, typer.Argument(help="architecture, module:function or file.py:function")],
-    dataset: Annotated[str, typer.Option(help="data set for calibration and test")],
-    method: Annotated[str, typer.Option(help="conversion method")] = "spike-norm",
-    weights: Annotated[
-        Path | None, typer.Option(help="safetensors or state_dict", metavar="FILE")
-    ] = None,
-    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1)] = 64,
-    option: Annotated[
-        list[str] | None, typer.Option(help="option of the method", metavar="NAME=VALUE")
-    ] = None,
-    data: DataOption = None,
-    out: OutOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
-) -> None:
-    """Convert a trained network, sweep its timesteps, and write network, audit and export."""
-    from compare import catalogue
-
-    catalogue.check("datasets", dataset)
-    catalogue.check("conversions", method)
-    catalogue.check("architectures", model)
-    from compare.convert_command import convert_model, summary_lines
-
-    directory = out or Path("runs") / f"convert-{Path(model.split(':')[0]).stem}-{method}"
-    chosen = parse_options(option or [])
-    written = convert_model(
-        model, dataset, method, weights, timesteps, data, directory, device, chosen
-    )
-    for line in summary_lines(written):
-        typer.echo(line)
-    typer.echo(str(written))
-
-
-def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE as TOML values; a bare word is text."""
-    import tomllib
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--option is written NAME=VALUE, got {pair!r}")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
-    return options
-
-
-@app.callback(invoke_without_command=True)
-def version(
-    context: typer.Context,
-    show: Annotated[bool, typer.Option("--version", help="print the version")] = False,
-) -> None:
-    if show:
-        from importlib.metadata import version as installed
-
-        typer.echo(f"isospike {installed('isospike')}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
 
 
 if __name__ == "__main__":

@@ -155,8 +155,8 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, jobs: str, tally: Tally) -> N
 LIMITED = """
 import resource, runpy, sys
 from pathlib import Path
-import torch, compare.run, compare.execute, compare.__main__ as command_line
-command_line._report = lambda directories, out: None
+import torch, compare.run, compare.execute, compare.__main__ as command_line, compare.commands as commands
+commands._report = lambda directories, out: None
 words = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 used = int(words["VmSize"].split()[0]) * 1024
 resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv.pop(1)) * 2**20,) * 2)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compare import __main__ as command_line
+from compare import commands
 from tests.stress.conftest import Tally, fuzz
 
 WORDS_USED = [
@@ -60,7 +61,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def would_run(study: object, directory: Path, *rest: object) -> None:
         raise Ran
 
-    monkeypatch.setattr(command_line, "_compare", would_run)
+    monkeypatch.setattr(commands, "_compare", would_run)
     monkeypatch.setattr("signal.signal", lambda *arguments: None)
     monkeypatch.setenv("ISOSPIKE_DATA", str(tmp_path / "cache"))
     monkeypatch.setattr("compare.data.loading.data_directory", lambda directory: tmp_path / "none")
