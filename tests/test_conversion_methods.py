@@ -6,42 +6,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 
-from conversion import QuantisedReLU, convert, quantise_activations
+from conversion import convert
 from conversion.convert import prepare_ann
 from conversion.methods.mse_norm import quantised
-from conversion.methods.offset import shifts
-from conversion.methods.srp import mask
 from conversion.probe import permuted_scores
 from conversion.statistics import activations
 from network.neurons import Neuron
 from network.unroll import unroll
 from tests.small_networks import images, network
-
-
-def one_layer(theta: float, weight: float = 1.0) -> nn.Sequential:
-    """One ReLU neuron per pixel and a readout that copies it."""
-    model = nn.Sequential(nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 1))
-    with torch.no_grad():
-        for layer in (model[0], model[2]):
-            layer.weight.fill_(weight)
-            layer.bias.zero_()
-    return model
-
-
-class Trains:
-    """A tap that keeps all spikes and currents by layer."""
-
-    def __init__(self) -> None:
-        self.spikes: dict[str, list[Tensor]] = {}
-        self.currents: dict[str, list[Tensor]] = {}
-
-    def inputs(self, first: int, inputs: Tensor) -> None: ...
-
-    def neurons(self, name, first, current, spikes, state) -> None:
-        self.spikes.setdefault(name, []).append(spikes.clone())
-        self.currents.setdefault(name, []).append(current.clone())
+from tests.spike_trains import Trains
 
 
 def test_data_norm_is_the_largest_activation() -> None:
@@ -209,136 +184,6 @@ def test_light_calibration_shifts_by_the_mean_error_of_each_channel() -> None:
         unroll(plain.network, x, 4, taps=[trains])
     error = (target - torch.cat(trains.spikes[name]).mean(0)).mean((0, 2, 3))
     torch.testing.assert_close(corrected.network.neurons()[name].shift, error)
-
-
-def test_quantised_relu_by_hand() -> None:
-    """L = 4, λ = 2, steps of 0.5: 0.2 → ⌊0.9⌋ = 0; 0.3 → ⌊1.1⌋ = 1; 1.3 → ⌊3.1⌋ = 3; 9 → 4."""
-    activation = QuantisedReLU(4, 2.0)
-    z = torch.tensor([-1.0, 0.2, 0.3, 1.3, 9.0])
-    torch.testing.assert_close(activation(z), torch.tensor([0.0, 0.0, 0.5, 1.5, 2.0]))
-
-
-def test_the_gradient_of_quantised_relu_passes_the_floor() -> None:
-    """da/dz is 1 inside (0, λ) and 0 outside; above λ the scale's gradient is 1 (a = λ)."""
-    activation = QuantisedReLU(4, 2.0)
-    z = torch.tensor([-1.0, 0.3, 1.3, 9.0], requires_grad=True)
-    activation(z).sum().backward()
-    torch.testing.assert_close(z.grad, torch.tensor([0.0, 1.0, 1.0, 0.0]))
-    # da/dλ = steps/L − z/λ inside: 1/4 − 0.15 = 0.1 and 3/4 − 0.65 = 0.1; 1 above λ; 0 below 0
-    assert activation.threshold.grad.item() == pytest.approx(0.1 + 0.1 + 1.0, abs=1e-6)
-
-
-def test_quantise_activations_keeps_the_network_and_trains_its_scales() -> None:
-    model = network("branches")
-    quantised_model = quantise_activations(model, 8)
-    scales = [n for n, _ in quantised_model.named_parameters() if n.endswith("threshold")]
-    assert len(scales) == 3
-    assert not any(isinstance(m, QuantisedReLU) for m in model.modules())
-    quantised_model(images(4)).sum().backward()
-    for name, parameter in quantised_model.named_parameters():
-        assert parameter.grad is not None, name
-
-
-@pytest.mark.parametrize("name", ["plain", "residual", "branches", "max-pooled"])
-def test_qcfs_at_t_equal_l_is_the_quantised_ann_in_the_first_layer(name: str) -> None:
-    """Oracle 2 of METHODS.md, in whole numbers of spikes."""
-    levels = 4
-    model = quantise_activations(network(name), levels).eval()
-    for parameter_name, parameter in model.named_parameters():
-        if parameter_name.endswith("threshold"):
-            parameter.data.fill_(1.37)
-    x = images(16)
-    result = convert(model, x[:1], method="qcfs")
-    body, _, _ = prepare_ann(model)
-    target = activations(body, x)
-    trains = Trains()
-    with torch.no_grad():
-        unroll(result.network, x, levels, taps=[trains])
-    first = next(iter(target))
-    spikes = (torch.cat(trains.spikes[first]) > 0).sum(0)
-    assert torch.equal(spikes, (target[first] * levels / 1.37).round().long())
-    assert 0 < spikes.float().mean() < levels
-
-
-def test_qcfs_approaches_its_ann_as_t_grows() -> None:
-    """With many levels, since the spiking network approaches the ANN without rounding."""
-    model = quantise_activations(network("plain"), 256).eval()
-    x = images(40)
-    result = convert(model, x[:1], method="qcfs")
-    with torch.no_grad():
-        answer, scores = model(x), result.network(x, 128)
-    assert (scores[-1] - answer).norm() < 0.1 * answer.norm()
-    assert (scores[-1] - answer).norm() < 0.2 * (scores[0] - answer).norm()
-
-
-def test_srp_masks_neurons_that_ended_without_a_remainder() -> None:
-    """θ = 1, start ½, three steps.
-
-    (1, −1, −0.2): fires at once (1.5), 0.5, then −0.5 and −0.7: masked.
-    (0.1, 0.1, 0.1): silent, 0.8 left: kept. (−0.5, 0, 0): 0 left: masked.
-    """
-    neuron = Neuron(theta=1.0, start=0.5, height="threshold")
-    current = torch.tensor([[1.0, 0.1, -0.5], [-1.0, 0.1, 0.0], [-0.2, 0.1, 0.0]]).unsqueeze(1)
-    spikes, state = mask(neuron, current)
-    assert spikes.sum(0).tolist() == [[1.0, 0.0, 0.0]]
-    assert state.mask is not None
-    assert state.mask.tolist() == [[0.0, 1.0, 0.0]]
-    assert state.v.tolist() == [[0.5, 0.5, 0.5]]
-
-
-def test_srp_lets_masked_neurons_be_silent() -> None:
-    model = quantise_activations(network("plain"), 4).eval()
-    x = images(6)
-    result = convert(model, x, method="srp", options={"steps": 3})
-    trains = Trains()
-    with torch.no_grad():
-        unroll(result.network, x, 5, taps=[trains])
-    name = next(iter(trains.spikes))
-    neuron = result.network.neurons()[name]
-    current = torch.cat(trains.currents[name])[:3]
-    _, state = mask(neuron, current)
-    assert state.mask is not None
-    assert (torch.cat(trains.spikes[name]).sum(0)[state.mask == 0] == 0).all()
-
-
-def test_offset_by_hand() -> None:
-    """θ = 2 (values below in units of θ), start ½, three steps.
-
-    A (1, −1, −0.2): fires at v⁻ = 1.5, ends at −0.7. m − 0.999 = 0.501 < 1: shift −1.
-    B (3, −3.5, 0): v⁻ = 3.5 fires, 2.5; −1.0; −1.0 ends below 0. m − 0.999 = 2.501: shift −2.501.
-    C (0, 0, 2): 0.5, 0.5 silent, 2.5 fires, ends 1.5 ≥ 1. m = 0.5: 1.001 − 0.5 < 1: shift +1.
-    D (−1, 1, 1.8): −0.5, 0.5 silent, 2.3 fires, ends 1.3. m = 0.5: shift +1.
-    E (0.4, 0.2, 0.2): 0.9, 1.1 fires → 0.1, 0.3: nothing to mend.
-    F (−2, 0, 4): −1.5, −1.5 silent, 2.5 fires, ends 1.5. m = −1.5: shift 1.001 + 1.5 = 2.501.
-    """
-    neuron = Neuron(theta=2.0, start=1.0, height="threshold")
-    units = torch.tensor(
-        [
-            [1.0, 3.0, 0.0, -1.0, 0.4, -2.0],
-            [-1.0, -3.5, 0.0, 1.0, 0.2, 0.0],
-            [-0.2, 0.0, 2.0, 1.8, 0.2, 4.0],
-        ]
-    )
-    shift = shifts(neuron, 2.0 * units.unsqueeze(1)) / 2.0
-    expected = torch.tensor([[-1.0, -2.501, 1.0, 1.0, 0.0, 2.501]])
-    torch.testing.assert_close(shift, expected)
-
-
-def test_offset_mends_the_trial_run_by_one_spike() -> None:
-    """A neuron that ends at or above θ and has a silent step fires once more after the shift."""
-    generator = torch.Generator().manual_seed(0)
-    neuron = Neuron(theta=1.0, start=0.5)
-    current = torch.randn(4, 2000, 1, generator=generator)
-    before, state = neuron.advance(current, None)
-    shift = shifts(neuron, current)
-    again = Neuron(theta=1.0, start=0.5)
-    after, _ = again.advance(current, state._replace(v=0.5 + shift))
-    difference = (after - before).sum(0)
-    assert (difference[shift > 0] >= 1).all()
-    assert (difference[shift < 0] <= -1).all()
-    assert (difference[shift == 0] == 0).all()
-    assert int((shift > 0).sum()) > 20
-    assert int((shift < 0).sum()) > 20
 
 
 def test_local_balance_rises_to_what_few_currents_exceed() -> None:

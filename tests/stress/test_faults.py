@@ -155,7 +155,8 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, jobs: str, tally: Tally) -> N
 LIMITED = """
 import resource, runpy, sys
 from pathlib import Path
-import torch, compare.run, compare.execute, compare.__main__ as command_line, compare.commands as commands
+import torch, compare.run, compare.execute
+import compare.__main__ as command_line, compare.commands as commands
 commands._report = lambda directories, out: None
 words = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 used = int(words["VmSize"].split()[0]) * 1024
