@@ -28,9 +28,9 @@ from network.architectures import depth_of
 from network.encodings import image_keys
 from network.fit import Outcome
 from network.graph import trace
+from network.nodes import channels_last
 from network.recipe import Recipe
 from network.seeds import derived_seed
-from network.unroll import channels_last
 
 ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning

@@ -162,7 +162,9 @@ def replayed(
         recorder = _Recorder(network, make)
         record = recorder.record
         with torch.no_grad(), _watching(network.body, record):
-            outputs = unroll(network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder])
+            outputs = unroll(
+                network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder], events=True
+            )
             scores = network.read(outputs)[-1]
         assert record.inputs is not None
         mean_input = record.inputs if record.static else record.inputs / timesteps

@@ -24,13 +24,18 @@ def mark_spikes(x: Tensor) -> Tensor:
     return x
 
 
+def holds_spikes(x: object) -> bool:
+    """Whether that was said of it."""
+    return getattr(x, "holds_spikes", False)
+
+
 def spikes_kept_as_bytes() -> AbstractContextManager[object]:
     """Within it marked tensors are saved for the backward pass as bytes."""
     return saved_tensors_hooks(_pack, _unpack) if torch.is_grad_enabled() else nullcontext()
 
 
 def _pack(x: Tensor) -> Kept:
-    if not getattr(x, "holds_spikes", False):
+    if not holds_spikes(x):
         return x
     return x.detach().to(torch.uint8), x.dtype
 

@@ -8,7 +8,6 @@ first neurons, for a constant input) is computed once.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,9 +18,11 @@ from torch import Tensor, fx, nn
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers
 from network.neurons import Neuron, NeuronState
+from network.nodes import call_node, channels_last, static_nodes
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
-from network.saved import Origin, mark_spikes, origin_of, spikes_kept_as_bytes
+from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes
+from network.sums.currents import EventSums
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
 
@@ -97,18 +98,21 @@ def unroll(
     keys: Tensor | None = None,
     chunk: int | None = None,
     taps: Iterable[Tap] = (),
+    events: bool = False,
 ) -> Tensor:
     """Run the network for `timesteps` steps on images [B, ...]; outputs of every step [T, B, K].
 
     keys: int64 [B], one per image, for encodings that draw random numbers.
     chunk: steps worked through at once (default 4 without a graph, all of them with one); it
         never changes a result.
+    events: without a graph, sum weights over the spikes where these are few and a C compiler is
+        here: the same numbers apart from the order of float32 rounding.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    run = _Run(network, images, keys, tuple(taps))
+    run = _Run(network, images, keys, tuple(taps), events and not torch.is_grad_enabled())
     observed = 0
     if network.observation is not None:
         observed = network.observation.steps
@@ -126,7 +130,12 @@ class _Run:
     """One unroll: the state of every neuron, and what is computed once."""
 
     def __init__(
-        self, network: SpikingNetwork, images: Tensor, keys: Tensor | None, taps: tuple[Tap, ...]
+        self,
+        network: SpikingNetwork,
+        images: Tensor,
+        keys: Tensor | None,
+        taps: tuple[Tap, ...],
+        events: bool,
     ) -> None:
         self.body = network.body
         self.encoding = ENCODINGS.get(network.encoding)
@@ -143,6 +152,7 @@ class _Run:
         self.masks: dict[str, Tensor] = {}
         self.once: dict[fx.Node, Any] = {}
         self.origins: dict[fx.Node, Origin] = {}
+        self.sums = EventSums() if events else None
         self.prepare: Prepare | None = None
 
     def observe(self, observation: Observation) -> None:
@@ -177,16 +187,28 @@ class _Run:
                 fetched = fx.map_arg(
                     (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
                 )
-                values[node] = self._call(node, fetched, inputs)
-                if kind is Kind.NORM and torch.is_grad_enabled():
-                    module = self.modules[str(node.target)]
-                    origin = origin_of(module, fetched[0][0], values[node])
-                    if origin is not None:
-                        self.origins[node] = origin
+                values[node] = self._layer(node, kind, fetched, inputs)
             for argument in node.all_input_nodes:  # free what no later node reads
                 if self.last_reader[argument] is node:
                     values.pop(argument, None)
         raise AssertionError("a graph ends with its output")
+
+    def _layer(self, node: fx.Node, kind: Kind, arguments: Any, inputs: Tensor) -> Any:
+        """A node that knows no time, on [steps·B, ...]; what holds for its value is passed on."""
+        x: Any = arguments[0][0] if arguments[0] else None
+        if kind is Kind.SYNAPSE and self.sums is not None:
+            summed = self.sums.add_up(self.modules[str(node.target)], x)
+            if summed is not None:
+                return summed
+        value = self._call(node, arguments, inputs)
+        alone = len(node.all_input_nodes) == 1 and isinstance(value, Tensor)
+        if kind is Kind.SHAPE and alone and holds_spikes(x):
+            mark_spikes(value)
+        elif kind is Kind.NORM and torch.is_grad_enabled():
+            origin = origin_of(self.modules[str(node.target)], x, value)
+            if origin is not None:
+                self.origins[node] = origin
+        return value
 
     def _inputs(self, first: int, steps: int, offset: int) -> Tensor:
         encoded = self.encoding.encode(self.images, offset + first, steps, self.keys)
@@ -257,48 +279,3 @@ class _Run:
         if node.op == "placeholder":
             return inputs
         return call_node(self.body, node, *arguments)
-
-
-def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Any:
-    """The value of a node that is no placeholder, for these values of its arguments."""
-    if node.op == "get_attr":
-        return operator.attrgetter(str(node.target))(body)
-    if node.op == "call_module":
-        return body.get_submodule(str(node.target))(*args, **kwargs)
-    if node.op == "call_method":
-        return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-    return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] laid out as [B, H, W, C], the faster layout of convolutions on CPUs.
-
-    Layers keep the layout of what they read. (`contiguous` would leave images of one channel as
-    they are, and the first convolution would then put out the other layout.)
-    """
-    if x.ndim != 4:
-        return x
-    return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
-
-
-def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
-    """Nodes with the same value at every step of a constant input: those before any neuron.
-
-    Empty where a size taken there is used behind a neuron, since the leading axis differs.
-    """
-    static: set[fx.Node] = set()
-    sizes: set[fx.Node] = set()
-    for node in body.graph.nodes:
-        if node.op == "output" or kind_of(body, node) is Kind.NEURON:
-            continue
-        if all(argument in static for argument in node.all_input_nodes):
-            static.add(node)
-            is_size = node.target in ("size", "dim", getattr)
-            if is_size or (sizes & set(node.all_input_nodes) and _is_number(node)):
-                sizes.add(node)
-    escapes = any(user not in static for node in sizes for user in node.users)
-    return set() if escapes else static
-
-
-def _is_number(node: fx.Node) -> bool:
-    return node.target in (operator.getitem, operator.floordiv, operator.mul, operator.add)

@@ -24,7 +24,7 @@ from torch import Tensor, fx, nn
 
 from network.graph import SYNAPSES, Kind, kind_of
 from network.neurons import Neuron
-from network.unroll import static_nodes
+from network.nodes import static_nodes
 
 INPUT = "input"
 OUTPUT = "output"

@@ -28,8 +28,9 @@ from network.fixed.plan import (
 from network.fixed.pooling import sum_pool_of
 from network.graph import Kind, describe_node, kind_of
 from network.neurons import Neuron
+from network.nodes import call_node, static_nodes
 from network.operators import Units, Window
-from network.unroll import SpikingNetwork, call_node, static_nodes
+from network.unroll import SpikingNetwork
 
 LARGEST = 255  # of what an 8-bit operator reads
 

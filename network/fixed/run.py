@@ -16,7 +16,8 @@ from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
 from network.fixed.static import static_values
-from network.unroll import INFERENCE_CHUNK, call_node, channels_last
+from network.nodes import call_node, channels_last
+from network.unroll import INFERENCE_CHUNK
 
 
 class SpikeTap(Protocol):

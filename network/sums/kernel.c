@@ -16,7 +16,7 @@
 
 #include "lists.h"
 
-enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST, ROWS = 256, LISTED = 1 << 21 };
+enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST };
 typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
 
 typedef struct { /* sums that were computed before, times a factor; one of the two is null */
@@ -84,41 +84,14 @@ INLINE void gather(int32_t *restrict v, const Reading *from, const int16_t *rows
                    const uint32_t *events, const uint32_t *starts, int64_t y, int64_t x,
                    const int vectors, const int wide)
 {
-    /* neighbours in a row of the input are neighbours in the list: one run per row of the kernel */
-    const int64_t span = from->dilation_x == 1 ? from->kernel_x : 1;
-    const int64_t stride = from->channels * vectors * LANES;
+    Walk walk = window_of(from, events, starts, y, x, vectors * LANES);
     uint32_t places[ROWS + AHEAD];
-    int64_t count = 0;
-    for (int64_t ky = 0; ky < from->kernel_y; ky++) {
-        const int64_t in_y = y * from->stride_y - from->padding_y + ky * from->dilation_y;
-        if (in_y < 0 || in_y >= from->height)
-            continue;
-        for (int64_t kx = 0; kx < from->kernel_x; kx += span) {
-            int64_t x0 = x * from->stride_x - from->padding_x + kx * from->dilation_x;
-            int64_t x1 = x0 + span;
-            const uint32_t shift = (uint32_t)((ky * from->kernel_x + kx - x0) * stride);
-            x0 = x0 < 0 ? 0 : x0;
-            x1 = x1 > from->width ? from->width : x1;
-            if (x0 >= x1)
-                continue;
-            const uint32_t *line = starts + in_y * (from->width + 1);
-            const uint32_t *event = events + line[x0], *end = events + line[x1];
-            while (event < end) {
-                const int64_t run = end - event < ROWS - count ? end - event : ROWS - count;
-                for (int64_t i = 0; i < run; i += AHEAD) /* past the run: written over later */
-                    for (int k = 0; k < AHEAD; k++)
-                        places[count + i + k] = event[i + k] + shift;
-                event += run;
-                count += run;
-                if (count == ROWS) {
-                    add_rows(v, rows, places, ROWS, vectors, wide);
-                    count = 0;
-                }
-            }
-        }
-    }
-    if (count)
-        add_rows(v, rows, places, (int)count, vectors, wide);
+    int count;
+    do {
+        count = next_places(&walk, places);
+        if (count)
+            add_rows(v, rows, places, count, vectors, wide);
+    } while (count == ROWS);
 }
 
 /* Spikes of `channels` channels, a multiple of eight, and how many they are. */
@@ -186,8 +159,8 @@ INLINE void run_place(const Layer *layer, const Lists *lists, int64_t image, int
             const Reading *from = layer->reading + i;
             const int64_t rows = from->kernel_y * from->kernel_x * from->channels;
             const uint32_t *starts = lists[i].starts + list * from->height * (from->width + 1);
-            gather(v, from, from->rows + block * rows * size, lists[i].events, starts, y, x,
-                   vectors, wide);
+            const int16_t *own_rows = (const int16_t *)from->rows + block * rows * size;
+            gather(v, from, own_rows, lists[i].events, starts, y, x, vectors, wide);
         }
         if (layer->results || layer->shortcuts)
             add_others(v, layer, at, here, channels);

@@ -8,11 +8,15 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define ONES 0x0101010101010101ull
-enum { AHEAD = 8 }; /* entries that may be read or written past the end of a list */
+enum {
+    AHEAD = 8,       /* entries that may be read or written past the end of a list */
+    ROWS = 256,      /* events that are handed out at once */
+    LISTED = 1 << 21 /* inputs whose events are listed at once */
+};
 
 typedef struct { /* weights that read spikes; spikes are whole numbers up to `largest` */
     const uint8_t *spikes; /* [steps][batch][height][width][channels] */
-    const int16_t *rows;   /* [block][kernel_y][kernel_x][channels][channels of the block] */
+    const void *rows;      /* [block][kernel_y][kernel_x][channels][channels of the block] */
     int64_t height, width, channels, largest;
     int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
 } Reading;
@@ -69,4 +73,64 @@ static uint32_t *list_image(const Reading *from, const uint8_t *image, uint32_t 
         *starts++ = (uint32_t)(next - events);
     }
     return next;
+}
+
+typedef struct { /* where the events of one output's window are */
+    const Reading *from;
+    const uint32_t *events, *starts, *event, *end;
+    int64_t y, x, stride, ky, kx;
+    uint32_t shift;
+} Walk;
+
+/* The window of output (y, x); size: numbers in a row of weights. */
+INLINE Walk window_of(const Reading *from, const uint32_t *events, const uint32_t *starts,
+                      int64_t y, int64_t x, const int size)
+{
+    Walk walk = {from, events, starts, events, events, y * from->stride_y - from->padding_y,
+                 x * from->stride_x - from->padding_x, from->channels * size, 0, 0, 0};
+    return walk;
+}
+
+/* Up to ROWS next places of rows in the weights of a block; fewer than ROWS are the last. */
+INLINE int next_places(Walk *walk, uint32_t *places)
+{
+    /* neighbours in a row of the input are neighbours in the list: one run per row of the kernel */
+    const Reading *from = walk->from;
+    const int64_t span = from->dilation_x == 1 ? from->kernel_x : 1;
+    int64_t count = 0;
+    for (;;) {
+        while (walk->event < walk->end) {
+            const int64_t left = walk->end - walk->event;
+            const int64_t run = left < ROWS - count ? left : ROWS - count;
+            for (int64_t i = 0; i < run; i += AHEAD) /* past the run: written over later */
+                for (int k = 0; k < AHEAD; k++)
+                    places[count + i + k] = walk->event[i + k] + walk->shift;
+            walk->event += run;
+            count += run;
+            if (count == ROWS)
+                return ROWS;
+        }
+        if (walk->kx >= from->kernel_x) {
+            walk->kx = 0;
+            walk->ky++;
+        }
+        if (walk->ky >= from->kernel_y)
+            return (int)count;
+        const int64_t in_y = walk->y + walk->ky * from->dilation_y;
+        if (in_y < 0 || in_y >= from->height) {
+            walk->ky++;
+            walk->kx = 0;
+            continue;
+        }
+        int64_t x0 = walk->x + walk->kx * from->dilation_x, x1 = x0 + span;
+        walk->shift = (uint32_t)((walk->ky * from->kernel_x + walk->kx - x0) * walk->stride);
+        walk->kx += span;
+        x0 = x0 < 0 ? 0 : x0;
+        x1 = x1 > from->width ? from->width : x1;
+        if (x0 >= x1)
+            continue;
+        const uint32_t *line = walk->starts + in_y * (from->width + 1);
+        walk->event = walk->events + line[x0];
+        walk->end = walk->events + line[x1];
+    }
 }

@@ -1,0 +1,175 @@
+"""currents.c behind Python: currents in float32 from spikes, summed event by event."""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from network.operators import Window
+from network.saved import holds_spikes
+from network.sums.building import NoCompiler, built
+from network.sums.kernel import LINEAR, block_of
+from network.sums.structures import CReading
+
+SOURCE = Path(__file__).with_name("currents.c")
+FEWEST_CHANNELS = 8  # of the input: events of fewer are no longer neighbours in memory
+MOST_SPIKES = 0.3  # share of the inputs: with more, dense layers are as fast (AVX-512)
+
+
+class _CLayer(ctypes.Structure):
+    """The structure of currents.c, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("reading", "bias", "currents")),
+        *((name, ctypes.c_int64) for name in ("height", "width", "channels", "block")),
+    )
+
+
+@dataclass(frozen=True)
+class FloatRows:
+    """Weights in the kernel's order: float32 [blocks, kh, kw, I, block], and a bias [O]."""
+
+    packed: Tensor
+    bias: Tensor
+    window: Window
+
+
+def rows_of(layer: nn.Module) -> FloatRows | None:
+    """The weights of a convolution or linear layer; None for one that the kernel does not do."""
+    window = LINEAR
+    if isinstance(layer, nn.Conv2d):
+        if layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+            return None
+        window = Window(layer.stride, layer.padding, layer.dilation, 1)
+    elif not isinstance(layer, nn.Linear):
+        return None
+    weight = layer.weight.detach()
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        return None
+    weight = weight if weight.ndim == 4 else weight[..., None, None]
+    outputs, inputs, *kernel = weight.shape
+    block = block_of(outputs)
+    blocks = -(-outputs // block)
+    filled = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, blocks * block - outputs))
+    packed = filled.view(blocks, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
+    bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach().contiguous()
+    return FloatRows(packed, bias, window)
+
+
+@dataclass(frozen=True)
+class Currents:
+    """The compiled library, which agrees with PyTorch."""
+
+    library: ctypes.CDLL
+
+    def __call__(self, spikes: Tensor, rows: FloatRows) -> Tensor:
+        """spikes of 0 and 1, [N, I, H, W] or [N, F], to currents float32 [N, O, ...].
+
+        Raises MemoryError where there is no room for the lists of events.
+        """
+        maps = spikes.ndim == 4
+        last = (spikes.movedim(1, -1) if maps else spikes[:, None, None]).to(torch.uint8)
+        last = last.contiguous()
+        images, height, width, channels = last.shape
+        _, kernel_y, kernel_x, _, block = rows.packed.shape
+        window = rows.window
+        size = [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                (height, width), (kernel_y, kernel_x), window.stride, window.padding,
+                window.dilation, strict=True,
+            )
+        ]  # fmt: skip
+        outputs = len(rows.bias)
+        result = torch.empty(images, *size, outputs)
+        pairs = (window.stride, window.padding, window.dilation)
+        reading = CReading(
+            last.data_ptr(), rows.packed.data_ptr(), height, width, channels, 1, kernel_y,
+            kernel_x, *(number for pair in pairs for number in pair),
+        )  # fmt: skip
+        layer = _CLayer(
+            ctypes.cast(ctypes.pointer(reading), ctypes.c_void_p), rows.bias.data_ptr(),
+            result.data_ptr(), *size, outputs, block,
+        )  # fmt: skip
+        self._run(layer, images)
+        return result.movedim(-1, 1) if maps else result.flatten(1)
+
+    def _run(self, layer: _CLayer, images: int) -> None:
+        """Images divided among as many threads as PyTorch uses; no sum depends on them."""
+        parts = min(torch.get_num_threads(), images)
+        edges = [images * i // parts for i in range(parts + 1)]
+
+        def part(i: int) -> int:
+            failed: int = self.library.run_currents(
+                ctypes.byref(layer), ctypes.c_int64(edges[i]), ctypes.c_int64(edges[i + 1])
+            )
+            return failed
+
+        runs = range(parts)
+        if any(map(part, runs) if parts == 1 else list(_pool(parts).map(part, runs))):
+            raise MemoryError("no room for the lists of spikes; take smaller batches")
+
+
+class EventSums:
+    """Currents of the layers of one run, by events where that is faster."""
+
+    def __init__(self) -> None:
+        self.rows: dict[nn.Module, FloatRows | None] = {}
+
+    def add_up(self, layer: nn.Module, x: Tensor) -> Tensor | None:
+        """The layer's currents; None where its own dense form is to run.
+
+        Which of them runs follows from the spikes alone, so that it is the same every time.
+        """
+        fits = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim in (2, 4)
+        if not (holds_spikes(x) and fits and x.shape[1] >= FEWEST_CHANNELS):
+            return None
+        if torch.is_autocast_enabled("cpu") or float(x.sum()) > MOST_SPIKES * x.numel():
+            return None
+        if layer not in self.rows:
+            self.rows[layer] = rows_of(layer)
+        rows, kernel = self.rows[layer], float_currents()
+        return None if rows is None or kernel is None else kernel(x, rows)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+@cache
+def float_currents() -> Currents | None:
+    """The kernel of this machine; None, said once, where it does not run or is not right."""
+    try:
+        found = Currents(ctypes.CDLL(str(built(SOURCE))))
+        found.library.run_currents.restype = ctypes.c_int
+        if _agrees(found):
+            return found
+        reason = "what was compiled does not agree with PyTorch"
+    except (NoCompiler, OSError, AttributeError) as error:
+        reason = str(error)
+    warnings.warn(f"spikes are summed by dense layers, slower: {reason}", stacklevel=2)
+    return None
+
+
+def _agrees(found: Currents) -> bool:
+    """Whether sums that float32 holds exactly equal those of PyTorch."""
+    generator = torch.Generator().manual_seed(0)
+    layer = nn.Conv2d(40, 70, 3, stride=(2, 1), padding=1)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            whole = torch.randint(-512, 512, parameter.shape, generator=generator)
+            parameter.copy_(whole / 64)
+    spikes = (torch.rand(3, 40, 6, 5, generator=generator) < 0.4).float()
+    rows = rows_of(layer)
+    assert rows is not None
+    with torch.autocast("cpu", enabled=False), torch.no_grad():
+        return torch.equal(found(spikes, rows), layer(spikes))
