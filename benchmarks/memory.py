@@ -8,7 +8,6 @@ prints the MB by which the process grew in the call (Linux: highest resident siz
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -80,16 +79,19 @@ def _children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def _memory_mb(what: str) -> float:
+    """VmRSS, the resident size, or VmHWM, the highest so far. (ru_maxrss would begin with that of
+    the process that started this one.)"""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (size,) = (line.split()[1] for line in lines if line.startswith(f"{what}:"))
+    return int(size) * 1024 / 1e6
 
 
 def measured(call: Callable[[], object]) -> float:
     """MB by which the highest resident size passed the size before the call."""
-    before = _resident_mb()
+    before = _memory_mb("VmRSS")
     call()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 - before
+    return _memory_mb("VmHWM") - before
 
 
 def main() -> None:

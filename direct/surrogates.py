@@ -64,7 +64,7 @@ class FastSigmoid:
         return self.beta * x / (1.0 + self.gamma * x.abs())
 
     def slope(self, x: Tensor) -> Tensor:
-        return (x.abs() * self.gamma).add_(1.0).pow_(-2).mul_(self.beta)
+        return (x.abs() * self.gamma).add_(1.0).square_().reciprocal_().mul_(self.beta)
 
     __call__ = slope
 

@@ -82,16 +82,18 @@ def advance(
     """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
     spikes = like_each_step(current, current.dtype)
     v = v.clone()
+    whole = current.dtype == v.dtype
+    scratch = v if whole else torch.empty_like(v)  # of mixed types PyTorch's loops are slow
     for t in range(current.shape[0]):
+        z = current[t] if whole else scratch.copy_(current[t])
         if decay == 1.0:
-            v.add_(current[t])
+            v.add_(z)
         else:
-            torch.add(current[t], v, alpha=decay, out=v)
-        torch.ge(v, theta, out=spikes[t])
-        if reset == "soft":
-            v.addcmul_(spikes[t], theta, value=-1.0)
-        else:
-            v.addcmul_(v, spikes[t], value=-1.0)
+            torch.add(z, v, alpha=decay, out=v)
+        fired = torch.ge(v, theta, out=spikes[t] if whole else scratch)
+        if not whole:
+            spikes[t].copy_(fired)
+        v.addcmul_(fired, theta if reset == "soft" else v, value=-1.0)
     return spikes, v
 
 
@@ -163,12 +165,19 @@ def _charge(
     ctx: Any, current: Tensor, v: Tensor, theta: Tensor, before: Tensor, spikes: Tensor | None
 ) -> Tensor:
     """Write v⁻ and spikes of every step; the last potential. `before` may be `current` itself."""
+    whole = spikes is not None and spikes.dtype == before.dtype
+    scratch, after = torch.empty_like(before[0]), torch.empty_like(before[0])
     for t in range(current.shape[0]):
-        torch.add(current[t], v, alpha=ctx.decay, out=before[t])
-        fired = torch.empty_like(before[t]) if spikes is None else spikes[t]
+        if current.dtype == before.dtype:
+            torch.add(current[t], v, alpha=ctx.decay, out=before[t])
+        else:  # of mixed types PyTorch's loops are slow
+            before[t].copy_(current[t]).add_(v, alpha=ctx.decay)
+        fired = spikes[t] if whole and spikes is not None else scratch
         torch.ge(before[t], theta, out=fired)
+        if spikes is not None and not whole:
+            spikes[t].copy_(fired)
         down = theta if ctx.reset == "soft" else before[t]
-        v = torch.addcmul(before[t], fired, down, value=-1.0)
+        v = torch.addcmul(before[t], fired, down, value=-1.0, out=after)
     return v
 
 

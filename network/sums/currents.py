@@ -76,8 +76,8 @@ class Currents:
         Raises MemoryError where there is no room for the lists of events.
         """
         maps = spikes.ndim == 4
-        last = (spikes.movedim(1, -1) if maps else spikes[:, None, None]).to(torch.uint8)
-        last = last.contiguous()
+        last = (spikes.movedim(1, -1) if maps else spikes[:, None, None]).to(torch.int8)
+        last = last.contiguous().view(torch.uint8)
         images, height, width, channels = last.shape
         _, kernel_y, kernel_x, _, block = rows.packed.shape
         window = rows.window
