@@ -7,9 +7,11 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 VICTIM = Path(__file__).with_name("victim.py")
 SMALL = """
@@ -75,17 +77,27 @@ def server() -> Server:
     return Server()
 
 
+class Mark(NamedTuple):
+    """A line of Run.marks: a stage of a case begins or ends, in which process, when."""
+
+    what: str
+    stage: str
+    process: str
+    at_s: float
+
+
 class Run:
     """`isospike` in a forked process, in a process group of its own; see victim.py."""
 
     def __init__(self, folder: Path, arguments: tuple[str, ...], extra: dict[str, str]) -> None:
         self.error = folder / f".error-{len(list(folder.glob('.error-*')))}"
         self.out = self.error.with_name(self.error.name.replace("error", "out"))
+        self.marked = self.error.with_name(self.error.name.replace("error", "marks"))
         self.server = server()
         order = {
             "arguments": arguments,
             "folder": str(folder),
-            "environment": extra,
+            "environment": {**extra, "ISOSPIKE_MARKS": str(self.marked)},
             "out": str(self.out),
             "error": str(self.error),
         }
@@ -101,10 +113,17 @@ class Run:
             self.code = self.server.answer(timeout)
         return self.code
 
+    def marks(self) -> list[Mark]:
+        """What its processes have begun and ended so far."""
+        text = self.marked.read_text() if self.marked.exists() else ""
+        lines = text.rpartition("\n")[0].splitlines()
+        return [Mark(*words[:3], float(words[3])) for words in map(str.split, lines)]
+
     def kill(self) -> None:
         """SIGKILL to it and all that it started."""
         assert self.pid is not None
-        os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may just have ended
+            os.killpg(self.pid, signal.SIGKILL)
         self.wait()
 
 
@@ -114,11 +133,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
 
 
-def start(folder: Path, *arguments: str, kill_at: int | None = None, report: bool = False) -> Run:
-    """Start `isospike`; kill_at: at which change of a file it kills itself."""
+def start(
+    folder: Path, *arguments: str,
+    kill_at: int | None = None, kill_in: str | None = None, report: bool = False,
+) -> Run:  # fmt: skip
+    """Start `isospike`; kill_at: at which change of a file, of that stage, it kills itself."""
     extra = {} if report else {"ISOSPIKE_NO_REPORT": "1"}
     if kill_at is not None:
         extra["ISOSPIKE_KILL_AT"] = str(kill_at)
+    if kill_in is not None:
+        extra["ISOSPIKE_KILL_IN"] = kill_in
     return Run(folder, arguments, extra)
 
 
@@ -131,10 +155,13 @@ def run(folder: Path, *arguments: str, report: bool = False) -> subprocess.Compl
     return subprocess.CompletedProcess(arguments, code, *texts)
 
 
-def apart(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    """`isospike` in a process of its own, loaded anew, with its report."""
+def apart(folder: Path, *arguments: str, bound: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """`isospike` in a process of its own, loaded anew, with its report.
+
+    bound: a command in front of it that takes rights away.
+    """
     return subprocess.Popen(
-        [sys.executable, "-P", str(VICTIM), *arguments],
+        [*bound, sys.executable, "-P", str(VICTIM), *arguments],
         cwd=folder, env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

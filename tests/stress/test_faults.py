@@ -1,6 +1,7 @@
 """Faults for real: each ends in one clear line, and the finished cases stay as they were."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -114,6 +115,31 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, tally: Tally) -> Non
         line = one_line(runs.run(tmp_path, "compare", "tiny.toml", "--out", str(folder / "study")))
         assert "Read-only file system" in line
         tally("faults tried: read-only directory")
+
+
+@pytest.mark.slow
+@only_stress
+def test_a_directory_without_permission(tmp_path: Path, tally: Tally) -> None:
+    """Permission bits bind root as well, once it may no longer override them."""
+    bound = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if not os.geteuid() else []
+    if bound and (not shutil.which("setpriv") or subprocess.call([*bound, "true"])):
+        pytest.skip("root cannot give up its rights here")
+    write_study(tmp_path)
+    command = ("compare", "tiny.toml", "--jobs", "1")
+    assert runs.run(tmp_path, *command).returncode == 0
+    study = tmp_path / "runs" / "tiny"
+    before = runs.files_of(study)
+    shutil.rmtree(next(study.glob("cases/*bptt*")))
+    (study / "cases").chmod(0o500)
+    process = runs.apart(tmp_path, *command, bound=bound)
+    _, error = process.communicate()
+    (study / "cases").chmod(0o700)
+    line = one_line(subprocess.CompletedProcess(command, process.returncode, "", error))
+    assert "Permission denied" in line
+    assert "finished cases are kept" in line
+    assert runs.run(tmp_path, *command).returncode == 0
+    assert runs.files_of(study) == before
+    tally("faults tried: directory without permission")
 
 
 @pytest.mark.slow

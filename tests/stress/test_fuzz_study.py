@@ -1,6 +1,8 @@
 """Study files of any content: each is a study or one clear line, and nothing in it is evaluated."""
 
 import string
+import tomllib
+from importlib import resources
 from typing import Any
 
 from hypothesis import given
@@ -10,7 +12,7 @@ from compare.cases import expand, method_facts
 from compare.changes import changed
 from compare.study import STUDIES, Study, builtin_studies, parse_study
 from compare.toml_text import to_toml
-from tests.stress.conftest import Tally, check_line, fuzz
+from tests.stress.conftest import Tally, check_line, fuzz, mostly
 
 KEYS = [*sorted(Study.model_fields), "base", "methds", "__class__"]
 NAMES = st.sampled_from(
@@ -36,6 +38,38 @@ VALUES = st.recursive(
 )
 
 
+def builtin_texts() -> list[str]:
+    """Every built-in study as it was written."""
+    folder = resources.files(STUDIES)
+    return [folder.joinpath(f"{name}.toml").read_text("utf-8") for name in builtin_studies()]
+
+
+def builtin_values() -> dict[str, list[Any]]:
+    """For every key, what the built-in studies have for it."""
+    found: dict[str, list[Any]] = {}
+    for text in builtin_texts():
+        for key, value in tomllib.loads(text).items():
+            found.setdefault(key, []).append(value)
+    return found
+
+
+BUILTIN_VALUES = builtin_values()
+
+
+@st.composite
+def contents(draw: st.DrawFn) -> dict[str, Any]:
+    """Any keys with any values, or, mostly, with values that built-in studies have for them."""
+    keys = draw(st.lists(mostly(sorted(BUILTIN_VALUES), KEYS), max_size=4, unique=True))
+    return {
+        key: draw(
+            st.sampled_from(BUILTIN_VALUES[key])
+            if key in BUILTIN_VALUES and draw(st.integers(0, 5))
+            else VALUES
+        )
+        for key in keys
+    }
+
+
 def as_toml(value: Any) -> str:
     """Any value as TOML, which has no null."""
     if isinstance(value, bool):
@@ -53,41 +87,37 @@ def as_toml(value: Any) -> str:
     return "1" if value is None else str(value)
 
 
-def study_or_one_line(text: str) -> Study | None:
+def study_or_one_line(text: str, tally: Tally) -> Study | None:
     """The study; None where it was refused in one line."""
+    tally("study files fuzzed")
     try:
-        return parse_study(text, "mine", where="study file mine.toml")
+        study = parse_study(text, "mine", where="study file mine.toml")
     except ValueError as error:
         check_line(error)
         return None
+    tally("study files fuzzed, used")
+    return study
 
 
 def test_any_text(tally: Tally) -> None:
     @fuzz(60, 2500)
     @given(st.one_of(st.text(), st.text(alphabet="[]{}=\"'.,#\n\\ambethods01-\t")))
     def check(text: str) -> None:
-        tally("study files fuzzed")
-        study_or_one_line(text)
+        study_or_one_line(text, tally)
 
     check()
 
 
 def test_builtin_studies_with_a_piece_changed(tally: Tally) -> None:
-    from importlib import resources
-
-    texts = [
-        resources.files(STUDIES).joinpath(f"{name}.toml").read_text("utf-8")
-        for name in builtin_studies()
-    ]
+    texts = builtin_texts()
 
     @fuzz(30, 1000)
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        tally("study files fuzzed")
         text = data.draw(st.sampled_from(texts))
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 12))
-        study_or_one_line(text[:at] + data.draw(st.text(max_size=3)) + text[at + cut :])
+        study_or_one_line(text[:at] + data.draw(st.text(max_size=3)) + text[at + cut :], tally)
 
     check()
 
@@ -97,11 +127,10 @@ def test_any_values_of_any_keys(tally: Tally) -> None:
     facts = method_facts(["bptt", "robust-norm", "hybrid", "spike-norm"])
 
     @fuzz(120, 3500)
-    @given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4))
+    @given(contents())
     def check(content: dict[str, Any]) -> None:
-        tally("study files fuzzed")
         text = "\n".join(f"{key} = {as_toml(value)}" for key, value in content.items())
-        study = study_or_one_line(text)
+        study = study_or_one_line(text, tally)
         if study is None:
             return
         assert parse_study(to_toml(study), "mine", where="again") == study
@@ -142,6 +171,7 @@ def test_changes_from_the_command_line(tally: Tally) -> None:
         }
         try:
             changed(study, given)
+            tally("study files fuzzed, used")
         except ValueError as error:
             check_line(error)
 
