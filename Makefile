@@ -29,7 +29,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest
 
 stress: $(STAMP)
-	ISOSPIKE_STRESS=whole $(BIN)/python -m pytest -n $(PROCESSES) --dist load -rs --durations=10 $(STRESSED)
+	ISOSPIKE_STRESS=whole $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal -rs --durations=10 $(STRESSED)
 
 check: lint types imports dangers
 
