@@ -20,7 +20,7 @@ from compare.store import Store
 from tests.stress import runs
 from tests.stress.conftest import STRESS, Tally, only_stress
 
-KILLS = 50 if STRESS else 5
+KILLS = 50 if STRESS else 4
 STAGES = ("training", "conversion", "sweep", "writing")
 OF_EACH = 6 if STRESS else 1  # kills at least, in every stage
 REPORTS = 10  # kills of a report
