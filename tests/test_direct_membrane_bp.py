@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from direct import OptionError, prepare
 from direct.membrane_bp import EventDynamics, EventNeuron
 from direct.membrane_bp import gradient as g
+from direct.membrane_bp.group import Layer
 from direct.membrane_bp.neuron import event_step
-from direct.membrane_bp.rule import with_gradients
+from direct.membrane_bp.rule import regularise_thresholds, with_gradients
 from network.graph import UnsupportedNetwork
 from network.recipe import learning_at
 from tests.direct_networks import Convolutional, Flat, Toy, prepared, seeded
@@ -167,7 +168,7 @@ def test_gradients_of_a_network_by_hand() -> None:
     images, labels = torch.tensor([[1.0]]), torch.tensor([1])
     options = {
         "tau_ms": 40.0, "inhibition": 0.0, "output_inhibition": 0.0, "rho": 0.0,
-        "weight_lambda": 0.0, "floor": 0.01,
+        "weight_lambda": 0.0, "floor": 0.01, "balance": 1.0,
     }  # fmt: skip
     trainable = prepare(
         model, rule="membrane-bp", timesteps=4, options=options, images=images, labels=labels,
@@ -231,19 +232,41 @@ def test_threshold_regularisation_decays_with_the_learning_rate() -> None:
     torch.testing.assert_close(moved(0.25), moved(1.0) / 4, rtol=1e-4, atol=1e-6)
 
 
-def test_a_threshold_never_ends_below_its_floor_and_its_weights_rise_instead() -> None:
+def test_weights_rise_for_what_regularisation_would_take_below_the_floor() -> None:
+    """What the gradient took below it is given back, and raises no weight."""
     toy, trainable = Toy(10), prepared("membrane-bp", 5)
     hidden = next(iter(trainable.network.neurons().values()))
     weight = next(p for p in trainable.network.parameters() if p.ndim == 2)
-    floor = 0.1 * hidden.theta[0].item()
+    floor = 0.5 * hidden.theta[0].item()
     before = weight.detach().clone()
     with torch.no_grad():
         hidden.theta[0] = floor - 0.05
-    images = torch.zeros_like(toy.images)  # no spikes: no other change of thresholds
+    images = torch.zeros_like(toy.images)  # no spikes: regularisation moves nothing
     trainable.objective(images, toy.labels, torch.arange(10))
     assert hidden.theta[0].item() == pytest.approx(floor)
-    torch.testing.assert_close(weight[0], before[0] + 0.05)
-    assert torch.equal(weight[1:], before[1:])
+    assert torch.equal(weight, before)
+
+
+def test_a_silent_neuron_at_its_floor_takes_what_it_cannot_lose_as_weights() -> None:
+    trainable = prepared("membrane-bp", 5)
+    hidden = next(iter(trainable.network.neurons().values()))
+    linear = next(m for m in trainable.network.modules() if isinstance(m, nn.Linear))
+    layer = Layer("hidden", linear, hidden, floor=0.5)
+    last = Layer("last", linear, hidden, floor=0.0)
+    before = linear.weight.detach().clone()
+    counts = torch.zeros(1, len(hidden.theta))
+    counts[0, 1] = 2.0
+    with torch.no_grad():
+        hidden.theta.fill_(0.5)
+    regularise_thresholds([layer, last], {"hidden": counts}, 0.01)
+    # ρ(N·c − Σc): −0.02 for the silent ones, at their floor; neuron 1 gains 0.01·(2N − 2)
+    units = len(hidden.theta)
+    expected = torch.full((units,), 0.5)
+    expected[1] = 0.5 + 0.02 * (units - 1)
+    torch.testing.assert_close(hidden.theta.detach(), expected)
+    risen = torch.full((units, 1), 0.02)
+    risen[1] = 0.0
+    torch.testing.assert_close(linear.weight.detach(), before + risen)
 
 
 def test_what_it_cannot_train_is_named() -> None:

@@ -26,31 +26,39 @@ def test_the_mean_trace_is_the_area_below_the_trace() -> None:
     assert area / 4 == pytest.approx(1.5)
 
 
-def test_the_error_at_the_output_is_the_slope_of_the_loss() -> None:
+def test_the_error_of_full_balance_is_the_slope_of_the_loss() -> None:
     counts = torch.tensor([[4.0, 1.0, 2.0], [0.0, 0.0, 0.0], [1.0, 5.0, 3.0]], requires_grad=True)
     labels = torch.tensor([0, 2, 2])
     answer = counts / counts.amax(dim=-1, keepdim=True).clamp(min=1.0)
     loss = 0.5 * (answer - nn.functional.one_hot(labels, 3)).square().sum()
     (slope,) = torch.autograd.grad(loss, [counts])
     most = torch.tensor([[4.0], [1.0], [5.0]])
-    found = g.output_error(counts.detach(), labels)
+    found = g.output_error(counts.detach(), labels, 1.0)
     torch.testing.assert_close(found, slope * most)
     # image 1: a = 1, ¼, ½; e = 0, ¼, ½; Σea = 5/16. Image 2: silent, so more of its label only
     assert found[0].tolist() == pytest.approx([-5 / 16, 1 / 4, 1 / 2])
     assert found[1].tolist() == [0.0, 0.0, -1.0]
+    halfway = g.output_error(counts.detach(), labels, 0.5)
+    assert halfway[0].tolist() == pytest.approx([-5 / 32, 1 / 4, 1 / 2])
 
 
-def test_the_error_at_the_output_asks_for_no_other_total_of_spikes() -> None:
-    """More or fewer spikes at every output leave the answer, and so the loss, as they are."""
+def test_what_the_error_asks_of_all_output_spikes_together() -> None:
     counts = torch.randint(0, 5, (30, 10), generator=torch.Generator().manual_seed(0)).float()
     counts[:, 3] += 1.0
-    error = g.output_error(counts, torch.arange(30) % 10)
-    assert (error * counts).sum(dim=-1).tolist() == pytest.approx([0.0] * 30, abs=1e-5)
+    labels = torch.arange(30) % 10
+
+    def asked(balance: float) -> torch.Tensor:
+        return (g.output_error(counts, labels, balance) * counts).sum(dim=-1)
+
+    assert asked(1.0).tolist() == pytest.approx([0.0] * 30, abs=1e-5)
+    # Any other balance b leaves (1 − b)·Σ_j e_j c_j, mostly above 0: fewer
+    torch.testing.assert_close(asked(0.75), asked(0.0) / 4, rtol=1e-4, atol=1e-5)
+    assert asked(0.0).mean() > 0
 
 
 def test_equal_largest_counts_share_what_they_owe() -> None:
     # a = 1, 1, ½, label 0: e = 0, 1, ½; Σea = 5/4, half of it each
-    found = g.output_error(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]))
+    found = g.output_error(torch.tensor([[2.0, 2.0, 1.0]]), torch.tensor([0]), 1.0)
     assert found.tolist()[0] == pytest.approx([-5 / 8, 1 - 5 / 8, 1 / 2])
 
 

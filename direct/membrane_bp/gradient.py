@@ -27,19 +27,20 @@ def mean_trace(counts: Tensor, decay: float, timesteps: int) -> Tensor:
     return counts / (timesteps * (1.0 - decay))
 
 
-def output_error(counts: Tensor, labels: Tensor) -> Tensor:
-    """∂L/∂c_i·max c of L = ½‖a − y‖², a = c/max c (section 6): [B, K] from output spikes c [B, K].
+def output_error(counts: Tensor, labels: Tensor, balance: float) -> Tensor:
+    """From L = ½‖a − y‖², a = c/max c (section 6): [B, K] from output spikes c [B, K].
 
-    e_i − [c_i is the largest]·Σ_j e_j·a_j with e = a − y; largest counts that are equal share it.
-    Without the second term errors would only ask for fewer spikes, which a cannot show: the
-    output would fall silent.
+    e_i − balance·[c_i is the largest]·Σ_j e_j·a_j, e = a − y; equal largest counts share the sum.
+    With balance 1 this is max c·∂L/∂c_i: it asks for no other total of output spikes. With 0 it
+    is e, as the paper has it: errors ask for fewer spikes, which a does not show, and the output
+    falls nearly silent. Between them the total is bounded on either side.
     """
     most = counts.amax(dim=-1, keepdim=True)
     answer = counts / most.clamp(min=1.0)
     error = answer - nn.functional.one_hot(labels, counts.shape[-1]).to(counts.dtype)
     largest = ((counts == most) & (most > 0)).to(counts.dtype)
     share = largest / largest.sum(dim=-1, keepdim=True).clamp(min=1.0)
-    return error - share * (error * answer).sum(dim=-1, keepdim=True)
+    return error - balance * share * (error * answer).sum(dim=-1, keepdim=True)
 
 
 def scaled_gain(theta: Tensor, active: Tensor) -> Tensor:

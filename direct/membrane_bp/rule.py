@@ -127,13 +127,18 @@ def gradients_of(
 
 @torch.no_grad()
 def regularise_thresholds(chain: list[Layer], counts: Mapping[str, Tensor], rate: float) -> None:
-    """Section 5.2, for hidden groups. Below its floor a threshold stays, and the weights rise."""
+    """Section 5.2, for hidden groups; what it would take below the floor raises weights instead.
+
+    What the gradient took below the floor is only given back: by steps of Adam's size at every
+    weight of the neuron, it would end up firing all the time.
+    """
+    for layer in chain:
+        layer.neuron.theta.clamp_(min=layer.floor)
     for layer in chain[:-1]:
         theta = layer.neuron.theta
         theta += gradient.threshold_shift(counts[layer.name], rate)
-    for layer in chain:
-        lacking = (layer.floor - layer.neuron.theta).clamp(min=0.0)
-        layer.neuron.theta += lacking
+        lacking = (layer.floor - theta).clamp(min=0.0)
+        theta += lacking
         layer.linear.weight += lacking.unsqueeze(1)
 
 
@@ -157,7 +162,9 @@ def membrane_bp(task: Task) -> Trainable:
         with torch.no_grad(), exact:
             outputs = run(network, chain, images, task.timesteps, keys, counts)
             scores = network.read(outputs)[-1]
-            error = gradient.output_error(counts.of[chain[-1].name], labels)
+            error = gradient.output_error(
+                counts.of[chain[-1].name], labels, task.options["balance"]
+            )
             value = loss(outputs, scores, labels)
             regularise_thresholds(chain, counts.of, task.options["rho"] * learning_share())
             found = gradients_of(chain, counts.of, error, task)
@@ -210,7 +217,8 @@ RULES.register("membrane-bp")(
                 "weight_beta": 10.0,
                 "threshold_rate": 0.1,  # η_th/η_w
                 "rho": 4e-5,  # at the peak learning rate, whose schedule it follows
-                "floor": 0.1,  # lowest threshold, as a share of its first value
+                "floor": 0.5,  # lowest threshold, as a share of its first value
+                "balance": 0.75,  # of the largest output count's share in the error
             }
         ),
         encoding="poisson-total",
