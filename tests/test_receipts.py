@@ -141,3 +141,16 @@ def test_qcfs_on_mnist_is_within_half_a_point_by_its_number_of_levels() -> None:
     cells = line.strip("| ").split(" | ")[1:]
     accuracies = [f"{100 * rows.accuracy[step]:.2f}" for step in STEPS]
     assert cells == [*accuracies, f"{first}", f"{rows.spikes_per_image[first]:,.0f}"]
+
+
+def test_the_table_of_lee2016_is_that_of_the_records() -> None:
+    receipt = ROOT / "docs" / "receipts" / "lee2016-mnist"
+    records = reports.load(receipt)
+    rows = records[records.method == "lee2016"].set_index("timestep")
+    assert set(rows.images) == {10_000}
+    lines = (receipt / "README.md").read_text("utf-8").splitlines()
+    heading, _, *body = [line for line in lines if line.startswith("|")]
+    steps = [int(step) for step in re.findall(r"T = (\d+)", heading)]
+    accuracy, spikes = (line.strip("| ").split(" | ")[1:] for line in body)
+    assert accuracy == [f"{100 * rows.accuracy[step]:.2f}" for step in steps]
+    assert spikes == [f"{rows.spikes_per_image[step]:,.0f}" for step in steps]
