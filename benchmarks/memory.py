@@ -80,8 +80,8 @@ def _children() -> float:
 
 
 def _memory_mb(what: str) -> float:
-    """VmRSS, the resident size, or VmHWM, the highest so far. (ru_maxrss would begin with that of
-    the process that started this one.)"""
+    """VmRSS, the resident size, or VmHWM, the highest since the last reset. (ru_maxrss would begin
+    with that of the process that started this one.)"""
     lines = Path("/proc/self/status").read_text().splitlines()
     (size,) = (line.split()[1] for line in lines if line.startswith(f"{what}:"))
     return int(size) * 1024 / 1e6
@@ -89,6 +89,7 @@ def _memory_mb(what: str) -> float:
 
 def measured(call: Callable[[], object]) -> float:
     """MB by which the highest resident size passed the size before the call."""
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew: preparing took its share
     before = _memory_mb("VmRSS")
     call()
     return _memory_mb("VmHWM") - before
