@@ -154,3 +154,13 @@ def test_the_table_of_lee2016_is_that_of_the_records() -> None:
     accuracy, spikes = (line.strip("| ").split(" | ")[1:] for line in body)
     assert accuracy == [f"{100 * rows.accuracy[step]:.2f}" for step in steps]
     assert spikes == [f"{rows.spikes_per_image[step]:,.0f}" for step in steps]
+
+
+def test_the_accuracies_on_a_part_of_nmnist_are_those_of_the_records() -> None:
+    receipt = ROOT / "docs" / "receipts" / "lee2016-nmnist"
+    last = reports.load(receipt).groupby("method").last()
+    assert set(last.images) == {100}
+    quoted = re.findall(r"(\d+\.\d\d) %", (receipt / "README.md").read_text("utf-8"))
+    accuracies = [f"{100 * last.accuracy[name]:.2f}" for name in ("lee2016-events", "ann")]
+    assert quoted[:2] == accuracies
+    assert round(last.spikes_per_image["lee2016-events"]) == 277
