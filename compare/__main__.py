@@ -11,6 +11,7 @@ import typer
 
 from compare.commands import app, command_line
 from compare.ranks import is_follower, let_the_first_speak
+from compare.spinning import rest_soon
 
 FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -20,6 +21,7 @@ ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 
 def main() -> None:
     """Entry point: exit codes 0 done, 2 bad input (one line), 130 interrupted, 1 our own fault."""
+    rest_soon()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)

@@ -1,5 +1,6 @@
 """The command line: bad input in one line and code 2, lists without torch."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compare import catalogue
+from compare.spinning import rest_soon
 from tests.test_compare import isospike
 
 
@@ -83,3 +85,25 @@ def test_the_catalogue_is_current() -> None:
     collected = catalogue.collect()
     for kind, entries in collected.items():
         assert catalogue.entries(kind) == entries, kind
+
+
+def test_idle_threads_sleep_soon_unless_the_user_says_otherwise() -> None:
+    for given, spins in (
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "5"}, "5"),
+        ({"OMP_WAIT_POLICY": "active"}, None),
+    ):
+        environment = dict(given)
+        rest_soon(environment)
+        assert environment.get("GOMP_SPINCOUNT") == spins
+
+
+def test_they_are_told_before_torch_is_loaded() -> None:
+    code = (
+        "import os, sys; from compare.__main__ import main; sys.argv = ['isospike', '--help']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+    )
+    clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "10000", done.stderr
