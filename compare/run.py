@@ -28,7 +28,7 @@ from network.architectures import depth_of
 from network.encodings import image_keys
 from network.fit import Outcome
 from network.graph import trace
-from network.nodes import channels_last
+from network.layout import channels_last
 from network.recipe import Recipe
 from network.seeds import derived_seed
 

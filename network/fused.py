@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from network.layout import like_each_step
+
 kernels: Any = None
 if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
     try:
@@ -37,13 +39,13 @@ def fits(current: Tensor, theta: Tensor, slope: Any) -> bool:
 
 
 def forward(
-    current: Tensor, v: Tensor, theta: Tensor, decay: float, hard: bool, empty: Any
+    current: Tensor, v: Tensor, theta: Tensor, decay: float, hard: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """v⁻ and spikes [T, B, ...] and the last v; empty(x, dtype): [T, B, ...] laid out as x[t]."""
-    before, spikes = empty(current, torch.float32), empty(current, current.dtype)
+    """v⁻ and spikes [T, B, ...] and the last v."""
+    before, spikes = like_each_step(current, torch.float32), like_each_step(current, current.dtype)
     steps, size = len(current), v.numel()
     if size and current[0].stride() != before[0].stride():
-        current = empty(current, current.dtype).copy_(current)
+        current = like_each_step(current, current.dtype).copy_(current)
     start, end = torch.empty_like(before[0]).copy_(v), torch.empty_like(before[0])
     if size:
         kernels.forward[(-(-size // BLOCK),)](
@@ -54,13 +56,12 @@ def forward(
 
 
 def backward(
-    before: Tensor, theta: Tensor, spike_gradient: Tensor, decay: float, hard: bool, slope: Any,
-    empty: Any,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    before: Tensor, theta: Tensor, spike_gradient: Tensor, decay: float, hard: bool, slope: Any
+) -> tuple[Tensor, Tensor]:
     """Gradients of the current [T, B, ...] and of the potential before the first step."""
-    result, carried = empty(before, spike_gradient.dtype), torch.empty_like(before[0])
+    result, carried = like_each_step(before, spike_gradient.dtype), torch.empty_like(before[0])
     if spike_gradient.stride() != result.stride():
-        spike_gradient = empty(before, spike_gradient.dtype).copy_(spike_gradient)
+        spike_gradient = like_each_step(before, spike_gradient.dtype).copy_(spike_gradient)
     form = form_of(slope)
     assert form is not None
     size = carried.numel()

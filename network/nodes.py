@@ -5,8 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import torch
-from torch import Tensor, fx
+from torch import fx
 
 from network.graph import Kind, kind_of
 
@@ -20,17 +19,6 @@ def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> An
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     return node.target(*args, **kwargs)  # type: ignore[operator]
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """Images [B, C, H, W] laid out as [B, H, W, C], the faster layout of convolutions on CPUs.
-
-    Layers keep the layout of what they read. (`contiguous` would leave images of one channel as
-    they are, and the first convolution would then put out the other layout.)
-    """
-    if x.ndim != 4:
-        return x
-    return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
 
 
 def static_nodes(body: fx.GraphModule) -> set[fx.Node]:

@@ -8,7 +8,7 @@ has the same result in float64 without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
@@ -26,6 +26,21 @@ class Window:
     padding: tuple[int, ...]
     dilation: tuple[int, ...]
     groups: int
+
+    def outputs(self, size: Sequence[int], kernel: Sequence[int]) -> list[int]:
+        """Height and width of what a map of `size` is turned into."""
+        return [
+            (n + 2 * p - d * (k - 1) - 1) // s + 1
+            for n, k, s, p, d in zip(
+                size, kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        ]
+
+
+def in_bytes(q: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers as (lo, hi): q = 256·hi + lo, lo in [−128, 127]."""
+    high = ((q + 128) / 256).floor()
+    return q - 256 * high, high
 
 
 class Operator(Protocol):
@@ -151,16 +166,13 @@ LEAST_ROWS = 17  # of a matrix product, as cuBLAS has it
 def _windows(x: Tensor, kernel: tuple[int, ...], window: Window) -> tuple[Tensor, torch.Size]:
     """What every output reads: uint8 [N·H'·W', kh·kw·C], and (N, H', W')."""
     rows, columns = window.padding
+    size = window.outputs(x.shape[2:], kernel)
     image = x.permute(0, 2, 3, 1).contiguous()
     channels = image.shape[-1]
     if channels % 8 == 0:
         image = image.view(torch.int64)  # eight channels are copied at once
     if rows or columns:
         image = F.pad(image, (0, 0, columns, columns, rows, rows))
-    size = [
-        (n - d * (k - 1) - 1) // s + 1
-        for n, k, s, d in zip(image.shape[1:3], kernel, window.stride, window.dilation, strict=True)
-    ]
     n, y, z, c = image.stride()
     steps = (n, y * window.stride[0], z * window.stride[1])
     inside = (y * window.dilation[0], z * window.dilation[1], c)
@@ -174,10 +186,7 @@ def _pack_matrix(weight: Tensor, bias: Tensor | None, window: Window | None) -> 
         return _pack_float64(weight, bias, window)
     kernel = tuple(weight.shape[2:])
     whole = (weight.permute(0, 2, 3, 1) if kernel else weight).flatten(1)
-    parts = [whole]
-    if whole.abs().max() > 127:
-        high = ((whole + 128) / 256).floor()
-        parts = [whole - 256 * high, high]
+    parts = in_bytes(whole) if whole.abs().max() > 127 else (whole,)
     columns = torch.cat(parts)
     outputs, features = columns.shape
     columns = F.pad(columns, (0, -features % 8, 0, -outputs % 8))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from network import fused
+from network.layout import like_each_step
 from network.saved import Origin
 
 Reset = Literal["soft", "hard"]
@@ -97,13 +98,6 @@ def advance(
     return spikes, v
 
 
-def like_each_step(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Empty [T, B, ...], laid out in memory as each x[t] is, also where x repeats one step."""
-    one = torch.empty_like(x[0], device="meta")
-    strides = (one.numel(), *one.stride())
-    return torch.empty_strided(x.shape, strides, dtype=dtype, device=x.device)
-
-
 class AdvanceWithGradient(torch.autograd.Function):
     """The whole loop over T as one node of the graph.
 
@@ -125,9 +119,7 @@ class AdvanceWithGradient(torch.autograd.Function):
         ctx.norm = None
         every = current.expand(repeats, *current.shape[1:]) if repeats > 1 else current
         if ctx.fused:
-            before, spikes, end = fused.forward(
-                every, v, theta, decay, reset == "hard", like_each_step
-            )
+            before, spikes, end = fused.forward(every, v, theta, decay, reset == "hard")
         else:
             before = like_each_step(every, torch.float32)
             spikes = like_each_step(every, current.dtype)
@@ -148,13 +140,11 @@ class AdvanceWithGradient(torch.autograd.Function):
         before = kept if v is None else _charge_again(ctx, kept, v, theta)
         if ctx.fused:
             current_gradient, carried = fused.backward(
-                before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope,
-                like_each_step,
-            )  # fmt: skip
+                before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope
+            )
         else:  # in the place of v⁻ where that is ours alone
-            result = like_each_step(before, torch.float32) if v is None else before
-            carried = _back(ctx, before, theta, spike_gradient, result)
-            current_gradient = result
+            current_gradient = like_each_step(before, torch.float32) if v is None else before
+            carried = _back(ctx, before, theta, spike_gradient, current_gradient)
         if ctx.repeats > 1:
             current_gradient = current_gradient.sum(0, keepdim=True)
         gradient = current_gradient.to(spike_gradient.dtype)
@@ -188,7 +178,7 @@ def _charge_again(ctx: Any, kept: Tensor, v: Tensor, theta: Tensor) -> Tensor:
     else:
         current = kept.expand(ctx.repeats, *kept.shape[1:])
     if ctx.fused:
-        return fused.forward(current, v, theta, ctx.decay, ctx.reset == "hard", like_each_step)[0]
+        return fused.forward(current, v, theta, ctx.decay, ctx.reset == "hard")[0]
     ours = ctx.norm is not None and current.dtype == torch.float32
     before = current if ours else like_each_step(current, torch.float32)
     _charge(ctx, current, v, theta, before, None)

@@ -17,8 +17,9 @@ from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers
+from network.layout import channels_last
 from network.neurons import Neuron, NeuronState
-from network.nodes import call_node, channels_last, static_nodes
+from network.nodes import call_node, static_nodes
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
 from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes

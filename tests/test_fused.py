@@ -10,7 +10,8 @@ from torch import Tensor
 
 from direct.surrogates import SURROGATES, surrogate
 from network import fused
-from network.steps import AdvanceWithGradient, like_each_step
+from network.layout import like_each_step
+from network.steps import AdvanceWithGradient
 
 pytest.importorskip("triton", reason="this PyTorch comes without Triton")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,8 +118,7 @@ def layers(draw: st.DrawFn) -> Given:
 @given(layers(), st.integers(1, 3))
 def test_spikes_potentials_and_counts_equal_float64(drawn: Given, threads: int) -> None:
     layer = drawn.layer
-    with ThreadPoolExecutor(threads) as pool:
-        kernel().run(layer, threads, pool)
+    kernel().run(layer, threads)
     v, spikes = drawn.start, []
     for z in drawn.currents:
         charged = v + z

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,49 +84,41 @@ def advance_whole(parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor)
         spikes[t].copy_(fired)
 
 
-@dataclass(frozen=True)
-class KernelRun:
-    """The kernel with the threads that it may use."""
+def fire_by_kernel(
+    kernel: Kernel,
+    layer: Fire,
+    membrane: Membrane,
+    values: Mapping[str, Any],
+    shares: Mapping[str, float],
+    steps: int,
+) -> None:
+    """One chunk; also writes membrane.counts.
 
-    kernel: Kernel
-    threads: int
-    pool: Executor | None
-
-    def fire(
-        self,
-        layer: Fire,
-        membrane: Membrane,
-        values: Mapping[str, Any],
-        shares: Mapping[str, float],
-        steps: int,
-    ) -> None:
-        """One chunk; also writes membrane.counts.
-
-        shares: of the inputs of a source, how many spike in a step: above a drive's limit its
-        dense operators run.
-        """
-        batch = len(membrane.v)
-        theta = layer.theta.flatten(2)[0, :, 0] if layer.theta.ndim == 4 else layer.theta[0]
-        task = Layer(
-            v=membrane.v,
-            theta=theta,
-            bias=torch.zeros_like(theta),
-            constant=membrane.constant,
-            spikes=membrane.spikes[: steps * batch],
-            counts=membrane.counts[:steps],
-            hard=layer.reset == "hard",
-        )
-        total = layer.current.sum
-        for drive in () if total is None else total.drives:
-            if total is not None and shares[drive.source] <= drive.limit:
-                task.readings.append(Reading(values[drive.source], drive.rows, drive.largest))
-                if drive is total.drives[0]:
-                    task.bias = total.added
-            else:
-                task.results += _dense(drive, values[drive.source])
-        for identity in layer.current.identities:
-            task.shortcuts.append((values[identity.source], identity.per_spike))
-        self.kernel.run(task, self.threads, self.pool)
+    shares: of the inputs of a source, how many spike in a step: above a drive's limit its
+    dense operators run.
+    """
+    batch = len(membrane.v)
+    theta = layer.theta.flatten(2)[0, :, 0] if layer.theta.ndim == 4 else layer.theta[0]
+    task = Layer(
+        v=membrane.v,
+        theta=theta,
+        bias=torch.zeros_like(theta),
+        constant=membrane.constant,
+        spikes=membrane.spikes[: steps * batch],
+        counts=membrane.counts[:steps],
+        hard=layer.reset == "hard",
+    )
+    total = layer.current.sum
+    for drive in () if total is None else total.drives:
+        if total is not None and shares[drive.source] <= drive.limit:
+            task.readings.append(Reading(values[drive.source], drive.rows, drive.largest))
+            if drive is total.drives[0]:
+                task.bias = total.added
+        else:
+            task.results += _dense(drive, values[drive.source])
+    for identity in layer.current.identities:
+        task.shortcuts.append((values[identity.source], identity.per_spike))
+    kernel.run(task, torch.get_num_threads())
 
 
 def _dense(drive: Drive, spikes: Tensor) -> list[tuple[Tensor, int]]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from network.fixed.arithmetic import Arithmetic
-from network.operators import Operator, Units, Window, float64_units
+from network.operators import Operator, Units, Window, float64_units, in_bytes
 from network.sums import Rows, pack_rows
 
 LARGEST_WEIGHT = {8: 127, 16: 32512}
@@ -150,5 +150,5 @@ def _split(q: Tensor, limit: int) -> list[tuple[Tensor, int]]:
     """q as it is where an operator holds it, else as [(lo, 1), (hi, 256)]."""
     if q.abs().max() <= limit:
         return [(q, 1)]
-    high = ((q + 128) / 256).floor()
-    return [(q - 256 * high, 1), (high, 256)]
+    low, high = in_bytes(q)
+    return [(low, 1), (high, 256)]

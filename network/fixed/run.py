@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
 
 from network.encodings import ENCODINGS
-from network.fixed.firing import KernelRun, Membrane, dense_parts, fire_plainly
+from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_plainly
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
 from network.fixed.static import static_values
-from network.nodes import call_node, channels_last
+from network.layout import channels_last
+from network.nodes import call_node
 from network.unroll import INFERENCE_CHUNK
 
 
@@ -55,24 +54,9 @@ def unroll_fixed(
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     size = min(chunk or INFERENCE_CHUNK, timesteps)
-    with _kernel_of(network) as kernel:
-        run = _Run(network, images, timesteps, size, keys, tuple(taps), kernel)
-        firsts = range(0, timesteps, run.size)
-        outputs = [run.chunk(first, min(run.size, timesteps - first)) for first in firsts]
-    return torch.cat(outputs)
-
-
-@contextmanager
-def _kernel_of(network: FixedPointNetwork) -> Iterator[KernelRun | None]:
-    """The kernel with as many threads as PyTorch uses; None where PyTorch does everything."""
-    kernel, threads = network.plan.arithmetic.kernel, torch.get_num_threads()
-    if kernel is None:
-        yield None
-    elif threads == 1:
-        yield KernelRun(kernel, 1, None)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            yield KernelRun(kernel, threads, pool)
+    run = _Run(network, images, timesteps, size, keys, tuple(taps))
+    firsts = range(0, timesteps, run.size)
+    return torch.cat([run.chunk(first, min(run.size, timesteps - first)) for first in firsts])
 
 
 class _Run:
@@ -84,9 +68,9 @@ class _Run:
         chunk: int,
         keys: Tensor | None,
         taps: tuple[SpikeTap, ...],
-        kernel: KernelRun | None,
     ) -> None:
-        self.body, self.plan, self.kernel = network.body, network.plan, kernel
+        self.body, self.plan = network.body, network.plan
+        self.kernel = self.plan.arithmetic.kernel  # None where PyTorch does everything
         self.encoding = ENCODINGS.get(network.encoding)
         self.images, self.keys, self.taps = images, keys, taps
         self.timesteps, self.batch = timesteps, len(images)
@@ -203,7 +187,7 @@ class _Run:
         if self.kernel is None:
             fire_plainly(layer, membrane, values, steps)
         else:
-            self.kernel.fire(layer, membrane, values, shares, steps)
+            fire_by_kernel(self.kernel, layer, membrane, values, shares, steps)
             places = membrane.counts[:steps].sum(1)
             share = float(places.sum()) / spikes.numel()
         if membrane.watched and layer.current.alone:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.graph import SYNAPSES, Kind, kind_of
-from network.nodes import channels_last
+from network.layout import channels_last
 
 _MANTISSA = 53  # bits of a float64
 

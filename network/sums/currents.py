@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.operators import Window
 from network.saved import holds_spikes
 from network.sums.building import NoCompiler, built
-from network.sums.kernel import LINEAR, block_of
+from network.sums.kernel import LINEAR, in_blocks
+from network.sums.parts import over_images
 from network.sums.structures import CReading
 
 SOURCE = Path(__file__).with_name("currents.c")
@@ -54,14 +53,8 @@ def rows_of(layer: nn.Module) -> FloatRows | None:
     weight = layer.weight.detach()
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return None
-    weight = weight if weight.ndim == 4 else weight[..., None, None]
-    outputs, inputs, *kernel = weight.shape
-    block = block_of(outputs)
-    blocks = -(-outputs // block)
-    filled = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, blocks * block - outputs))
-    packed = filled.view(blocks, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
-    bias = torch.zeros(outputs) if layer.bias is None else layer.bias.detach().contiguous()
-    return FloatRows(packed, bias, window)
+    bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().contiguous()
+    return FloatRows(in_blocks(weight), bias, window)
 
 
 @dataclass(frozen=True)
@@ -81,13 +74,7 @@ class Currents:
         images, height, width, channels = last.shape
         _, kernel_y, kernel_x, _, block = rows.packed.shape
         window = rows.window
-        size = [
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(
-                (height, width), (kernel_y, kernel_x), window.stride, window.padding,
-                window.dilation, strict=True,
-            )
-        ]  # fmt: skip
+        size = window.outputs((height, width), (kernel_y, kernel_x))
         outputs = len(rows.bias)
         result = torch.empty(images, *size, outputs)
         pairs = (window.stride, window.padding, window.dilation)
@@ -99,23 +86,15 @@ class Currents:
             ctypes.cast(ctypes.pointer(reading), ctypes.c_void_p), rows.bias.data_ptr(),
             result.data_ptr(), *size, outputs, block,
         )  # fmt: skip
-        self._run(layer, images)
-        return result.movedim(-1, 1) if maps else result.flatten(1)
 
-    def _run(self, layer: _CLayer, images: int) -> None:
-        """Images divided among as many threads as PyTorch uses; no sum depends on them."""
-        parts = min(torch.get_num_threads(), images)
-        edges = [images * i // parts for i in range(parts + 1)]
-
-        def part(i: int) -> int:
+        def run(first: int, last: int) -> int:
             failed: int = self.library.run_currents(
-                ctypes.byref(layer), ctypes.c_int64(edges[i]), ctypes.c_int64(edges[i + 1])
+                ctypes.byref(layer), ctypes.c_int64(first), ctypes.c_int64(last)
             )
             return failed
 
-        runs = range(parts)
-        if any(map(part, runs) if parts == 1 else list(_pool(parts).map(part, runs))):
-            raise MemoryError("no room for the lists of spikes; take smaller batches")
+        over_images(run, images, torch.get_num_threads())  # no sum depends on how many
+        return result.movedim(-1, 1) if maps else result.flatten(1)
 
 
 class EventSums:
@@ -138,11 +117,6 @@ class EventSums:
             self.rows[layer] = rows_of(layer)
         rows, kernel = self.rows[layer], float_currents()
         return None if rows is None or kernel is None else kernel(x, rows)
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
 
 
 @cache

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from network.operators import Window
 from network.sums.building import NoCompiler, built
+from network.sums.parts import over_images
 from network.sums.structures import CLayer, CReading, CResult, CShortcut
 
 SOURCE = Path(__file__).with_name("kernel.c")
@@ -43,17 +43,20 @@ def block_of(outputs: int) -> int:
     return 64 if outputs > 32 else 32 if outputs > 16 else 16
 
 
+def in_blocks(weight: Tensor) -> Tensor:
+    """Weights [O, I, kh, kw] or [O, F] as [blocks, kh, kw, I, block], the last block filled up."""
+    if weight.ndim == 2:
+        weight = weight[..., None, None]
+    outputs, inputs, *kernel = weight.shape
+    block = block_of(outputs)
+    filled = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, -outputs % block))
+    return filled.view(-1, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
+
+
 def pack_rows(whole: Tensor, window: Window | None) -> Rows:
     """Weights [O, I, kh, kw] or [O, F] of −32768 … 32767 for the kernel; groups must be 1."""
-    if whole.ndim == 2:
-        whole = whole[..., None, None]
-    outputs, inputs, *kernel = whole.shape
-    block = block_of(outputs)
-    blocks = -(-outputs // block)
-    filled = torch.zeros(blocks * block, inputs, *kernel, dtype=torch.int16)
-    filled[:outputs] = whole
-    packed = filled.view(blocks, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
-    return Rows(packed, window or LINEAR, bool(whole.abs().max() > NARROW))
+    wide = bool(whole.abs().max() > NARROW)
+    return Rows(in_blocks(whole.to(torch.int16)), window or LINEAR, wide)
 
 
 @dataclass(frozen=True)
@@ -93,26 +96,21 @@ class Kernel:
 
     library: ctypes.CDLL
 
-    def run(self, layer: Layer, threads: int = 1, pool: Executor | None = None) -> None:
-        """All steps of the chunk; images are divided among `threads` of the pool.
+    def run(self, layer: Layer, threads: int = 1) -> None:
+        """All steps of the chunk; images are divided among `threads`.
 
         Raises MemoryError where there is no room for the lists of events.
         """
         kept: list[object] = []
         c_layer = _c_layer(layer, kept)
-        images = len(layer.v)
-        parts = min(threads, images) if pool is not None else 1
-        edges = [images * i // parts for i in range(parts + 1)]
 
-        def part(i: int) -> int:
+        def run(first: int, last: int) -> int:
             failed: int = self.library.run_layer(
-                ctypes.byref(c_layer), ctypes.c_int64(edges[i]), ctypes.c_int64(edges[i + 1])
+                ctypes.byref(c_layer), ctypes.c_int64(first), ctypes.c_int64(last)
             )
             return failed
 
-        runs = range(parts)
-        if any(map(part, runs) if pool is None or parts == 1 else list(pool.map(part, runs))):
-            raise MemoryError("no room for the lists of spikes; take smaller batches")
+        over_images(run, len(layer.v), threads)
         del kept
 
 

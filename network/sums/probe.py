@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import cache
 
 import torch
@@ -25,10 +24,9 @@ def break_even(kernel: Kernel, units: Units, planes: int, threads: int) -> float
     timed, once per process: its time by events is a line through two shares, the dense one
     does not depend on the share.
     """
-    with ThreadPoolExecutor(threads) as pool:
-        trial = _Trial(kernel, units, planes, threads, pool)
-        few, many = (trial.events(share) for share in SHARES)
-        dense = trial.dense()
+    trial = _Trial(kernel, units, planes, threads)
+    few, many = (trial.events(share) for share in SHARES)
+    dense = trial.dense()
     slope = max(many - few, 1e-9) / (SHARES[1] - SHARES[0])
     return min(max(SHARES[0] + (dense - few) / slope, 0.0), 1.0)
 
@@ -36,10 +34,8 @@ def break_even(kernel: Kernel, units: Units, planes: int, threads: int) -> float
 class _Trial:
     """One layer on 4 images for each thread, seconds per chunk, best of three."""
 
-    def __init__(
-        self, kernel: Kernel, units: Units, planes: int, threads: int, pool: Executor
-    ) -> None:
-        self.kernel, self.threads, self.pool = kernel, threads, pool
+    def __init__(self, kernel: Kernel, units: Units, planes: int, threads: int) -> None:
+        self.kernel, self.threads = kernel, threads
         self.generator = torch.Generator().manual_seed(0)
         shape = (CHANNELS, CHANNELS, 3, 3)
         weight = torch.randint(-127, 128, shape, generator=self.generator)
@@ -51,7 +47,7 @@ class _Trial:
         x = self._spikes(share)
         layer = self._layer(len(x))
         layer.readings = [Reading(x, self.rows, 1)]
-        return self._seconds(lambda: self.kernel.run(layer, self.threads, self.pool))
+        return self._seconds(lambda: self.kernel.run(layer, self.threads))
 
     def dense(self) -> float:
         x = self._spikes(SHARES[0])
@@ -59,7 +55,7 @@ class _Trial:
 
         def call() -> None:
             layer.results = [(operator(x), 1) for operator in self.operators]
-            self.kernel.run(layer, self.threads, self.pool)
+            self.kernel.run(layer, self.threads)
 
         return self._seconds(call)
 
