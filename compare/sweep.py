@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from compare.faults import in_batches
-from compare.halfway import Halfway, key_of, restore, snapshot
+from compare.halfway import Counted, Halfway, key_of, restore, snapshot
 from compare.sweep_tables import ENERGY_MODEL, ann_layers, spiking_layers, spiking_rows
 from conversion.folding import fold
-from network.activity import EffectiveMacs, count_activity
+from network.activity import ActivityCounter, EffectiveMacs, count_activity
 from network.encodings import image_keys
 from network.fit import Batches
 from network.fixed import Bits, FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
@@ -106,6 +106,12 @@ def sweep(
     in_batches(
         counted.images, len(data), batch_size, work, lambda: restore(counter, before), halved.append
     )
+    return _outcome(counter, counted, timesteps, arithmetic, halved)
+
+
+def _outcome(
+    counter: ActivityCounter, counted: Counted, timesteps: int, arithmetic: str, halved: list[int]
+) -> Sweep:
     answers, truths = torch.cat(counted.predicted, dim=1).numpy(), torch.cat(counted.labels).numpy()
     steps = np.arange(1, timesteps + 1, dtype=np.int32)
     correct = (answers == truths[None]).sum(1)

@@ -7,10 +7,7 @@ ends bit for bit as if it had not been cut (same machine, same thread count).
 
 from __future__ import annotations
 
-import io
 import math
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -21,6 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from network.checkpoint import read_checkpoint, write_checkpoint
 from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
@@ -258,23 +256,13 @@ class _Trainer:
             "recipe": repr(self.recipe),
             "seed": self.seed,
         }
-        buffer = io.BytesIO()  # torch turns a full disk into errors of its own
-        torch.save(content, buffer)
-        owner = f"{socket.gethostname()}-{os.getpid()}"  # where locks do not hold, two may write
-        partial = self.file.with_name(f"{self.file.name}.{owner}.partial")
-        try:
-            with partial.open("wb") as stream:
-                stream.write(buffer.getbuffer())
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(self.file)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+        write_checkpoint(self.file, content)
 
     def resume(self) -> None:
         """Continue from the checkpoint where there is one of the same training."""
-        content = self._read() if self._is_first else None
+        content = None
+        if self._is_first and self.file is not None:
+            content = read_checkpoint(self.file, self.device, repr(self.recipe), self.seed)
         if self.team is not None:
             content = self.team.from_first(content)
         if isinstance(content, Exception):
@@ -285,21 +273,3 @@ class _Trainer:
         self.optimiser.load_state_dict(content["optimiser"])
         self.progress = _Progress(**content["progress"])
         self.history = [Epoch(**row) for row in content["history"]]
-
-    def _read(self) -> dict[str, Any] | Exception | None:
-        """The checkpoint, or None; or what is wrong with it, so that all processes hear of it."""
-        if self.file is None or not self.file.exists():
-            return None
-        try:
-            content: dict[str, Any] = torch.load(
-                self.file, map_location=self.device, weights_only=True
-            )
-            if content["recipe"] == repr(self.recipe) and content["seed"] == self.seed:
-                return content
-        except OSError as error:
-            return error
-        except Exception:  # what a damaged archive raises has no common base
-            return ValueError(
-                f"checkpoint {self.file} is damaged: remove it, and the training begins anew"
-            )
-        return ValueError(f"checkpoint {self.file} belongs to another training: remove it")

@@ -71,6 +71,14 @@ def converted(name: str, *, encoding: str = "constant", reset: str = "soft") -> 
     ).network
 
 
+def constant_current(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a first convolution makes of analogue images, exact in float64 in any order."""
+    bits_held = exact_bits(layer.weight[0].numel())
+    exact = round_to_bits(layer.weight.double(), layer.weight.ndim, bits_held)
+    z = F.conv2d(round_to_bits(x.double(), 3, bits_held), exact, padding=layer.padding)
+    return z if layer.bias is None else z + layer.bias.double().view(1, -1, 1, 1)
+
+
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
     """METHODS.md section 9 for a chain of layers, step by step, in whole numbers of 64 bits."""
     largest = {8: 127, 16: 32512}[bits]
@@ -94,12 +102,7 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                     break  # the output layer: no more spikes
                 shaped = (-1, *([1] * (module.weight.ndim - 1)))
                 if value is None:
-                    bits_held = exact_bits(module.weight[0].numel())
-                    exact = round_to_bits(module.weight.double(), module.weight.ndim, bits_held)
-                    pixels = round_to_bits(x.double(), 3, bits_held)
-                    z = F.conv2d(pixels, exact, padding=module.padding)
-                    if module.bias is not None:
-                        z = z + module.bias.double().view(1, -1, 1, 1)
+                    z = constant_current(module, x)
                     sigma = (theta / STATIC_STEPS).expand(len(module.weight))
                     current = (z / sigma.view(1, -1, 1, 1)).round().long()
                     continue

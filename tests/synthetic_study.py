@@ -180,19 +180,23 @@ def _case(directory, row, timesteps, correct, labels, rows):
         labels=labels.astype(np.int16),
     )
     if row["arm"] != "converted":
-        epochs = np.arange(1, 9)
-        pd.DataFrame(
-            {
-                "epoch": epochs,
-                "learning_rate": 0.01,
-                "train_loss": 2.0 / epochs,
-                "train_accuracy": 0.99 - 0.5 / epochs,
-                "validation_accuracy": 0.97 - 0.5 / epochs,
-                "elapsed_s": 1.5 * epochs,
-            }
-        ).to_csv(home / "history.csv", index=False)
+        _history(home)
     if rows:
         _layers(home, rows)
+
+
+def _history(home):
+    epochs = np.arange(1, 9)
+    pd.DataFrame(
+        {
+            "epoch": epochs,
+            "learning_rate": 0.01,
+            "train_loss": 2.0 / epochs,
+            "train_accuracy": 0.99 - 0.5 / epochs,
+            "validation_accuracy": 0.97 - 0.5 / epochs,
+            "elapsed_s": 1.5 * epochs,
+        }
+    ).to_csv(home / "history.csv", index=False)
 
 
 def _layers(home, rows):

@@ -12,26 +12,12 @@ from network.architectures import (
     describe,
 )
 from network.functional import Pointwise
-
-MNIST = Geometry(1, 28, 28, 10)
-EVENTS = Geometry(2, 34, 34, 10)
-CIFAR = Geometry(3, 32, 32, 10)
-TINY_IMAGENET = Geometry(3, 64, 64, 200)
-IMAGENET = Geometry(3, 224, 224, 1000)
+from tests.geometries import CIFAR, EVENTS, IMAGENET, MNIST, TINY_IMAGENET, images
 
 NAMES = [*ARCHITECTURES.names(), "mlp-30-20-10"]
 
 REQUIRED = """lenet vgg5 vgg6 vgg7 vgg9 vgg11 vgg16 resnet7 resnet9 resnet11 plain3 plain4 plain5
 plain9 plain13 plain20 mnist-cnn resnet17 resnet18 resnet19 resnet34 resnet50 mlp-300-300"""
-
-
-def parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def images(geometry: Geometry, batch: int = 2) -> torch.Tensor:
-    shape = (batch, geometry.channels, geometry.height, geometry.width)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", NAMES)

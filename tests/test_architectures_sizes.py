@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-from torch import nn
 
 from network.architectures import (
     Geometry,
@@ -15,19 +14,7 @@ from network.architectures import (
 )
 from network.architectures.blueprint import Bottleneck, Convolution, Residual
 from network.registry import UnknownName
-
-MNIST = Geometry(1, 28, 28, 10)
-CIFAR = Geometry(3, 32, 32, 10)
-IMAGENET = Geometry(3, 224, 224, 1000)
-
-
-def parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def images(geometry: Geometry, batch: int = 2) -> torch.Tensor:
-    shape = (batch, geometry.channels, geometry.height, geometry.width)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+from tests.geometries import CIFAR, IMAGENET, MNIST, parameters
 
 
 def test_lenet_parameters_of_table_4() -> None:

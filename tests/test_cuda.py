@@ -9,6 +9,7 @@ import torch
 
 from compare.machine import choose_device
 from conversion import CONVERSIONS, convert
+from direct import prepare
 from direct.rules import RULES
 from network.activity import count_activity
 from network.encodings import image_keys
@@ -102,8 +103,6 @@ def test_conversions_find_the_thresholds_of_the_cpu(method: str, name: str) -> N
 @pytest.mark.parametrize("rule", list(RULES))
 def test_rules_have_the_gradients_of_the_cpu(rule: str) -> None:
     """One batch of 20 images; a spike that falls to the other side may move some of them."""
-    from direct import prepare
-
     choose_device("cuda")
     toy = Toy()
     found = []

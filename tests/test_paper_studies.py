@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from compare.cases import Case, expand, method_facts, representation_of
-from compare.changes import changed
 from compare.data.arrays import ArrayImages, Dataset, EventArrays
 from compare.estimate import SIZES
 from compare.prepared import load_dataset, represent
 from compare.run import Workplace, run_case
 from compare.store import RECORD_COLUMNS, Store
 from compare.studies_page import PAGE, page
-from compare.study import Frames, Study, StudyError, builtin_studies, load_study, parse_study
+from compare.study import Frames, builtin_studies, load_study
 from network.architectures import Geometry, build, describe
 from reports.figures import FIGURES
 from reports.tables.paper_measures import PAPER_MEASURES
@@ -36,6 +35,8 @@ PAPERS = [
     "lee2016-figure1a",
     "conversion-table",
 ]
+
+
 IMAGES, STEPS = 16, 3
 
 
@@ -226,78 +227,3 @@ def test_frames_of_a_study_reach_the_data(tmp_path: Path) -> None:
     assert data.shape == (2, 17, 17)
     assert isinstance(data.train, EventArrays)
     assert (data.train.timesteps, len(data.train), len(data.test)) == (6, 5, 4)
-
-
-def part_study(text: str) -> Study:
-    return parse_study(text, "mine", where="test")
-
-
-def test_parts_share_what_they_do_not_set() -> None:
-    study = part_study(
-        "seeds = 1\ntimesteps = 8\nmethods = ['bptt']\n"
-        "parts = [{datasets = ['mnist']}, {datasets = ['svhn'], timesteps = 4, seeds = 2}]"
-    )
-    first, second = study.divided()
-    assert (first.datasets, first.timesteps, first.seeds) == (("mnist",), 8, (0,))
-    assert (second.datasets, second.timesteps, second.seeds) == (("svhn",), 4, (0, 1))
-    assert study.every("datasets") == ("mnist", "svhn")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("parts = [{precision = 'int8'}]", "a part cannot set precision; allowed: ann"),
-        ("parts = [{timesteps = 0}]", "timesteps: Input should be greater than or equal to 1"),
-        ("parts = [{datasets = ['mnits']}]", "unknown dataset 'mnits'"),
-        ("base = 'nothing'", "base must be a built-in study"),
-        ("[events.nmnist]\ntimesteps = 0", "events.nmnist.timesteps"),
-    ],
-)
-def test_a_bad_part_or_base_is_one_line(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as caught:
-        part_study(text)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_base_gives_settings_but_not_words() -> None:
-    study = part_study("base = 'lee2020-table9'\nseeds = 1")
-    base = load_study("lee2020-table9")
-    assert (study.parts, study.methods, study.ann) == (base.parts, base.methods, base.ann)
-    assert (study.title, study.paper, study.expected_minutes) == ("", (), None)
-    assert study.seeds == (0,)
-
-
-def test_conversions_refuse_recordings_in_one_line() -> None:
-    study = part_study(
-        "datasets = ['nmnist']\nmethods = ['robust-norm']\n[events.nmnist]\ntimesteps = 4"
-    )
-    with pytest.raises(StudyError, match="robust-norm starts from an ANN of images"):
-        expand(study, method_facts(["robust-norm"]), sweep_precision="float32")
-
-
-def test_a_variant_brings_the_ann_of_its_own_setting() -> None:
-    study = part_study(
-        "seeds = 1\nmethods = ['robust-norm', 'plain']\n"
-        "[variants.plain]\nmethod = 'robust-norm'\nbatch_norm = false\nencoding = 'poisson'"
-    )
-    cases = expand(study, method_facts(["robust-norm"]), sweep_precision="float32")
-    assert [(c.method, c.batch_norm, c.encoding) for c in cases] == [
-        ("ann", True, "constant"),
-        ("ann", False, "poisson"),
-        ("robust-norm", True, "constant"),
-        ("plain", False, "poisson"),
-    ]
-    assert [case.ann for case in cases[2:]] == cases[:2]
-
-
-def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None:
-    study = changed(load_study("lee2020-table7"), {"datasets": ["mnist"], "timesteps": 9})
-    assert [(p.datasets, p.architectures, p.timesteps) for p in study.divided()] == [
-        (("mnist",), ("lenet",), 9)
-    ]
-    assert [row["value"] for row in study.paper] == [99.57, 99.59, 99.59]
-    with pytest.raises(StudyError, match="table7 has no part with 'cifar100'; it has: 'mnist"):
-        changed(load_study("lee2020-table7"), {"datasets": ["cifar100"]})
-    with pytest.raises(StudyError, match=r"has no part with '\\n'"):  # a name is said on one line
-        changed(load_study("lee2020-table7"), {"datasets": ["\n"]})

@@ -13,9 +13,12 @@ from PIL import Image
 
 from compare.data import DataError, load_events
 from compare.data.recordings import read_aedat3_file, read_gesture_array, read_nmnist_file
+from tests.recording_bytes import aedat3_bytes
 from tests.stress.conftest import Tally, check_line, fuzz
 from tests.stress.data import damaged, emptied, try_to_load
-from tests.test_data_events import aedat3_bytes
+
+MODES = {"L": ".png", "RGB": ".png", "RGBA": ".png", "1": ".png", "P": ".gif", "CMYK": ".jpg",
+         "I;16": ".png", "F": ".tiff"}  # fmt: skip
 
 
 def test_folders_of_pictures(folder: Path, tmp_path: Path, tally: Tally) -> None:
@@ -26,25 +29,22 @@ def test_folders_of_pictures(folder: Path, tmp_path: Path, tally: Tally) -> None
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new(mode, size, fill).save(path)
 
-    modes = {"L": ".png", "RGB": ".png", "RGBA": ".png", "1": ".png", "P": ".gif", "CMYK": ".jpg",
-             "I;16": ".png", "F": ".tiff"}  # fmt: skip
-
     @fuzz(40, 500)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         emptied(folder)
-        mode = data.draw(st.sampled_from(sorted(modes)))
+        mode = data.draw(st.sampled_from(sorted(MODES)))
         constant = data.draw(st.integers(0, 4)) == 0
         for part in ("train", "test"):
             for kind in range(2):
                 for number in range(2):
                     fill = 7 if constant else 90 * kind + 10 * number
-                    name = f"{number}{modes[mode]}"
+                    name = f"{number}{MODES[mode]}"
                     picture(folder / part / f"k{kind}" / name, mode, (6, 5), fill)
         changes = ["none", "size", "text", "cut", "empty class", "other class", "link", "loop",
                    "odd name", "no test", "grey", "huge header", "directory"]  # fmt: skip
         how = data.draw(st.sampled_from(changes))
-        first = folder / "train" / "k0" / f"0{modes[mode]}"
+        first = folder / "train" / "k0" / f"0{MODES[mode]}"
         if how == "size":
             side = data.draw(st.integers(1, 9))
             picture(first, mode, (side, side), 1)
@@ -69,7 +69,7 @@ def test_folders_of_pictures(folder: Path, tmp_path: Path, tally: Tally) -> None
         elif how == "grey":
             picture(first, "L", (6, 5), 3)
         elif how == "huge header":
-            raw = bytearray((folder / "train" / "k1" / f"1{modes[mode]}").read_bytes())
+            raw = bytearray((folder / "train" / "k1" / f"1{MODES[mode]}").read_bytes())
             raw[16:24] = struct.pack(">II", 2**31 - 1, 2**31 - 1)
             first.write_bytes(bytes(raw))
         elif how == "directory":

@@ -1,0 +1,45 @@
+"""The file that a training goes on from: written whole or not at all, read with its training."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
+    """Put `content` (tensors and plain values) in the place of the file."""
+    buffer = io.BytesIO()  # torch turns a full disk into errors of its own
+    torch.save(content, buffer)
+    owner = f"{socket.gethostname()}-{os.getpid()}"  # where locks do not hold, two may write
+    partial = file.with_name(f"{file.name}.{owner}.partial")
+    try:
+        with partial.open("wb") as stream:
+            stream.write(buffer.getbuffer())
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(
+    file: Path, device: torch.device, recipe: str, seed: int
+) -> dict[str, Any] | Exception | None:
+    """Its content, or None; or what is wrong with it, so that all processes hear of it."""
+    if not file.exists():
+        return None
+    try:
+        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        if content["recipe"] == recipe and content["seed"] == seed:
+            return content
+    except OSError as error:
+        return error
+    except Exception:  # what a damaged archive raises has no common base
+        return ValueError(f"checkpoint {file} is damaged: remove it, and the training begins anew")
+    return ValueError(f"checkpoint {file} belongs to another training: remove it")
