@@ -40,11 +40,13 @@ def main() -> None:
         "second": lambda: sections.sweeps(second, batch, watch),
         "scaling": lambda: sections.scaling(sweep, batch, watch),
         "training": lambda: sections.training(train, watch),
+        "currents": lambda: sections.currents(replace(train, device="cpu"), watch),
         "epoch": lambda: sections.epoch(replace(train, batch=options.epoch_batch), watch),
         "memory": lambda: sections.memory_use(sweep, train),
         "start": lambda: sections.start(watch),
     }
-    found = [measure() for name, measure in parts.items() if name in options.parts.split(",")]
+    chosen = options.parts.split(",") if options.parts else list(parts)
+    found = [measure() for name, measure in parts.items() if name in chosen]
     _write(found, options)
 
 
@@ -69,7 +71,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--architecture", default="vgg9")
     parser.add_argument("--second", default="resnet18", help="another one, swept without peers")
-    parser.add_argument("--parts", default="sweeps,second,scaling,training,epoch,memory,start")
+    parser.add_argument("--parts", help="some of them, with commas; default: all")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--size", type=int, default=32, help="height and width of the images")
     parser.add_argument("--batch", type=int, default=32)

@@ -135,6 +135,18 @@ def training(work: Workload, watch: Stopwatch) -> Section:
     return Section(text, goals)
 
 
+def currents(work: Workload, watch: Stopwatch) -> Section:
+    """Layers that rules without a graph sum over spikes on a CPU, beside the dense ones."""
+    timings = watch.time(workloads.current_calls(work.batch), "currents")
+    text = "\n\n".join(
+        [
+            f"## float32 currents of a convolution 3×3, {work.batch} images and steps",
+            page.timing_table(timings, work.batch, "image-steps/s"),
+        ]
+    )
+    return Section(text, [])
+
+
 def epoch(work: Workload, watch: Stopwatch) -> Section:
     """An epoch of the ANN beside its layers with weights alone."""
     timings = watch.time(epoch_calls(work), "ANN epoch")

@@ -19,6 +19,7 @@ from network.architectures import Geometry, build
 from network.fixed import fixed_point, unroll_fixed
 from network.graph import swap_activations, trace
 from network.neurons import Neuron
+from network.sums.currents import Currents, FloatRows, float_currents, rows_of
 from network.unroll import SpikingNetwork, unroll
 
 Call = Callable[[], object]
@@ -170,6 +171,34 @@ def rule_calls(work: Workload) -> dict[str, Call]:
         return call
 
     return {f"isospike, {rule}": step(rule) for rule in ("bptt", "spike-bp", "rate-bp")}
+
+
+RATES = (0.05, 0.15, 0.3, 0.5)  # shares of the inputs that spike
+LAYERS = ((64, 32), (128, 16), (256, 8))  # channels in and out, height and width
+
+
+def current_calls(images: int) -> dict[str, Call]:
+    """float32 currents of 3×3 convolutions, by the dense layer and by events at every rate."""
+    kernel = float_currents()
+    calls: dict[str, Call] = {}
+    for channels, size in LAYERS:
+        layer = nn.Conv2d(channels, channels, 3, padding=1)
+        rows = rows_of(layer)
+        for rate in RATES if kernel is not None and rows is not None else ():
+            drawn = torch.rand(images, channels, size, size) < rate
+            spikes = drawn.float().contiguous(memory_format=torch.channels_last)
+            name = f"{channels} channels, {size}×{size}"
+            calls.setdefault(f"{name}, dense", _without_graph(layer, spikes))
+            calls[f"{name}, {rate:.0%} spike"] = _summed(kernel, spikes, rows)
+    return calls
+
+
+def _without_graph(layer: nn.Module, x: Tensor) -> Call:
+    return torch.no_grad()(lambda: layer(x))
+
+
+def _summed(kernel: Currents, spikes: Tensor, rows: FloatRows) -> Call:
+    return lambda: kernel(spikes, rows)
 
 
 def _bind(forward: Forward, images: Tensor, timesteps: int) -> Callable[[], Tensor]:
