@@ -11,8 +11,8 @@ SPINS = "10000"  # some microseconds
 def rest_soon(environment: MutableMapping[str, str] = os.environ) -> None:
     """Threads of GNU OpenMP sleep soon after their part of a layer; before torch is loaded.
 
-    By default they wait for the next part on a busy core for milliseconds, which then fails the
-    threads that sum over events, and other programs. What the user has set stays.
+    By default they wait for it on a busy core for milliseconds, a core that threads which sum over
+    events, or other programs, could have. What the user has set stays.
     """
     if "OMP_WAIT_POLICY" not in environment:
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
