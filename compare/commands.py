@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from compare.last_word import last_word
 from compare.ranks import is_follower, rank
 
 app = typer.Typer(
@@ -24,6 +25,8 @@ DataOption = Annotated[
     Path | None, typer.Option("--data", help="directory of the data sets", metavar="DIR")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="where results go", metavar="DIR")]
+
+ENDED = "ended before it could say why, for want of memory perhaps"
 
 
 def command_line() -> str:
@@ -81,7 +84,8 @@ def compare(
     from compare.workers.case import Settings
 
     settings = Settings(data, data is None, device, jobs, command_line(), cluster)
-    _compare(chosen, out or Path("runs") / chosen.name, settings)
+    with last_word(f"{ENDED}; finished cases are kept: the same command goes on: {command_line()}"):
+        _compare(chosen, out or Path("runs") / chosen.name, settings)
 
 
 def _compare(study: Any, directory: Path, settings: Any) -> None:
@@ -220,9 +224,10 @@ def convert(
 
     directory = out or Path("runs") / f"convert-{Path(model.split(':')[0]).stem}-{method}"
     chosen = parse_options(option or [])
-    written = convert_model(
-        model, dataset, method, weights, timesteps, data, directory, device, chosen
-    )
+    with last_word(f"{ENDED}; the same command begins anew: {command_line()}"):
+        written = convert_model(
+            model, dataset, method, weights, timesteps, data, directory, device, chosen
+        )
     for line in summary_lines(written):
         typer.echo(line)
     typer.echo(str(written))
