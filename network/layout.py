@@ -17,8 +17,19 @@ def channels_last(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
 
 
+def strides_of_steps(x: Tensor) -> tuple[int, ...]:
+    """Strides of [T, B, ...] whose steps lie one behind the other, each as x[t] does."""
+    one = torch.empty_like(x[0], device="meta")
+    return one.numel(), *one.stride()
+
+
 def like_each_step(x: Tensor, dtype: torch.dtype) -> Tensor:
     """Empty [T, B, ...], laid out in memory as each x[t] is, also where x repeats one step."""
-    one = torch.empty_like(x[0], device="meta")
-    strides = (one.numel(), *one.stride())
-    return torch.empty_strided(x.shape, strides, dtype=dtype, device=x.device)
+    return torch.empty_strided(x.shape, strides_of_steps(x), dtype=dtype, device=x.device)
+
+
+def laid_out(x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """x where it has these strides, else a copy that does."""
+    if x.stride() == strides:
+        return x
+    return torch.empty_strided(x.shape, strides, dtype=x.dtype, device=x.device).copy_(x)

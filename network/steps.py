@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from network import fused
+from network.fused import on_cpu, on_cuda
 from network.layout import like_each_step
 from network.saved import Origin
 
@@ -101,8 +101,9 @@ def advance(
 class AdvanceWithGradient(torch.autograd.Function):
     """The whole loop over T as one node of the graph.
 
-    Forward keeps v⁻ only, and less of a current that is the same at every step or that batch norm
-    made: what v⁻ follows from. Backward, from the last step to the first, with g the slope::
+    Forward keeps v⁻ at most, or what it follows from: what batch norm made the current of; else the
+    current, where it is the same at every step, or where compiled code takes the steps. Backward,
+    from the last step to the first, with g the slope::
 
         ∂L/∂v⁻(t) = ∂L/∂s(t)·g(v⁻(t) − θ) + ∂L/∂v(t)·r(t),   r = 1 (soft) or 1 − s(t) (hard)
         ∂L/∂z(t)  = ∂L/∂v⁻(t),    ∂L/∂v(t−1) = β·∂L/∂v⁻(t)
@@ -114,21 +115,25 @@ class AdvanceWithGradient(torch.autograd.Function):
         repeats: int = 1, origin: Origin | None = None,
     ):  # fmt: skip
         """current: [T, B, ...], or [1, B, ...] that comes `repeats` times; origin: what made it."""
-        ctx.fused = fused.fits(current, theta, slope)
+        ctx.on_cuda = on_cuda.fits(current, theta, slope)
+        ctx.kernel = on_cpu.kernel() if on_cpu.fits(current, theta, slope) else None
         ctx.decay, ctx.reset, ctx.slope, ctx.repeats = decay, reset, slope, repeats
         ctx.norm = None
         every = current.expand(repeats, *current.shape[1:]) if repeats > 1 else current
-        if ctx.fused:
-            before, spikes, end = fused.forward(every, v, theta, decay, reset == "hard")
+        before: Tensor | None = None
+        if ctx.kernel is not None:
+            spikes, end = ctx.kernel.forward(current, v, *_fire(ctx, theta))
+        elif ctx.on_cuda:
+            before, spikes, end = on_cuda.forward(every, v, theta, decay, reset == "hard")
         else:
             before = like_each_step(every, torch.float32)
             spikes = like_each_step(every, current.dtype)
             end = _charge(ctx, every, v, theta, before, spikes)
-        if repeats > 1:
-            ctx.save_for_backward(current, v, theta)
-        elif origin is not None:
+        if origin is not None and repeats == 1:
             ctx.save_for_backward(origin.x, v, theta)
             ctx.norm = origin.norm
+        elif repeats > 1 or before is None:
+            ctx.save_for_backward(current, v, theta)
         else:
             ctx.save_for_backward(before, None, theta)
         ctx.mark_non_differentiable(end)
@@ -137,9 +142,15 @@ class AdvanceWithGradient(torch.autograd.Function):
     @staticmethod
     def backward(ctx, spike_gradient: Tensor, state_gradient: Tensor):  # type: ignore[no-untyped-def]
         kept, v, theta = ctx.saved_tensors
-        before = kept if v is None else _charge_again(ctx, kept, v, theta)
-        if ctx.fused:
-            current_gradient, carried = fused.backward(
+        current = kept if ctx.norm is None else ctx.norm(kept).unflatten(0, (-1, len(v)))
+        if ctx.kernel is not None:
+            result, carried = ctx.kernel.backward(
+                current, v, *_fire(ctx, theta), spike_gradient, ours=ctx.norm is not None
+            )
+            return result, carried, None, None, None, None, None, None
+        before = kept if v is None else _charge_again(ctx, current, v, theta)
+        if ctx.on_cuda:
+            current_gradient, carried = on_cuda.backward(
                 before, theta, spike_gradient, ctx.decay, ctx.reset == "hard", ctx.slope
             )
         else:  # in the place of v⁻ where that is ours alone
@@ -149,6 +160,10 @@ class AdvanceWithGradient(torch.autograd.Function):
             current_gradient = current_gradient.sum(0, keepdim=True)
         gradient = current_gradient.to(spike_gradient.dtype)
         return gradient, carried, None, None, None, None, None, None
+
+
+def _fire(ctx: Any, theta: Tensor) -> tuple[float, float, bool, Slope, int]:
+    return theta.item(), ctx.decay, ctx.reset == "hard", ctx.slope, ctx.repeats
 
 
 def _charge(
@@ -171,14 +186,12 @@ def _charge(
     return v
 
 
-def _charge_again(ctx: Any, kept: Tensor, v: Tensor, theta: Tensor) -> Tensor:
-    """v⁻ [T, B, ...] from what was kept in its place, in memory of its own."""
-    if ctx.norm is not None:
-        current = ctx.norm(kept).unflatten(0, (-1, len(v)))
-    else:
-        current = kept.expand(ctx.repeats, *kept.shape[1:])
-    if ctx.fused:
-        return fused.forward(current, v, theta, ctx.decay, ctx.reset == "hard")[0]
+def _charge_again(ctx: Any, current: Tensor, v: Tensor, theta: Tensor) -> Tensor:
+    """v⁻ [T, B, ...] from the current once more, in memory of its own."""
+    if ctx.norm is None:
+        current = current.expand(ctx.repeats, *current.shape[1:])
+    if ctx.on_cuda:
+        return on_cuda.forward(current, v, theta, ctx.decay, ctx.reset == "hard")[0]
     ours = ctx.norm is not None and current.dtype == torch.float32
     before = current if ours else like_each_step(current, torch.float32)
     _charge(ctx, current, v, theta, before, None)

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert
+from network.compiled.building import NoCompiler, find_compiler
 from network.encodings import ENCODINGS, image_keys
 from network.fixed import FixedPointNetwork, fixed_point, unroll_fixed
 from network.fixed.integers import STATIC_STEPS
 from network.fixed.static import exact_bits, round_to_bits
 from network.neurons import Neuron
 from network.operators import Units, float64_units
-from network.sums.building import NoCompiler, find_compiler
 from network.unroll import SpikingNetwork
 from tests.small_networks import SHAPE, images, network
 

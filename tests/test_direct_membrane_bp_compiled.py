@@ -11,7 +11,7 @@ from torch import Tensor
 
 from direct.membrane_bp import EventDynamics, EventNeuron, compiled, group
 from direct.membrane_bp.neuron import advance_events
-from network.sums.building import NoCompiler, find_compiler
+from network.compiled.building import NoCompiler, find_compiler
 from tests.direct_networks import Toy, prepared
 
 

@@ -1,7 +1,8 @@
-"""The kernels of a CUDA device, read by Triton's interpreter, beside the loops in PyTorch."""
+"""Kernels of a CPU, and of a CUDA device in Triton's interpreter, beside the loops in PyTorch."""
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -9,22 +10,21 @@ import torch
 from torch import Tensor
 
 from direct.surrogates import SURROGATES, surrogate
-from network import fused
+from network.compiled.building import NoCompiler, find_compiler
+from network.fused import on_cpu, on_cuda
 from network.layout import like_each_step
 from network.steps import AdvanceWithGradient
-
-pytest.importorskip("triton", reason="this PyTorch comes without Triton")
 
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.delitem(sys.modules, "network.triton_steps", raising=False)
-    importlib.reload(fused)
+    monkeypatch.delitem(sys.modules, "network.fused.triton_steps", raising=False)
+    importlib.reload(on_cuda)
     yield
     monkeypatch.undo()
-    sys.modules.pop("network.triton_steps", None)
-    importlib.reload(fused)
+    sys.modules.pop("network.fused.triton_steps", None)
+    importlib.reload(on_cuda)
 
 
 def both_ways(
@@ -43,12 +43,21 @@ def both_ways(
     return [spikes.detach(), end.detach(), x.grad, v.grad]
 
 
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Neither kernel; undo() brings back that of the CPU."""
+    monkeypatch.setattr(on_cpu, "kernel", lambda: None)
+    return monkeypatch
+
+
 @pytest.mark.parametrize("name", list(SURROGATES))
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("layout", ["channels-last", "flat", "the same at every step", "bfloat16"])
+@pytest.mark.parametrize("kernels", ["C", "Triton"])
 def test_kernels_equal_the_loops(
-    name: str, reset: str, layout: str, request: pytest.FixtureRequest
-) -> None:
+    name: str, reset: str, layout: str, kernels: str,
+    request: pytest.FixtureRequest, loops: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     generator = torch.Generator().manual_seed(3)
     current, repeats = torch.randn(5, 2, 3, 8, 8, generator=generator), 1
     if layout == "channels-last":
@@ -62,10 +71,17 @@ def test_kernels_equal_the_loops(
         current, repeats = current[:1], 5
     else:
         current = current.bfloat16()
-    assert not fused.fits(current, torch.ones(()), surrogate(name, 1.0))
+    asked = current, torch.ones(()), surrogate(name, 1.0)
+    assert not on_cuda.fits(*asked)
     expected = both_ways(current, name, 0.75, reset, repeats)
-    request.getfixturevalue("interpreted")
-    assert fused.fits(current, torch.ones(()), surrogate(name, 1.0))
+    if kernels == "C":
+        needs_a_compiler()
+        loops.undo()
+        assert on_cpu.fits(*asked) == (name != "exponential")
+    else:
+        pytest.importorskip("triton", reason="this PyTorch comes without Triton")
+        request.getfixturevalue("interpreted")
+        assert on_cuda.fits(*asked)
     found = both_ways(current, name, 0.75, reset, repeats)
     assert 0.05 < expected[0].float().mean() < 0.95
     assert torch.equal(found[0], expected[0])
@@ -75,7 +91,96 @@ def test_kernels_equal_the_loops(
         assert one.stride() == two.stride()
 
 
-def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(interpreted: None) -> None:
+def needs_a_compiler() -> None:
+    try:
+        find_compiler()
+    except NoCompiler as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.75])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_forward_on_a_cpu_equals_the_loops_bit_for_bit(
+    decay: float, precision: torch.dtype, loops: pytest.MonkeyPatch
+) -> None:
+    needs_a_compiler()
+    generator = torch.Generator().manual_seed(5)
+    current = torch.randn(7, 3, 11, 5, 5, generator=generator).to(precision)
+    expected = both_ways(current, "arctan", decay, "soft")
+    loops.undo()
+    found = both_ways(current, "arctan", decay, "soft")
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("repeats", [1, 4])
+def test_threads_layouts_and_gradients_of_another_layout_change_nothing(repeats: int) -> None:
+    needs_a_compiler()
+    generator = torch.Generator().manual_seed(6)
+    z = torch.randn(4 // repeats, 2, 3, 21, 9, generator=generator)
+    gradient = torch.randn(4, 2, 3, 21, 9, generator=generator)
+    kernel = on_cpu.kernel()
+    assert kernel is not None
+    fire = 0.75, 0.9, True, surrogate("fast-sigmoid", 1.0), repeats
+    before = torch.get_num_threads()
+    results = []
+    for turned, threads in ((False, 1), (False, 3), (True, 2)):
+        torch.set_num_threads(threads)
+        x = z.transpose(2, 4).contiguous().transpose(2, 4) if turned else z
+        spikes, end = kernel.forward(x, torch.zeros(2, 3, 21, 9), *fire)
+        back, carried = kernel.backward(x, torch.zeros(2, 3, 21, 9), *fire, gradient, ours=False)
+        assert back.stride() == x.stride()
+        results.append((spikes, end, back, carried))
+        own = x.clone()
+        kernel.backward(own, torch.zeros(2, 3, 21, 9), *fire, gradient, ours=True)
+        assert torch.equal(own, back)
+    torch.set_num_threads(before)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
+def test_what_is_not_a_number_stays_so_in_bfloat16() -> None:
+    needs_a_compiler()
+    kernel = on_cpu.kernel()
+    assert kernel is not None
+    current = torch.tensor([float("nan"), float("inf"), -float("inf"), 1.0]).bfloat16()[None, None]
+    fire = 1.0, 1.0, False, surrogate("triangle", 1.0), 1
+    spikes, end = kernel.forward(current, torch.zeros(1, 4), *fire)
+    assert spikes.tolist() == [[[0.0, 1.0, 0.0, 1.0]]]
+    assert end.isnan().tolist() == [[True, False, False, False]]
+    back, _ = kernel.backward(
+        current, torch.zeros(1, 4), *fire, torch.ones_like(current), ours=False
+    )
+    assert back.isnan().tolist() == [[[True, False, False, False]]]
+
+
+def test_without_a_compiler_the_loops_run_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(source: object) -> None:
+        raise NoCompiler("no C compiler here")
+
+    monkeypatch.setattr(on_cpu, "built", fails)
+    on_cpu.kernel.cache_clear()
+    asked = torch.ones(2, 1, 4), torch.ones(()), surrogate("triangle", 1.0)
+    try:
+        with pytest.warns(UserWarning, match="step by step, slower: no C compiler here"):
+            assert not on_cpu.fits(*asked)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert not on_cpu.fits(*asked)
+    finally:
+        on_cpu.kernel.cache_clear()
+
+
+@pytest.mark.parametrize("kernels", [on_cpu, on_cuda])
+def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(
+    kernels: object, interpreted: None
+) -> None:
     current = torch.ones(2, 1, 4)
-    assert not fused.fits(current, torch.ones(4), surrogate("triangle", 1.0))
-    assert not fused.fits(current, torch.ones(()), torch.tanh)
+    assert not kernels.fits(current, torch.ones(4), surrogate("triangle", 1.0))  # type: ignore[attr-defined]
+    assert not kernels.fits(current, torch.ones(()), torch.tanh)  # type: ignore[attr-defined]
+    assert not kernels.fits(current.double(), torch.ones(()), surrogate("triangle", 1.0)) or (  # type: ignore[attr-defined]
+        kernels is on_cuda
+    )

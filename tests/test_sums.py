@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from conversion import convert
+from network.compiled import building as building_module
+from network.compiled.building import NoCompiler, built, find_compiler
 from network.fixed import fixed_point
 from network.operators import Window, float64_units
 from network.sums import Kernel, Layer, NoKernel, Reading, break_even, load_kernel, pack_rows
-from network.sums import building as building_module
 from network.sums import kernel as kernel_module
-from network.sums.building import NoCompiler, built, find_compiler
 from network.unroll import SpikingNetwork
 from tests.small_networks import SHAPE, images, network
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.sections import threads
+from network.compiled.building import NoCompiler, find_compiler
 from network.saved import mark_spikes
 from network.sums import currents
-from network.sums.building import NoCompiler, find_compiler
 from network.sums.currents import EventSums, float_currents, rows_of
 from network.unroll import unroll
 from tests.direct_networks import Convolutional, Toy, WithoutNorm, prepared, seeded

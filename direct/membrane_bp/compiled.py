@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from direct.membrane_bp.neuron import EventDynamics, advance_events
-from network.sums.building import NoCompiler, built
+from network.compiled.building import NoCompiler, built
 
 SOURCE = Path(__file__).with_name("group.c")
 

@@ -1,4 +1,4 @@
-"""Images divided among threads that run compiled code."""
+"""Images or neurons divided among threads that run compiled code."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 
-def over_images(run: Callable[[int, int], int], images: int, threads: int) -> None:
-    """run(first, last) on as many parts of the images as there are threads.
+def over_parts(run: Callable[[int, int], int], count: int, threads: int) -> None:
+    """run(first, last) on as many parts of 0 … count−1 as there are threads.
 
     It returns 0, or another number where there is no room: raises MemoryError.
     """
-    parts = max(1, min(threads, images))
-    firsts = [images * i // parts for i in range(parts)]
-    spans = firsts, [*firsts[1:], images]
+    parts = max(1, min(threads, count))
+    firsts = [count * i // parts for i in range(parts)]
+    spans = firsts, [*firsts[1:], count]
     done = map(run, *spans) if parts == 1 else _pool(parts).map(run, *spans)
     if any(list(done)):
-        raise MemoryError("no room for the lists of spikes; take smaller batches")
+        raise MemoryError("no room for what compiled code works on; take smaller batches")
 
 
 @cache

@@ -17,7 +17,7 @@ from network.layout import like_each_step
 kernels: Any = None
 if torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET"):
     try:
-        from network import triton_steps as kernels
+        from network.fused import triton_steps as kernels
     except ImportError:  # a PyTorch without Triton: the loops run
         kernels = None
 

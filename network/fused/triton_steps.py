@@ -1,4 +1,4 @@
-"""The kernels of `network.fused`, read only where they are used: Triton takes a while to load."""
+"""The kernels of `network.fused.on_cuda`, read only where they are used: Triton loads slowly."""
 
 import triton
 import triton.language as tl

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from network.compiled.building import NoCompiler, built
+from network.compiled.parts import over_parts
 from network.operators import Window
 from network.saved import holds_spikes
-from network.sums.building import NoCompiler, built
 from network.sums.kernel import LINEAR, in_blocks
-from network.sums.parts import over_images
 from network.sums.structures import CReading
 
 SOURCE = Path(__file__).with_name("currents.c")
@@ -93,7 +93,7 @@ class Currents:
             )
             return failed
 
-        over_images(run, images, torch.get_num_threads())  # no sum depends on how many
+        over_parts(run, images, torch.get_num_threads())  # no sum depends on how many
         return result.movedim(-1, 1) if maps else result.flatten(1)
 
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from network.compiled.building import NoCompiler, built
+from network.compiled.parts import over_parts
 from network.operators import Window
-from network.sums.building import NoCompiler, built
-from network.sums.parts import over_images
 from network.sums.structures import CLayer, CReading, CResult, CShortcut
 
 SOURCE = Path(__file__).with_name("kernel.c")
@@ -110,7 +110,7 @@ class Kernel:
             )
             return failed
 
-        over_images(run, len(layer.v), threads)
+        over_parts(run, len(layer.v), threads)
         del kept
 
 

@@ -1,0 +1,146 @@
+"""steps.c behind Python: a layer's steps in one pass over memory each way.
+
+Forward reads a step's current and writes its spikes. Backward charges the same potentials from the
+same currents once more, so that none is kept.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from network.compiled.building import NoCompiler, built
+from network.compiled.parts import over_parts
+from network.layout import laid_out, strides_of_steps
+
+SOURCE = Path(__file__).with_name("steps.c")
+FORMS = ("fast-sigmoid", "triangle", "rectangle", "arctan")  # of slopes; expf is no vector code
+HALF = {torch.float32: 0, torch.bfloat16: 1}
+
+
+class _CNeurons(ctypes.Structure):
+    """The structure of steps.c, field by field."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("size", "steps", "stride", "half", "hard", "form")),
+        *((name, ctypes.c_float) for name in ("theta", "decay", "first", "second")),
+    )
+
+
+def fits(current: Tensor, theta: Tensor, slope: Any) -> bool:
+    """Whether the kernel does this layer: on a CPU, one threshold, a slope of a known form."""
+    here = current.device.type == "cpu" and current.dtype in HALF and theta.numel() == 1
+    return here and getattr(slope, "form", ("",))[0] in FORMS and kernel() is not None
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """The compiled library, which agrees with PyTorch."""
+
+    library: ctypes.CDLL
+
+    def forward(
+        self, current: Tensor, v: Tensor, theta: float, decay: float, hard: bool, slope: Any,
+        repeats: int,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Spikes [T, B, ...] and the last v, of currents [T, B, ...] and v before the first step;
+        or of one current [1, B, ...] that comes `repeats` times."""
+        strides = strides_of_steps(current)
+        shape = (repeats * len(current), *v.shape)
+        spikes = torch.empty_strided(shape, strides, dtype=current.dtype)
+        current, start = laid_out(current, strides), laid_out(v, strides[1:])
+        end = torch.empty_like(start)
+        layer = _neurons(spikes, theta, decay, hard, slope, repeats)
+        _in_parts(self.library.run_forward, layer, current, start, spikes, end)
+        return spikes, end
+
+    def backward(
+        self, current: Tensor, v: Tensor, theta: float, decay: float, hard: bool, slope: Any,
+        repeats: int, spike_gradient: Tensor, *, ours: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Gradients of the current, in its shape, and of the potential before the first step.
+
+        ours: nobody else reads the current: its gradient may take its place.
+        """
+        strides = strides_of_steps(current)
+        current, start = laid_out(current, strides), laid_out(v, strides[1:])
+        arrived = laid_out(spike_gradient.to(current.dtype), strides)
+        result, carried = current if ours else torch.empty_like(current), torch.empty_like(start)
+        layer = _neurons(arrived, theta, decay, hard, slope, repeats)
+        _in_parts(self.library.run_backward, layer, current, start, arrived, result, carried)
+        return result, carried
+
+
+def _neurons(
+    every: Tensor, theta: float, decay: float, hard: bool, slope: Any, repeats: int
+) -> _CNeurons:
+    """every: spikes or their gradients [T, B, ...], laid out as the kernel sees them."""
+    name, first, second = slope.form
+    size = every[0].numel()
+    return _CNeurons(
+        size, len(every), 0 if repeats > 1 else size, HALF[every.dtype], hard, FORMS.index(name),
+        theta, decay, first, second,
+    )  # fmt: skip
+
+
+def _in_parts(run: Callable[..., int], layer: _CNeurons, *tensors: Tensor) -> None:
+    pointers = [ctypes.c_void_p(x.data_ptr()) for x in tensors]
+
+    def part(first: int, last: int) -> int:
+        return run(ctypes.byref(layer), *pointers, ctypes.c_int64(first), ctypes.c_int64(last))
+
+    over_parts(part, layer.size, torch.get_num_threads())  # no neuron depends on how many
+
+
+@cache
+def kernel() -> Kernel | None:
+    """The kernel of this machine; None, said once, where it does not run or is not right."""
+    try:
+        found = Kernel(ctypes.CDLL(str(built(SOURCE))))
+        if _agrees(found):
+            return found
+        reason = "what was compiled does not agree with PyTorch"
+    except (NoCompiler, OSError, AttributeError) as error:
+        reason = str(error)
+    warnings.warn(f"neurons are trained step by step, slower: {reason}", stacklevel=2)
+    return None
+
+
+class _Tent:
+    form = ("triangle", 0.5, 1.0)
+
+
+def _agrees(found: Kernel) -> bool:
+    """Whether numbers that bfloat16 holds exactly come out as the equations have them."""
+    z = (torch.arange(3 * 1100).view(3, 1100) * 7 % 33 - 8) / 16
+    gradients = (torch.arange(3 * 1100).view(3, 1100) * 5 % 9 - 4) / 4
+    for dtype, hard in ((torch.float32, False), (torch.bfloat16, True)):
+        v, befores, spikes = torch.zeros(1100), [], []
+        for current in z:
+            befores.append(0.5 * v + current)
+            spikes.append((befores[-1] >= 1.0).float())
+            v = befores[-1] - spikes[-1] * (befores[-1] if hard else 1.0)
+        later, results = torch.zeros(1100), []
+        for before, fired, gradient in zip(
+            befores[::-1], spikes[::-1], gradients.flip(0), strict=True
+        ):
+            slope = (1.0 - 0.5 * (before - 1.0).abs()).clamp(min=0.0)
+            later = gradient * slope + later * (1.0 - fired if hard else 1.0)
+            results.append(later)
+            later = 0.5 * later
+        given = z.to(dtype), torch.zeros(1100), 1.0, 0.5, hard, _Tent, 1
+        fired, end = found.forward(*given)
+        back, carried = found.backward(*given, gradients.to(dtype), ours=False)
+        expected = torch.stack(spikes), v, torch.stack(results[::-1]).to(dtype), later
+        pairs = zip((fired.float(), end, back, carried), expected, strict=True)
+        if not all(torch.equal(one, two) for one, two in pairs):
+            return False
+    return True
