@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from benchmarks.workloads import Call, Workload
 
 RULES = ("bptt", "spike-bp", "rate-bp")
 SWEEPS = ("int16",)
+PROCESSES = 5
 
 
 def call_of(name: str, work: Workload) -> Call:
@@ -34,7 +36,10 @@ def call_of(name: str, work: Workload) -> Call:
 
 
 def grown_mb(name: str, work: Workload) -> float:
-    """As `python -m benchmarks.memory` in a process of its own, with as many threads as here."""
+    """As `python -m benchmarks.memory`, with as many threads as here: the median of some processes.
+
+    What the allocator had free before the call, and keeps apart, differs from one to the next.
+    """
     if work.device == "cuda":
         return _grown_on_device(call_of(name, work))
     values = [str(value) for value in astuple(work)[:-1]]
@@ -42,8 +47,11 @@ def grown_mb(name: str, work: Workload) -> float:
     pairs = [text for pair in zip(options, values, strict=True) for text in pair]
     threads = ["--threads", str(torch.get_num_threads())]
     command = [sys.executable, "-m", "benchmarks.memory", name, *pairs, *threads]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    sizes = []
+    for _ in range(PROCESSES):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        sizes.append(float(done.stdout.split()[-1]))
+    return statistics.median(sizes)
 
 
 def _grown_on_device(call: Call) -> float:

@@ -17,6 +17,7 @@ from direct import prepare
 from direct.surrogates import surrogate
 from network.architectures import Geometry, build
 from network.fixed import fixed_point, unroll_fixed
+from network.fused import on_cpu
 from network.graph import swap_activations, trace
 from network.neurons import Neuron
 from network.sums.currents import Currents, FloatRows, float_currents, rows_of
@@ -175,6 +176,7 @@ def rule_calls(work: Workload) -> dict[str, Call]:
 
 RATES = (0.05, 0.15, 0.3, 0.5)  # shares of the inputs that spike
 LAYERS = ((64, 32), (128, 16), (256, 8))  # channels in and out, height and width
+NEURONS = (64, 32, 32)
 
 
 def current_calls(images: int) -> dict[str, Call]:
@@ -191,6 +193,31 @@ def current_calls(images: int) -> dict[str, Call]:
             calls.setdefault(f"{name}, dense", _without_graph(layer, spikes))
             calls[f"{name}, {rate:.0%} spike"] = _summed(kernel, spikes, rows)
     return calls
+
+
+def neuron_calls(work: Workload) -> dict[str, Call]:
+    """A layer of neurons forth and back, by compiled code and by the loops in PyTorch."""
+    slope = surrogate("fast-sigmoid", 1.0)
+    shape = (work.timesteps, work.batch, *NEURONS)
+    calls: dict[str, Call] = {}
+    for precision in (torch.float32, torch.bfloat16):
+        current = torch.randn(shape, dtype=precision, requires_grad=True)
+        gradient = torch.randn(shape, dtype=precision)
+        name = str(precision).removeprefix("torch.")
+        calls[f"{name}, step by step"] = _forth_and_back(
+            Neuron(slope=slope.slope), current, gradient
+        )
+        if on_cpu.kernel() is not None:
+            calls[f"{name}, compiled"] = _forth_and_back(Neuron(slope=slope), current, gradient)
+    return calls
+
+
+def _forth_and_back(neuron: Neuron, current: Tensor, gradient: Tensor) -> Call:
+    def call() -> object:
+        spikes, _ = neuron.advance(current, None)
+        return torch.autograd.grad(spikes, current, gradient)
+
+    return call
 
 
 def _without_graph(layer: nn.Module, x: Tensor) -> Call:
