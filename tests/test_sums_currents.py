@@ -82,11 +82,22 @@ def test_what_is_left_to_the_dense_layer(layer: nn.Module, x: Tensor) -> None:
     assert EventSums().add_up(layer, x) is None
 
 
-def test_half_precision_is_left_to_the_dense_layer() -> None:
-    layer, x = nn.Conv2d(8, 4, 3), spikes_of(2, 8, 5, 5)
-    assert EventSums().add_up(layer, x) is not None
+def test_half_precision_is_summed_in_float32_where_few_spike() -> None:
+    layer, few, many = nn.Conv2d(8, 4, 3), torch.zeros(2, 8, 5, 5), torch.zeros(2, 8, 5, 5)
+    few[:, :, 2, 1:4], many[:, :, 2] = 1.0, 1.0  # 12 and 20 %
+    mark_spikes(few), mark_spikes(many)
+    assert EventSums().add_up(layer, many) is not None
+    expected = EventSums().add_up(layer, few)
+    assert expected is not None
     with torch.autocast("cpu", torch.bfloat16):
-        assert EventSums().add_up(layer, x) is None
+        assert EventSums().add_up(layer, many) is None
+        for x in (few, mark_spikes(few.bfloat16())):
+            found = EventSums().add_up(layer, x)
+            assert found is not None
+            assert found.dtype == torch.bfloat16
+            assert torch.equal(found, expected.bfloat16())
+    with torch.autocast("cpu", torch.float16):
+        assert EventSums().add_up(layer, few) is None
 
 
 def test_without_a_compiler_dense_layers_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ from network.sums.structures import CReading
 
 SOURCE = Path(__file__).with_name("currents.c")
 FEWEST_CHANNELS = 8  # of the input: events of fewer are no longer neighbours in memory
-MOST_SPIKES = 0.3  # share of the inputs: with more, dense layers are as fast (AVX-512)
+# Shares of the inputs: with more spikes, dense layers of that precision are as fast (AVX-512).
+MOST_SPIKES = {torch.float32: 0.3, torch.bfloat16: 0.15}
 
 
 class _CLayer(ctypes.Structure):
@@ -106,17 +107,21 @@ class EventSums:
     def add_up(self, layer: nn.Module, x: Tensor) -> Tensor | None:
         """The layer's currents; None where its own dense form is to run.
 
-        Which of them runs follows from the spikes alone, so that it is the same every time.
+        Which of them runs follows from the spikes alone, so that it is the same every time. The
+        sums are float32; under autocast they are handed on in its precision, as the layer's are.
         """
-        fits = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim in (2, 4)
-        if not (holds_spikes(x) and fits and x.shape[1] >= FEWEST_CHANNELS):
+        here = holds_spikes(x) and x.device.type == "cpu" and x.ndim in (2, 4)
+        if not here or x.shape[1] < FEWEST_CHANNELS:
             return None
-        if torch.is_autocast_enabled("cpu") or float(x.sum()) > MOST_SPIKES * x.numel():
+        half = torch.is_autocast_enabled("cpu")
+        precision = torch.get_autocast_dtype("cpu") if half else x.dtype
+        most = MOST_SPIKES.get(precision, 0.0) * x.numel()
+        if float(x.sum(dtype=torch.float32)) > most:
             return None
         if layer not in self.rows:
             self.rows[layer] = rows_of(layer)
         rows, kernel = self.rows[layer], float_currents()
-        return None if rows is None or kernel is None else kernel(x, rows)
+        return None if rows is None or kernel is None else kernel(x, rows).to(precision)
 
 
 @cache
