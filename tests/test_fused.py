@@ -3,7 +3,7 @@
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -11,9 +11,16 @@ from torch import Tensor
 
 from direct.surrogates import SURROGATES, surrogate
 from network.compiled.building import NoCompiler, find_compiler
+from network.fixed.firing import Part, advance_whole
+from network.fixed.plan import Current, Fire
 from network.fused import on_cpu, on_cuda
-from network.layout import like_each_step
+from network.layout import channels_last, like_each_step
+from network.neurons import Reset
 from network.steps import AdvanceWithGradient
+from network.unroll import SpikingNetwork
+from tests.fixed_point import converted, fixed, run
+from tests.small_networks import images
+from tests.test_fixed_point import residual_network
 
 
 @pytest.fixture
@@ -184,3 +191,54 @@ def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(
     assert not kernels.fits(current.double(), torch.ones(()), surrogate("triangle", 1.0)) or (  # type: ignore[attr-defined]
         kernels is on_cuda
     )
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+@pytest.mark.parametrize("size", [(7, 5, 3), (130,)])
+def test_whole_potentials_equal_the_loops_bit_for_bit(
+    reset: Reset, parts: int, size: tuple[int, ...], request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("triton", reason="this PyTorch comes without Triton")
+    generator = torch.Generator().manual_seed(7)
+
+    def whole(low: int, high: int, *shape: int) -> Tensor:
+        return torch.randint(low, high, shape, dtype=torch.int32, generator=generator)
+
+    nothing = torch.zeros(1, *size, dtype=torch.float64)
+    current = Current(None, (), (), nothing, nothing, 0.0)
+    layer = Fire("a", current, whole(50, 200, 1, *size), whole(0, 9, 1, *size), reset)
+    constant = channels_last(whole(-5, 20, 2, *size)).unsqueeze(0).expand(6, 2, *size)
+    given = [
+        Part(whole(-9, 40, 6, 2, *size), 1),  # in another layout than the potentials
+        Part(channels_last(whole(0, 2, 12, *size).to(torch.uint8)).unflatten(0, (6, 2)), -25),
+        Part(constant, 1),
+        Part(whole(0, 2, 6, 2, *size), whole(0, 60, 1, *size)),
+    ][-parts:]
+    found = []
+    for kernels in (False, True):
+        if kernels:
+            request.getfixturevalue("interpreted")
+        v = channels_last(layer.start.expand(2, *size)).contiguous(
+            memory_format=torch.channels_last if len(size) == 3 else torch.contiguous_format
+        )
+        spikes = channels_last(torch.zeros(12, *size, dtype=torch.uint8)).unflatten(0, (6, 2))
+        assert on_cuda.run_on(v) == kernels
+        advance_whole(given, v, layer, spikes)
+        found.append((v, spikes))
+    assert 0.02 < found[0][1].float().mean() < 0.9
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("make", [lambda: converted("plain"), residual_network])
+def test_a_network_in_whole_numbers_gives_the_same_spikes(
+    make: Callable[[], SpikingNetwork], request: pytest.FixtureRequest
+) -> None:
+    pytest.importorskip("triton", reason="this PyTorch comes without Triton")
+    snn, x = make(), images(3)
+    expected, _ = run(fixed(snn, 16, events=False), x)
+    request.getfixturevalue("interpreted")
+    found, _ = run(fixed(snn, 16, events=False), x)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(found[name], spikes) for name, spikes in expected.items())

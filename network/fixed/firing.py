@@ -11,6 +11,7 @@ from torch import Tensor
 
 from network.fixed.integers import Drive
 from network.fixed.plan import Current, Fire
+from network.fused import on_cuda
 from network.sums import Kernel, Layer, Reading
 
 
@@ -75,6 +76,10 @@ def advance_whole(parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor)
 
     v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written.
     """
+    if on_cuda.run_on(v) and 1 <= len(parts) <= on_cuda.MOST_PARTS:
+        given = [(part.numbers, part.factor) for part in parts]
+        on_cuda.whole(v, layer.theta, given, spikes, layer.reset == "hard")
+        return
     fired, whole = torch.empty_like(v), torch.empty_like(v)
     for t in range(len(spikes)):
         for part in parts:

@@ -1,4 +1,4 @@
-"""The kernels of `network.fused.on_cuda`, read only where they are used: Triton loads slowly."""
+"""Kernels of a CUDA device, read only where they are used: Triton loads slowly."""
 
 import triton
 import triton.language as tl
@@ -57,3 +57,39 @@ def backward(  # type: ignore[no-untyped-def]
         tl.store(result + place, later.to(result.dtype.element_ty), mask=inside)
         later *= decay
     tl.store(carried + at, later, mask=inside)
+
+
+@triton.jit
+def added(numbers, per_place, each, at, place, inside, PLACED: tl.constexpr):  # type: ignore[no-untyped-def]
+    x = tl.load(numbers + at, mask=inside, other=0).to(tl.int32)
+    return x * (tl.load(per_place + place, mask=inside, other=0) if PLACED else each)
+
+
+@triton.jit
+def whole(  # type: ignore[no-untyped-def]
+    v, theta, spikes, size, image, steps,
+    first, first_stride, first_each, first_factor,
+    second, second_stride, second_each, second_factor,
+    third, third_stride, third_each, third_factor,
+    FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr,
+    PARTS: tl.constexpr, HARD: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = at < size
+    place = at % image
+    bound = tl.load(theta + place, mask=inside, other=1)
+    potential = tl.load(v + at, mask=inside, other=0)
+    for _ in range(steps):
+        potential += added(first, first_factor, first_each, at, place, inside, FIRST)
+        first += first_stride
+        if PARTS > 1:
+            potential += added(second, second_factor, second_each, at, place, inside, SECOND)
+            second += second_stride
+        if PARTS > 2:
+            potential += added(third, third_factor, third_each, at, place, inside, THIRD)
+            third += third_stride
+        fired = potential >= bound
+        tl.store(spikes + at, fired.to(tl.uint8), mask=inside)
+        spikes += size
+        potential = tl.where(fired, 0 if HARD else potential - bound, potential)
+    tl.store(v + at, potential, mask=inside)
