@@ -40,7 +40,7 @@ def main() -> None:
         "second": lambda: sections.sweeps(second, batch, watch),
         "scaling": lambda: sections.scaling(sweep, batch, watch),
         "training": lambda: sections.training(train, watch),
-        "compiled": lambda: sections.compiled(replace(train, device="cpu"), watch),
+        "currents": lambda: sections.currents(replace(train, device="cpu"), watch),
         "epoch": lambda: sections.epoch(replace(train, batch=options.epoch_batch), watch),
         "memory": lambda: sections.memory_use(sweep, train),
         "start": lambda: sections.start(watch),

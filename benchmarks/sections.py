@@ -135,17 +135,13 @@ def training(work: Workload, watch: Stopwatch) -> Section:
     return Section(text, goals)
 
 
-def compiled(work: Workload, watch: Stopwatch) -> Section:
-    """What compiled code does in direct training on a CPU, beside the same in PyTorch."""
+def currents(work: Workload, watch: Stopwatch) -> Section:
+    """Layers that rules without a graph sum over spikes on a CPU, beside the dense ones."""
     timings = watch.time(workloads.current_calls(work.batch), "currents")
-    neurons = watch.time(workloads.neuron_calls(work), "neurons")
-    shape = "×".join(map(str, workloads.NEURONS))
     text = "\n\n".join(
         [
             f"## float32 currents of a convolution 3×3, {work.batch} images and steps",
             page.timing_table(timings, work.batch, "image-steps/s"),
-            f"## {shape} neurons forth and back, {work.batch} images, T = {work.timesteps}",
-            page.timing_table(neurons, work.batch * work.timesteps, "image-steps/s"),
         ]
     )
     return Section(text, [])

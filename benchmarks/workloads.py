@@ -19,7 +19,7 @@ from network.architectures import Geometry, build
 from network.fixed import fixed_point, unroll_fixed
 from network.fused import on_cpu
 from network.graph import swap_activations, trace
-from network.neurons import Neuron
+from network.neurons import Neuron, Slope
 from network.sums.currents import Currents, FloatRows, float_currents, rows_of
 from network.unroll import SpikingNetwork, unroll
 
@@ -121,10 +121,10 @@ def training_calls(work: Workload) -> dict[str, Call]:
     images = work.images().contiguous(memory_format=torch.channels_last)
     labels = work.labels()
     ann = work.model(batch_norm=True).to(memory_format=torch.channels_last)
-    body = trace(work.model(batch_norm=True))
     slope = surrogate("fast-sigmoid", 1.0)
-    swap_activations(body, lambda name, old: Neuron(slope=slope))
-    spiking = SpikingNetwork(body).to(work.device).to(memory_format=torch.channels_last)
+    ours = {"": _spiking(work, slope)}
+    if work.device == "cpu" and on_cpu.kernel() is not None:  # it does not know a bare function
+        ours[", neurons in PyTorch"] = _spiking(work, slope.slope)
 
     def step(scores: Callable[[], Tensor], network: nn.Module, precise: bool) -> Call:
         def call() -> object:
@@ -139,9 +139,9 @@ def training_calls(work: Workload) -> dict[str, Call]:
     for precision in ("float32", "bfloat16"):
         precise = precision == "float32"
         calls[f"ANN, {precision}"] = step(lambda: ann(images), ann, precise)
-        calls[f"isospike bptt, {precision}"] = step(
-            lambda: spiking(images, work.timesteps)[-1], spiking, precise
-        )
+        for way, spiking in ours.items():
+            scores = _last(spiking, images, work.timesteps)
+            calls[f"isospike bptt, {precision}{way}"] = step(scores, spiking, precise)
     for name, (forward, network) in peers(work.model(batch_norm=True), threshold=1.0).items():
         network.to(work.device)
         scores = _bind(forward, images, work.timesteps)
@@ -149,6 +149,16 @@ def training_calls(work: Workload) -> dict[str, Call]:
         if "multi-step" in name:
             calls[f"{name}, bfloat16"] = step(scores, network, False)
     return calls
+
+
+def _spiking(work: Workload, slope: Slope) -> SpikingNetwork:
+    body = trace(work.model(batch_norm=True))
+    swap_activations(body, lambda name, old: Neuron(slope=slope))
+    return SpikingNetwork(body).to(work.device).to(memory_format=torch.channels_last)
+
+
+def _last(network: SpikingNetwork, images: Tensor, timesteps: int) -> Callable[[], Tensor]:
+    return lambda: network(images, timesteps)[-1]
 
 
 def rule_calls(work: Workload) -> dict[str, Call]:
@@ -176,7 +186,6 @@ def rule_calls(work: Workload) -> dict[str, Call]:
 
 RATES = (0.05, 0.15, 0.3, 0.5)  # shares of the inputs that spike
 LAYERS = ((64, 32), (128, 16), (256, 8))  # channels in and out, height and width
-NEURONS = (64, 32, 32)
 
 
 def current_calls(images: int) -> dict[str, Call]:
@@ -193,31 +202,6 @@ def current_calls(images: int) -> dict[str, Call]:
             calls.setdefault(f"{name}, dense", _without_graph(layer, spikes))
             calls[f"{name}, {rate:.0%} spike"] = _summed(kernel, spikes, rows)
     return calls
-
-
-def neuron_calls(work: Workload) -> dict[str, Call]:
-    """A layer of neurons forth and back, by compiled code and by the loops in PyTorch."""
-    slope = surrogate("fast-sigmoid", 1.0)
-    shape = (work.timesteps, work.batch, *NEURONS)
-    calls: dict[str, Call] = {}
-    for precision in (torch.float32, torch.bfloat16):
-        current = torch.randn(shape, dtype=precision, requires_grad=True)
-        gradient = torch.randn(shape, dtype=precision)
-        name = str(precision).removeprefix("torch.")
-        calls[f"{name}, step by step"] = _forth_and_back(
-            Neuron(slope=slope.slope), current, gradient
-        )
-        if on_cpu.kernel() is not None:
-            calls[f"{name}, compiled"] = _forth_and_back(Neuron(slope=slope), current, gradient)
-    return calls
-
-
-def _forth_and_back(neuron: Neuron, current: Tensor, gradient: Tensor) -> Call:
-    def call() -> object:
-        spikes, _ = neuron.advance(current, None)
-        return torch.autograd.grad(spikes, current, gradient)
-
-    return call
 
 
 def _without_graph(layer: nn.Module, x: Tensor) -> Call:

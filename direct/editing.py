@@ -36,16 +36,26 @@ def leads_to(body: fx.GraphModule, node: fx.Node, kind: Kind) -> bool:
 
 
 def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
-    """A layer of neurons behind every average pooling (Lee 2020, section 2.2.1); their names.
+    """A layer of neurons behind every average pooling of spikes (Lee 2020, section 2.2.1); names.
 
     The pooled spikes (weights ¼ for 2×2) charge an IF neuron with hard reset, whose potential
-    stays as residue in the next step.
+    stays as residue in the next step. Where currents are averaged on their way to neurons, there
+    are no spikes to pool.
     """
     names = []
-    for node, _ in list(layers(body, Kind.AVERAGE_POOL)):
+    pools = [node for node, _ in layers(body, Kind.AVERAGE_POOL) if not _of_currents(body, node)]
+    for node in pools:
         neuron = Neuron(Dynamics(1.0, "hard"), theta=threshold, role="pooling")
         names.append(insert_after(body, node, f"{node.name}_neurons", neuron).name)
     return names
+
+
+def _of_currents(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a pooling reads what weights, norms or sums put out."""
+    source = node.all_input_nodes[0]
+    while kind_of(body, source) in (Kind.DROPOUT, Kind.SHAPE):
+        source = source.all_input_nodes[0]
+    return kind_of(body, source) in (Kind.SYNAPSE, Kind.NORM, Kind.SUM)
 
 
 @torch.no_grad()

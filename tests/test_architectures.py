@@ -17,7 +17,10 @@ from tests.geometries import CIFAR, EVENTS, IMAGENET, MNIST, TINY_IMAGENET, imag
 NAMES = [*ARCHITECTURES.names(), "mlp-30-20-10"]
 
 REQUIRED = """lenet vgg5 vgg6 vgg7 vgg9 vgg11 vgg16 resnet7 resnet9 resnet11 plain3 plain4 plain5
-plain9 plain13 plain20 mnist-cnn resnet17 resnet18 resnet19 resnet34 resnet50 mlp-300-300"""
+plain9 plain13 plain20 mnist-cnn airbench resnet17 resnet18 resnet19 resnet34 resnet50
+mlp-300-300"""
+
+NAMED = {"lenet": 4, "mnist-cnn": 4, "airbench": 8}  # depth, where no number in the name says it
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,6 +56,15 @@ class _Layers(fx.Tracer):
         return isinstance(m, Pointwise) or super().is_leaf_module(m, module_qualified_name)
 
 
+def _after(node: fx.Node, module: nn.Module) -> nn.Module | None:
+    """What reads a convolution's currents: behind their pooling, where they are averaged first."""
+    (user,) = node.users
+    if user.op != "call_module":
+        return None
+    follows = module.get_submodule(str(user.target))
+    return _after(user, module) if isinstance(follows, nn.AvgPool2d) else follows
+
+
 def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) -> None:
     """Activations are ReLU modules; batch norm follows all weights but the output's, or none."""
     allowed = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.ReLU, nn.AvgPool2d)
@@ -68,8 +80,7 @@ def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) 
         assert isinstance(layer, (*allowed, nn.Flatten, nn.Dropout, nn.Identity)), node.target
         if not isinstance(layer, nn.Conv2d | nn.Linear) or node.target == "output":
             continue
-        (user,) = node.users
-        follows = module.get_submodule(str(user.target)) if user.op == "call_module" else None
+        follows = _after(node, module)
         assert isinstance(follows, nn.BatchNorm1d | nn.BatchNorm2d) == batch_norm, node.target
         if batch_norm:
             assert layer.bias is None, node.target
@@ -86,8 +97,8 @@ def test_number_in_the_name_is_the_depth(name: str) -> None:
     assert described.source
     if name.startswith("mlp"):
         expected = name.count("-") + 1  # one hidden layer for each width, and the output
-    elif name in {"lenet", "mnist-cnn"}:
-        expected = 4
+    elif name in NAMED:
+        expected = NAMED[name]
     else:
         expected = int("".join(filter(str.isdigit, name)))
     assert described.depth == expected

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from network.architectures import (
     Geometry,
@@ -14,7 +15,7 @@ from network.architectures import (
 )
 from network.architectures.blueprint import Bottleneck, Convolution, Residual
 from network.registry import UnknownName
-from tests.geometries import CIFAR, IMAGENET, MNIST, parameters
+from tests.geometries import CIFAR, IMAGENET, MNIST, images, parameters
 
 
 def test_lenet_parameters_of_table_4() -> None:
@@ -49,6 +50,24 @@ def test_resnet9_parameters_of_table_5() -> None:
 def test_resnet18_on_cifar_has_its_well_known_size() -> None:
     # 11,173,962 parameters: the CIFAR form of He's ResNet-18, with batch norm and 10 classes
     assert parameters(build("resnet18", CIFAR, seed=0)) == 11_173_962
+
+
+def test_airbench_averages_currents_on_their_way_to_the_neurons() -> None:
+    pairs = [(3, 24), (24, 64), (64, 64), (64, 256), (256, 256), (256, 256), (256, 256)]
+    weights = 9 * sum(inputs * outputs for inputs, outputs in pairs) + 256 * 10
+    module = build("airbench", CIFAR, seed=0)
+    assert parameters(module) == weights + 2 * (24 + 64 + 64 + 4 * 256)
+    names = [name for name, _ in module.named_children()]
+    assert names[3:7] == ["conv2", "conv2_pool", "conv2_norm", "conv2_relu"]
+    shapes = []
+    for layer in module:
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(lambda m, x, y: shapes.append(tuple(y.shape[1:])))
+    module(images(CIFAR))
+    assert shapes == [
+        (24, 32, 32), (64, 16, 16), (64, 16, 16), (256, 8, 8), (256, 8, 8), (256, 4, 4),
+        (256, 4, 4),
+    ]  # fmt: skip
 
 
 def test_tables_follow_the_text_of_ledinauskas() -> None:

@@ -76,6 +76,18 @@ def test_spiking_pooling_by_hand() -> None:
     assert unroll(network, images, 4).flatten().tolist() == [0, 1, 0, 1]
 
 
+def test_averaged_currents_are_no_spikes_to_pool() -> None:
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.AvgPool2d(2), nn.BatchNorm2d(2), nn.ReLU(), nn.Dropout(0.5),
+        nn.AvgPool2d(2), nn.Flatten(),
+    )  # fmt: skip
+    body = trace(module)
+    swap_activations(body, lambda name, relu: Neuron())
+    names = add_spiking_pooling(body, 0.75)
+    assert [node.name for node, _ in layers(body, Kind.AVERAGE_POOL)] == ["_1", "_5"]
+    assert names == ["_5_neurons"]
+
+
 def test_weights_are_drawn_with_kappa_over_fan_in() -> None:
     plain = trace(nn.Sequential(nn.Linear(400, 300), nn.ReLU(), nn.Linear(300, 300)))
     draw_weights(plain, torch.Generator().manual_seed(0))

@@ -33,11 +33,15 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Square odd kernel padded by kernel // 2, so that stride 1 keeps the size; ReLU after it."""
+    """Square odd kernel padded by kernel // 2, so that stride 1 keeps the size; ReLU after it.
+
+    pooled: its outputs are averaged over windows of this side in front of batch norm and ReLU.
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 1
+    pooled: int = 1
     depth: ClassVar[int] = 1
 
 
@@ -128,7 +132,8 @@ def side_after(layer: Layer, side: int) -> int:
         return side // layer.size
     if isinstance(layer, Convolution | Residual | Bottleneck):
         # floor((n + 2·⌊k/2⌋ − k) / s) + 1 with odd k; strides in a row multiply
-        return (side - 1) // layer.stride + 1
+        pooled = layer.pooled if isinstance(layer, Convolution) else 1
+        return ((side - 1) // layer.stride + 1) // pooled
     return 1
 
 

@@ -1,6 +1,12 @@
-"""Small networks for MNIST-like images, and fully connected ones."""
+"""Small networks for MNIST-like images, a fast one for CIFAR-10, and fully connected ones."""
 
-from network.architectures.blueprint import Blueprint, Convolution, Dense, Pooling
+from network.architectures.blueprint import (
+    Blueprint,
+    Convolution,
+    Dense,
+    GlobalPooling,
+    Pooling,
+)
 from network.architectures.catalogue import ARCHITECTURES, perceptron
 
 # Table 4 is silent on padding and bias; the authors' released code pads by 2 and has no biases.
@@ -31,6 +37,25 @@ ARCHITECTURES.register("mnist-cnn")(
             Pooling(),
             Dense(1024),
         ),
+    )
+)
+
+# There GELU, max pooling, and a first layer of 24 whitened channels of 2×2 windows.
+ARCHITECTURES.register("airbench")(
+    Blueprint(
+        summary="7 convolutions (24, 64, 256) averaged in front of the norm, for short trainings",
+        source="Jordan 2024 (airbench94), with ReLU and average pooling",
+        layers=(
+            Convolution(24),
+            Convolution(64, pooled=2),
+            Convolution(64),
+            Convolution(256, pooled=2),
+            Convolution(256),
+            Convolution(256, pooled=2),
+            Convolution(256),
+            GlobalPooling(),
+        ),
+        bias=False,
     )
 )
 
