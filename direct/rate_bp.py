@@ -24,6 +24,7 @@ from direct.losses import LOSSES
 from direct.replay import replayed
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
+from network.fused import on_cpu
 from network.neurons import Neuron, per_channel
 
 
@@ -41,6 +42,11 @@ class MeanSurrogate:
             self.v = self.neuron.initial_state(current).v
             self.total = torch.zeros_like(self.v)
         decay, soft = self.neuron.dynamics.decay, self.neuron.dynamics.reset == "soft"
+        kernel = on_cpu.kernel() if on_cpu.fits(current, theta, self.surrogate) else None
+        if kernel is not None:
+            firing = on_cpu.Firing(theta.item(), decay, not soft, self.surrogate)
+            kernel.slope_sums(current, self.v, self.total, firing)
+            return
         for z, fired in zip(current, spikes, strict=True):
             before = torch.add(z, self.v, alpha=decay)
             self.total.add_(self.surrogate.slope(before - theta))

@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 
 from direct.losses import Loss
 from network.fit import Outcome
+from network.fused import on_cpu
 from network.graph import DROPOUTS, NORMS, Kind, kind_of
 from network.neurons import Neuron, NeuronState
 from network.over_batch import mean_over_batch, variance_over_batch
@@ -72,10 +73,21 @@ class _Recorder:
         del state
         if first == 0:
             self.record.slopes[name] = self.make(self.modules[name])
-            self.record.spikes[name] = torch.zeros_like(spikes[0])
+            self.record.spikes[name] = torch.zeros_like(spikes[0], dtype=torch.float32)
         self.record.slopes[name].add(current, spikes)
-        for fired in spikes:
-            self.record.spikes[name].add_(fired)
+        gather(spikes, self.record.spikes[name], 1.0)
+
+
+def gather(spikes: Tensor, total: Tensor, decay: float) -> None:
+    """total ← total · decay + s(t), in float32, for every step of spikes [T, B, ...]."""
+    kernel = on_cpu.kernel() if on_cpu.fits(spikes, torch.ones(())) else None
+    if kernel is not None:
+        kernel.gather(spikes, total, decay)
+        return
+    for fired in spikes:
+        if decay != 1.0:
+            total.mul_(decay)
+        total.add_(fired)
 
 
 @contextmanager

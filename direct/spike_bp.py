@@ -19,7 +19,7 @@ from torch import Tensor
 from direct.bptt import dynamics_of, finished, spiking
 from direct.editing import add_spiking_pooling, draw_weights
 from direct.losses import LOSSES
-from direct.replay import replayed
+from direct.replay import gather, replayed
 from direct.rules import RULES, Rule, Task, Trainable, generator_of
 from network.neurons import Neuron, per_channel
 from network.recipe import Recipe
@@ -36,9 +36,8 @@ class LeakCorrected:
     def add(self, current: Tensor, spikes: Tensor) -> None:
         del current
         if self.trace is None:
-            self.trace = torch.zeros_like(spikes[0])
-        for fired in spikes:  # Σ_k exp(−(t − t_k)/τ), one step at a time
-            self.trace.mul_(self.decay).add_(fired)
+            self.trace = torch.zeros_like(spikes[0], dtype=torch.float32)
+        gather(spikes, self.trace, self.decay)  # Σ_k exp(−(t − t_k)/τ)
 
     def slope(self, count: Tensor, timesteps: int) -> Tensor:
         del timesteps

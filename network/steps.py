@@ -81,6 +81,12 @@ def advance(
     current: Tensor, v: Tensor, theta: Tensor, *, decay: float, reset: Reset
 ) -> tuple[Tensor, Tensor]:
     """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
+    if on_cpu.fits(current, theta) and (kernel := on_cpu.kernel()) is not None:
+        same = len(current) > 1 and current.stride(0) == 0
+        firing = on_cpu.Firing(theta.item(), decay, reset == "hard")
+        if same:
+            return kernel.forward(current[:1], v, firing, len(current))
+        return kernel.forward(current, v, firing)
     spikes = like_each_step(current, current.dtype)
     v = v.clone()
     whole = current.dtype == v.dtype
@@ -122,7 +128,7 @@ class AdvanceWithGradient(torch.autograd.Function):
         every = current.expand(repeats, *current.shape[1:]) if repeats > 1 else current
         before: Tensor | None = None
         if ctx.kernel is not None:
-            spikes, end = ctx.kernel.forward(current, v, *_fire(ctx, theta))
+            spikes, end = ctx.kernel.forward(current, v, _firing(ctx, theta), repeats)
         elif ctx.on_cuda:
             before, spikes, end = on_cuda.forward(every, v, theta, decay, reset == "hard")
         else:
@@ -145,8 +151,9 @@ class AdvanceWithGradient(torch.autograd.Function):
         current = kept if ctx.norm is None else ctx.norm(kept).unflatten(0, (-1, len(v)))
         if ctx.kernel is not None:
             result, carried = ctx.kernel.backward(
-                current, v, *_fire(ctx, theta), spike_gradient, ours=ctx.norm is not None
-            )
+                current, v, _firing(ctx, theta), ctx.repeats, spike_gradient,
+                ours=ctx.norm is not None,
+            )  # fmt: skip
             return result, carried, None, None, None, None, None, None
         before = kept if v is None else _charge_again(ctx, current, v, theta)
         if ctx.on_cuda:
@@ -162,8 +169,8 @@ class AdvanceWithGradient(torch.autograd.Function):
         return gradient, carried, None, None, None, None, None, None
 
 
-def _fire(ctx: Any, theta: Tensor) -> tuple[float, float, bool, Slope, int]:
-    return theta.item(), ctx.decay, ctx.reset == "hard", ctx.slope, ctx.repeats
+def _firing(ctx: Any, theta: Tensor) -> on_cpu.Firing:
+    return on_cpu.Firing(theta.item(), ctx.decay, ctx.reset == "hard", ctx.slope)
 
 
 def _charge(

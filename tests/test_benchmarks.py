@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,10 +13,12 @@ from torch import nn
 from benchmarks.agreement import rows_of
 from benchmarks.epoch import layers_alone
 from benchmarks.measure import Timing, interleave
-from benchmarks.memory import loads_torch, measured
+from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
 from benchmarks.workloads import Workload, rule_calls
+
+ROOT = Path(__file__).parent.parent
 
 
 def timing(*seconds: float) -> Timing:
@@ -108,8 +114,12 @@ def test_every_rule_gives_gradients() -> None:
 
 
 def test_memory_of_a_call() -> None:
-    # 16 million float32 numbers are 64 MB
-    assert measured(lambda: torch.ones(16_000_000)) > 60
+    # 16 million float32 numbers are 64 MB; a process that has run other tests may have them free
+    text = "import torch; from benchmarks.memory import measured\n"
+    text += "print(measured(lambda: torch.ones(16_000_000)))"
+    command = [sys.executable, "-c", text]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 60
 
 
 def test_the_help_page_loads_no_torch() -> None:

@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from direct.rate_bp import MeanSurrogate
+from direct.replay import gather
+from direct.spike_bp import LeakCorrected
 from direct.surrogates import SURROGATES, surrogate
 from network.compiled.building import NoCompiler, find_compiler
 from network.fixed.firing import Part, advance_whole
 from network.fixed.plan import Current, Fire
 from network.fused import on_cpu, on_cuda
 from network.layout import channels_last, like_each_step
-from network.neurons import Reset
-from network.steps import AdvanceWithGradient
+from network.neurons import Dynamics, Neuron, Reset
+from network.steps import AdvanceWithGradient, advance
 from network.unroll import SpikingNetwork
 from tests.fixed_point import converted, fixed, run
 from tests.small_networks import images
@@ -128,7 +131,7 @@ def test_threads_layouts_and_gradients_of_another_layout_change_nothing(repeats:
     gradient = torch.randn(4, 2, 3, 21, 9, generator=generator)
     kernel = on_cpu.kernel()
     assert kernel is not None
-    fire = 0.75, 0.9, True, surrogate("fast-sigmoid", 1.0), repeats
+    fire = on_cpu.Firing(0.75, 0.9, True, surrogate("fast-sigmoid", 1.0)), repeats
     before = torch.get_num_threads()
     results = []
     for turned, threads in ((False, 1), (False, 3), (True, 2)):
@@ -147,12 +150,47 @@ def test_threads_layouts_and_gradients_of_another_layout_change_nothing(repeats:
             assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_rules_without_a_graph_gather_equals_the_loops(
+    precision: torch.dtype, turned: bool, loops: pytest.MonkeyPatch
+) -> None:
+    needs_a_compiler()
+    generator = torch.Generator().manual_seed(8)
+    current = torch.randn(5, 2, 3, 21, 9, generator=generator).to(precision)
+    current = current.transpose(2, 4) if turned else current
+    spikes = (current > 0.3).to(precision)
+    slope = surrogate("fast-sigmoid", 1.0)
+    found: list[list[Tensor]] = []
+    for compiled in (False, True):
+        if compiled:
+            loops.undo()
+        assert on_cpu.fits(current, torch.ones(())) == compiled
+        neuron = Neuron(Dynamics(0.9, "hard"), theta=0.75, slope=slope)
+        leak, mean = LeakCorrected(neuron), MeanSurrogate(neuron, slope)
+        count = torch.zeros_like(spikes[0], dtype=torch.float32)
+        for first, last in ((0, 4), (4, 5)):
+            gather(spikes[first:last], count, 1.0)
+            leak.add(current[first:last], spikes[first:last])
+        v = torch.zeros_like(count)
+        for z in (current[:4], current[4:], current[:1].expand(4, *count.shape)):
+            fired, v = advance(z, v, neuron.theta, decay=0.9, reset="hard")
+            mean.add(z, fired)
+        assert leak.trace is not None
+        assert mean.total is not None
+        found.append([count, leak.trace, mean.total])
+    assert found[0][0].unique().tolist() == [0, 1, 2, 3, 4, 5]
+    for one, two in zip(*found, strict=True):
+        assert one.dtype == two.dtype == torch.float32
+        torch.testing.assert_close(one, two)
+
+
 def test_what_is_not_a_number_stays_so_in_bfloat16() -> None:
     needs_a_compiler()
     kernel = on_cpu.kernel()
     assert kernel is not None
     current = torch.tensor([float("nan"), float("inf"), -float("inf"), 1.0]).bfloat16()[None, None]
-    fire = 1.0, 1.0, False, surrogate("triangle", 1.0), 1
+    fire = on_cpu.Firing(1.0, 1.0, False, surrogate("triangle", 1.0)), 1
     spikes, end = kernel.forward(current, torch.zeros(1, 4), *fire)
     assert spikes.tolist() == [[[0.0, 1.0, 0.0, 1.0]]]
     assert end.isnan().tolist() == [[True, False, False, False]]

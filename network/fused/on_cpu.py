@@ -1,7 +1,8 @@
 """steps.c behind Python: a layer's steps in one pass over memory each way.
 
 Forward reads a step's current and writes its spikes. Backward charges the same potentials from the
-same currents once more, so that none is kept.
+same currents once more, so that none is kept. What rules without a graph gather of spikes and
+potentials takes one more pass.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,10 +36,20 @@ class _CNeurons(ctypes.Structure):
     )
 
 
-def fits(current: Tensor, theta: Tensor, slope: Any) -> bool:
+class Firing(NamedTuple):
+    """What a layer of neurons does: threshold, leak β, kind of reset, and a surrogate slope."""
+
+    theta: float
+    decay: float
+    hard: bool
+    slope: Any = None
+
+
+def fits(current: Tensor, theta: Tensor, slope: Any = None) -> bool:
     """Whether the kernel does this layer: on a CPU, one threshold, a slope of a known form."""
     here = current.device.type == "cpu" and current.dtype in HALF and theta.numel() == 1
-    return here and getattr(slope, "form", ("",))[0] in FORMS and kernel() is not None
+    known = slope is None or getattr(slope, "form", ("",))[0] in FORMS
+    return here and known and kernel() is not None
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,8 @@ class Kernel:
     library: ctypes.CDLL
 
     def forward(
-        self, current: Tensor, v: Tensor, theta: float, decay: float, hard: bool, slope: Any,
-        repeats: int,
-    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        self, current: Tensor, v: Tensor, firing: Firing, repeats: int = 1
+    ) -> tuple[Tensor, Tensor]:
         """Spikes [T, B, ...] and the last v, of currents [T, B, ...] and v before the first step;
         or of one current [1, B, ...] that comes `repeats` times."""
         strides = strides_of_steps(current)
@@ -58,36 +68,57 @@ class Kernel:
         spikes = torch.empty_strided(shape, strides, dtype=current.dtype)
         current, start = laid_out(current, strides), laid_out(v, strides[1:])
         end = torch.empty_like(start)
-        layer = _neurons(spikes, theta, decay, hard, slope, repeats)
+        layer = _neurons(spikes, firing, repeats)
         _in_parts(self.library.run_forward, layer, current, start, spikes, end)
         return spikes, end
 
     def backward(
-        self, current: Tensor, v: Tensor, theta: float, decay: float, hard: bool, slope: Any,
-        repeats: int, spike_gradient: Tensor, *, ours: bool,
+        self, current: Tensor, v: Tensor, firing: Firing, repeats: int, arrived: Tensor, *,
+        ours: bool,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Gradients of the current, in its shape, and of the potential before the first step.
 
-        ours: nobody else reads the current: its gradient may take its place.
+        arrived: the gradient of the spikes. ours: nobody else reads the current: its gradient may
+        take its place.
         """
         strides = strides_of_steps(current)
         current, start = laid_out(current, strides), laid_out(v, strides[1:])
-        arrived = laid_out(spike_gradient.to(current.dtype), strides)
+        arrived = laid_out(arrived.to(current.dtype), strides)
         result, carried = current if ours else torch.empty_like(current), torch.empty_like(start)
-        layer = _neurons(arrived, theta, decay, hard, slope, repeats)
+        layer = _neurons(arrived, firing, repeats)
         _in_parts(self.library.run_backward, layer, current, start, arrived, result, carried)
         return result, carried
 
+    def gather(self, spikes: Tensor, total: Tensor, decay: float) -> None:
+        """total ← total · decay + s(t) for every step of spikes [T, B, ...].
 
-def _neurons(
-    every: Tensor, theta: float, decay: float, hard: bool, slope: Any, repeats: int
-) -> _CNeurons:
-    """every: spikes or their gradients [T, B, ...], laid out as the kernel sees them."""
-    name, first, second = slope.form
+        total: float32 [B, ...], laid out as each step is.
+        """
+        layer = _neurons(spikes, Firing(0.0, decay, hard=False))
+        _in_parts(self.library.run_gather, layer, laid_out(spikes, _steps_like(total)), total)
+
+    def slope_sums(self, current: Tensor, v: Tensor, total: Tensor, firing: Firing) -> None:
+        """total ← total + slope(v⁻(t) − θ) for every step of the current [T, B, ...]; v goes on.
+
+        v, total: float32 [B, ...], laid out as each step is.
+        """
+        once = current[:1] if current.stride(0) == 0 else current
+        given = laid_out(once, _steps_like(total))
+        layer = _neurons(current, firing, repeats=len(current) // len(once))
+        _in_parts(self.library.run_slopes, layer, given, v, total)
+
+
+def _steps_like(total: Tensor) -> tuple[int, ...]:
+    return total.numel(), *total.stride()
+
+
+def _neurons(every: Tensor, firing: Firing, repeats: int = 1) -> _CNeurons:
+    """every: what comes at every step, [T, B, ...]."""
+    name, first, second = (FORMS[0], 0.0, 0.0) if firing.slope is None else firing.slope.form
     size = every[0].numel()
     return _CNeurons(
-        size, len(every), 0 if repeats > 1 else size, HALF[every.dtype], hard, FORMS.index(name),
-        theta, decay, first, second,
+        size, len(every), 0 if repeats > 1 else size, HALF[every.dtype], firing.hard,
+        FORMS.index(name), firing.theta, firing.decay, first, second,
     )  # fmt: skip
 
 
@@ -110,7 +141,7 @@ def kernel() -> Kernel | None:
         reason = "what was compiled does not agree with PyTorch"
     except (NoCompiler, OSError, AttributeError) as error:
         reason = str(error)
-    warnings.warn(f"neurons are trained step by step, slower: {reason}", stacklevel=2)
+    warnings.warn(f"neurons are advanced step by step, slower: {reason}", stacklevel=2)
     return None
 
 
@@ -136,7 +167,7 @@ def _agrees(found: Kernel) -> bool:
             later = gradient * slope + later * (1.0 - fired if hard else 1.0)
             results.append(later)
             later = 0.5 * later
-        given = z.to(dtype), torch.zeros(1100), 1.0, 0.5, hard, _Tent, 1
+        given = z.to(dtype), torch.zeros(1100), Firing(1.0, 0.5, hard, _Tent), 1
         fired, end = found.forward(*given)
         back, carried = found.backward(*given, gradients.to(dtype), ours=False)
         expected = torch.stack(spikes), v, torch.stack(results[::-1]).to(dtype), later

@@ -154,6 +154,48 @@ INLINE void back(const Neurons *layer, const void *current, const float *start,
     }
 }
 
+/* total · decay + spike, step by step: counts, and traces of when the spikes came. */
+INLINE void gather(const Neurons *layer, const void *spikes, float *total, int64_t first,
+                   int64_t last, const int half)
+{
+    const float decay = layer->decay;
+    float fired[AT_ONCE], sum[AT_ONCE];
+    for (int64_t at = first; at < last; at += AT_ONCE) {
+        const int n = last - at < AT_ONCE ? (int)(last - at) : AT_ONCE;
+        memcpy(sum, total + at, n * sizeof *sum);
+        for (int64_t t = 0; t < layer->steps; t++) {
+            widen(fired, spikes, t * layer->size + at, n, half);
+            for (int i = 0; i < n; i++)
+                sum[i] = sum[i] * decay + fired[i];
+        }
+        memcpy(total + at, sum, n * sizeof *sum);
+    }
+}
+
+/* Charges the potentials v and adds the slopes there. */
+INLINE void slope_sums(const Neurons *layer, const void *current, float *v, float *total,
+                       int64_t first, int64_t last, const int half, const int hard)
+{
+    float z[AT_ONCE], x[AT_ONCE], sum[AT_ONCE], potential[AT_ONCE];
+    for (int64_t at = first; at < last; at += AT_ONCE) {
+        const int n = last - at < AT_ONCE ? (int)(last - at) : AT_ONCE;
+        memcpy(sum, total + at, n * sizeof *sum);
+        memcpy(potential, v + at, n * sizeof *potential);
+        for (int64_t t = 0; t < layer->steps; t++) {
+            widen(z, current, t * layer->stride + at, n, half);
+            charge(z, potential, n, layer->decay);
+            for (int i = 0; i < n; i++)
+                x[i] = z[i] - layer->theta;
+            slopes(x, n, layer->form, layer->first, layer->second);
+            for (int i = 0; i < n; i++)
+                sum[i] += x[i];
+            reset(potential, z, n, layer->theta, hard);
+        }
+        memcpy(v + at, potential, n * sizeof *potential);
+        memcpy(total + at, sum, n * sizeof *sum);
+    }
+}
+
 /* Neurons first ... last - 1; 0, or 1 where there is no memory. */
 int run_forward(const Neurons *layer, const void *current, const float *start, void *spikes,
                 float *end, int64_t first, int64_t last)
@@ -180,5 +222,26 @@ int run_backward(const Neurons *layer, const void *current, const float *start,
     case 3: back(layer, current, start, arrived, result, carried, before, first, last, 1, 1); break;
     }
     free(before);
+    return 0;
+}
+
+int run_gather(const Neurons *layer, const void *spikes, float *total, int64_t first, int64_t last)
+{
+    if (layer->half)
+        gather(layer, spikes, total, first, last, 1);
+    else
+        gather(layer, spikes, total, first, last, 0);
+    return 0;
+}
+
+int run_slopes(const Neurons *layer, const void *current, float *v, float *total, int64_t first,
+               int64_t last)
+{
+    switch (2 * !!layer->half + !!layer->hard) {
+    case 0: slope_sums(layer, current, v, total, first, last, 0, 0); break;
+    case 1: slope_sums(layer, current, v, total, first, last, 0, 1); break;
+    case 2: slope_sums(layer, current, v, total, first, last, 1, 0); break;
+    case 3: slope_sums(layer, current, v, total, first, last, 1, 1); break;
+    }
     return 0;
 }
