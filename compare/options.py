@@ -41,4 +41,4 @@ def rule_options(case: Case) -> tuple[str | None, Mapping[str, Any]]:
     if way.rule.needs_conversion:
         start = str(given.pop("conversion", START_CONVERSION))
         CONVERSIONS.get(start)
-    return start, of_rule(way.rule.name, way.rule.options, given)
+    return start, of_rule(way.rule, given)

@@ -52,6 +52,7 @@ class Training(_Table):
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
     momentum: float | None = Field(default=None, ge=0, lt=1)
+    nesterov: bool | None = None
     schedule: Literal["one-cycle", "step", "cosine", "constant"] | None = None
     milestones: tuple[int, ...] | None = None
     gamma: float | None = Field(default=None, gt=0, le=1)

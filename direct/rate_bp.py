@@ -21,7 +21,7 @@ from direct.bptt import (
 )
 from direct.gradients import record_gradients
 from direct.losses import LOSSES
-from direct.replay import replayed
+from direct.replay import REFUSED, replayed
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
 from network.fused import on_cpu
@@ -84,6 +84,7 @@ RULES.register("rate-bp")(
         source="Yu 2024",
         function=rate_bp,
         recipe=RECIPE,
+        refused=REFUSED,
         options=OPTIONS,
     )
 )

@@ -28,6 +28,8 @@ from network.neurons import Neuron, NeuronState
 from network.over_batch import mean_over_batch, variance_over_batch
 from network.unroll import SpikingNetwork, unroll
 
+# For Rule.refused: of the outputs of single steps there is no gradient.
+REFUSED = {"loss": {"tet": "it goes back through mean rates, and tet answers for every step"}}
 CHUNK = 4  # steps at once; batch norm takes its statistics over these
 
 

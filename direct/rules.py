@@ -67,6 +67,7 @@ class Rule:
     """A way of training a spiking network directly.
 
     options: names and defaults; a value must be of its default's type.
+    refused: option -> value that it does not take here -> why.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
     batch_norm: False where the rule is defined for networks without it; None where both will do.
@@ -78,6 +79,7 @@ class Rule:
     function: Callable[[Task], Trainable]
     recipe: Recipe
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    refused: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
     encoding: str = "constant"
     readout: str = "mean-current"
     needs_conversion: bool = False
@@ -119,7 +121,7 @@ def prepare(
     task = Task(
         body=_body(entry, model, start),
         timesteps=timesteps,
-        options=resolve_options(entry.name, entry.options, options or {}),
+        options=resolve_options(entry, options or {}),
         recipe=recipe or entry.recipe,
         encoding=chosen[0],
         readout=chosen[1],
@@ -146,10 +148,9 @@ def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> 
     return body
 
 
-def resolve_options(
-    owner: str, defaults: Mapping[str, Option], given: Mapping[str, object]
-) -> Mapping[str, Any]:
+def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any]:
     """Defaults with the given values in their place; raises OptionError for any that do not fit."""
+    owner, defaults = rule.name, rule.options
     resolved: dict[str, Any] = dict(defaults)
     for name, value in given.items():
         if name not in defaults:
@@ -162,6 +163,9 @@ def resolve_options(
             raise OptionError(
                 f"option {name} of rule {owner} must be of type {expected.__name__}, got {value!r}"
             )
+        reason = rule.refused.get(name, {}).get(value)
+        if reason is not None:
+            raise OptionError(f"rule {owner} does not take {name} = {value!r}: {reason}")
         resolved[name] = value
     return MappingProxyType(resolved)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from direct.bptt import dynamics_of, finished, spiking
 from direct.editing import add_spiking_pooling, draw_weights
 from direct.losses import LOSSES
-from direct.replay import gather, replayed
+from direct.replay import REFUSED, gather, replayed
 from direct.rules import RULES, Rule, Task, Trainable, generator_of
 from network.neurons import Neuron, per_channel
 from network.recipe import Recipe
@@ -79,6 +79,7 @@ RULES.register("spike-bp")(
                 "draw_weights": True,
             }
         ),
+        refused=REFUSED,
         encoding="poisson",
         readout="membrane",
         timesteps=50,

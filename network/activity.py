@@ -14,7 +14,7 @@ from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of
 from network.neurons import NeuronState
 from network.unroll import SpikingNetwork
-from network.wiring import INPUT, Wiring, wiring
+from network.wiring import INPUT, Wiring, multiplications, wiring
 
 
 class ActivityCounter:
@@ -145,20 +145,23 @@ class EffectiveMacs(fx.Interpreter):
     def __init__(self, body: fx.GraphModule, shape: tuple[int, ...]) -> None:
         super().__init__(body)
         self.wires = wiring(body, shape)
+        self.multiplications: dict[str, Tensor] = {}
         self.total = 0.0
         self.images = 0
 
     def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
         kind = kind_of(self.module, n)  # type: ignore[arg-type]
+        if kind is Kind.SYNAPSE:
+            self._count(n, self.env[n.all_input_nodes[0]])
+        value = super().run_node(n)
         if kind is Kind.INPUT:
             self.images += value.shape[0]
-            self._count(INPUT, value)
-        elif kind is Kind.ACTIVATION:
-            self._count(n.name, value)
         return value
 
-    def _count(self, name: str, value: Tensor) -> None:
-        active = (value != 0).sum(dim=0).double().flatten().cpu()
-        for fan_out in self.wires.fan_out[name].values():
-            self.total += float(active @ fan_out.flatten())
+    def _count(self, n: fx.Node, x: Tensor) -> None:
+        """What a layer with weights reads: a pooled value is multiplied once."""
+        if n.name not in self.multiplications:
+            layer = self.submodules[str(n.target)]
+            self.multiplications[n.name] = multiplications(layer, x.shape[1:]).flatten()
+        active = (x != 0).sum(dim=0).double().flatten().cpu()
+        self.total += float(active @ self.multiplications[n.name])

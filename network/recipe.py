@@ -30,6 +30,7 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     momentum: float = 0.9
+    nesterov: bool = False
     schedule: Literal["one-cycle", "step", "cosine", "constant"] = "one-cycle"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
@@ -41,6 +42,8 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.nesterov and not self.momentum > 0:
+            raise ValueError(f"nesterov wants a momentum above 0, got {self.momentum}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
 
@@ -55,7 +58,7 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups = [group for group in groups if group["params"]]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
         )
     kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=recipe.learning_rate)

@@ -19,14 +19,20 @@ Kept = Tensor | tuple[Tensor, torch.dtype]
 
 
 def mark_spikes(x: Tensor) -> Tensor:
-    """Say of a tensor that it holds 0 and 1 alone; it is not written again."""
-    x.holds_spikes = True  # type: ignore[attr-defined]
+    """Say of a tensor that it holds 0 and 1 alone, as long as it is not written again."""
+    x.spikes_at_version = _version(x)  # type: ignore[attr-defined]
     return x
 
 
 def holds_spikes(x: object) -> bool:
-    """Whether that was said of it."""
-    return getattr(x, "holds_spikes", False)
+    """Whether that was said of it, and nothing was written into it since."""
+    marked = getattr(x, "spikes_at_version", None)
+    return marked is not None and isinstance(x, Tensor) and marked == _version(x)
+
+
+def _version(x: Tensor) -> int:
+    """How often it was written in place; inference mode does not count it."""
+    return -1 if x.is_inference() else x._version
 
 
 def spikes_kept_as_bytes() -> AbstractContextManager[object]:

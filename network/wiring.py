@@ -202,6 +202,14 @@ class _Counter:
         return torch.zeros_like(dense)
 
 
+@torch.enable_grad()
+def multiplications(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """How often a layer with weights multiplies each number it reads, float64 of `shape`."""
+    ones = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
+    unit = _unit(layer, Kind.SYNAPSE)
+    return torch.autograd.grad(unit(ones).sum(), ones)[0][0]
+
+
 def _union(groups: Any) -> tuple[Any, ...]:
     seen: dict[str, Any] = {}
     for group in groups:

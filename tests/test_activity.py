@@ -219,6 +219,31 @@ def test_layers_without_neurons_between_them_multiply() -> None:
     assert [s.analogue for s in wiring(body, (4,)).synapses] == [True, True, False]
 
 
+def test_a_pooled_value_is_multiplied_once() -> None:
+    """Where nothing is 0 the effective MACs are the dense ones, also behind pooling."""
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 2, 3, stride=2),
+        nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 5),
+    )  # fmt: skip
+    with torch.no_grad():
+        for layer in model:
+            for parameter in layer.parameters():
+                parameter.fill_(0.1)
+    counter = EffectiveMacs(trace(model), (3, 8, 8))
+    with torch.no_grad():
+        counter.run(torch.ones(2, 3, 8, 8))
+        dense = sum(s.operations for s in counter.wires.synapses)
+        assert counter.total == 2 * dense
+        x = torch.ones(1, 3, 8, 8)
+        x[0, :, :4] = 0.0  # rows 3 to 7 of the first map are not 0, and so pooled rows 1 to 3
+        model[0].bias.fill_(-0.1)
+        counter.total = 0.0
+        counter.run(x)
+    first = 3 * 4 * 22 * (4 * 3 - 1)  # rows 4 to 7: read by three rows each, the last by two
+    second = 2 * 4 * 2 * 3  # the kernel's one place reads rows 0 to 2
+    assert counter.total == first + second + 2 * 5
+
+
 def test_effective_macs_count_activations_that_are_not_zero() -> None:
     """No input is 0: 4·3 MACs per image; behind the ReLU one per active unit and class."""
     torch.manual_seed(0)

@@ -77,7 +77,7 @@ def test_presets_name_things_that_exist_and_options_of_their_rule(name: str) -> 
     assert preset.architecture in ARCHITECTURES
     assert preset.encoding in ENCODINGS
     assert preset.readout in READOUTS
-    resolved = resolve_options(rule.name, rule.options, preset.options)
+    resolved = resolve_options(rule, preset.options)
     assert all(resolved[key] == value for key, value in preset.options.items())
 
 
@@ -192,3 +192,9 @@ def test_balancing_leaves_a_silent_layer_at_its_threshold() -> None:
     thetas = [n.theta.item() for n in trainable.network.neurons().values()]
     balance_thresholds(trainable.network, task)
     assert [n.theta.item() for n in trainable.network.neurons().values()] == thetas
+
+
+@pytest.mark.parametrize("rule", ["spike-bp", "rate-bp"])
+def test_rules_on_mean_rates_refuse_a_loss_of_every_step(rule: str) -> None:
+    with pytest.raises(OptionError, match="does not take loss = 'tet': it goes back through mean"):
+        prepared(rule, 2, options={"loss": "tet"})

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.fit import Outcome, TrainingDiverged, fit
-from network.recipe import Recipe
+from network.recipe import Recipe, make_optimiser
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
 
@@ -96,3 +96,21 @@ def test_weights_that_the_last_step_spoils_are_found(tmp_path: Path) -> None:
     with pytest.raises(TrainingDiverged, match=r"weights 0\.weight are not finite after epoch 1"):
         train(model, file, data=Points(1e6), recipe=recipe)
     assert not file.exists()
+
+
+@pytest.mark.parametrize(("nesterov", "expected"), [(False, -0.29), (True, -0.461)])
+def test_two_steps_of_momentum_by_hand(nesterov: bool, expected: float) -> None:
+    """Gradient 1, rate 0.1: −0.1, then −0.19 more (v = 0.9·1 + 1); Nesterov steps by 0.9·v + 1."""
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(layer.weight)
+    recipe = Recipe(optimiser="sgd", learning_rate=0.1, weight_decay=0.0, nesterov=nesterov)
+    optimiser = make_optimiser(layer, recipe)
+    for _ in range(2):
+        layer.weight.grad = torch.ones(1, 1)
+        optimiser.step()
+    assert layer.weight.item() == pytest.approx(expected)
+
+
+def test_nesterov_wants_momentum() -> None:
+    with pytest.raises(ValueError, match="nesterov wants a momentum above 0, got 0"):
+        Recipe(nesterov=True, momentum=0.0)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 import network.unroll as unrolling
+from direct import prepare
 from direct.normalisation import ThresholdNorm1d
 from direct.surrogates import surrogate
 from network import saved
@@ -127,3 +128,47 @@ def test_only_batch_norm_with_statistics_of_its_own_batch_is_an_origin() -> None
     assert saved.origin_of(norm, x, 2 * norm(x)) is None  # as of processes that share a batch
     assert saved.origin_of(norm.eval(), x, norm(x)) is None
     assert saved.origin_of(nn.ReLU(), x, torch.relu(x)) is None
+
+
+class AddedInPlace(nn.Module):
+    """Writes a current into the tensor of spikes, which are then none any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(9, 9, 3, padding=1), nn.Conv2d(9, 9, 3, padding=1)
+        self.relu, self.output = nn.ReLU(), nn.Conv2d(9, 2, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.relu(self.first(x)).add_(self.second(x))).flatten(1)
+
+
+class AddedApart(AddedInPlace):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.relu(self.first(x)) + self.second(x)).flatten(1)
+
+
+@pytest.mark.parametrize("rule", ["bptt", "rate-bp", "spike-bp"])
+def test_spikes_that_are_written_in_place_are_none(rule: str) -> None:
+    images, found = torch.linspace(-1, 2, IMAGES * 324).view(IMAGES, 9, 6, 6), []
+    for kind in (AddedInPlace, AddedApart):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = kind()
+        trained = prepare(
+            model, rule=rule, timesteps=STEPS, images=images, labels=torch.arange(IMAGES) % 2,
+            encoding="constant", options={} if rule != "spike-bp" else {"draw_weights": False},
+        )  # fmt: skip
+        trained.objective(images, torch.arange(IMAGES) % 2, torch.arange(IMAGES)).loss.backward()
+        found.append([p.grad for p in trained.network.parameters() if p.grad is not None])
+    assert any(gradient.any() for gradient in found[0])
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_the_mark_ends_with_the_first_write() -> None:
+    x = saved.mark_spikes(torch.ones(3))
+    assert saved.holds_spikes(x)
+    x.mul_(2)
+    assert not saved.holds_spikes(x)
+    with torch.inference_mode():
+        assert saved.holds_spikes(saved.mark_spikes(torch.ones(3)))

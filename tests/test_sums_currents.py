@@ -76,6 +76,7 @@ def test_a_sum_depends_on_neither_threads_nor_other_images() -> None:
         (nn.Conv2d(8, 4, 3, padding=1, padding_mode="circular"), spikes_of(2, 8, 5, 5)),
         (nn.Conv2d(8, 4, 3, padding="same"), spikes_of(2, 8, 5, 5)),
         (nn.Linear(8, 4), mark_spikes(torch.zeros(2, 3, 8))),
+        (nn.Linear(8, 4), mark_spikes(torch.zeros(2, 8, 8, 8))),  # over the last axis
     ],
 )
 def test_what_is_left_to_the_dense_layer(layer: nn.Module, x: Tensor) -> None:

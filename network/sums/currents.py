@@ -110,8 +110,10 @@ class EventSums:
         Which of them runs follows from the spikes alone, so that it is the same every time. The
         sums are float32; under autocast they are handed on in its precision, as the layer's are.
         """
-        here = holds_spikes(x) and x.device.type == "cpu" and x.ndim in (2, 4)
-        if not here or x.shape[1] < FEWEST_CHANNELS:
+        fits = x.ndim == (2 if isinstance(layer, nn.Linear) else 4)  # channels second in both
+        if not (holds_spikes(x) and x.device.type == "cpu" and fits):
+            return None
+        if x.shape[1] < FEWEST_CHANNELS:
             return None
         half = torch.is_autocast_enabled("cpu")
         precision = torch.get_autocast_dtype("cpu") if half else x.dtype
