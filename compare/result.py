@@ -27,7 +27,7 @@ HISTORY_COLUMNS = (
 
 @dataclass
 class Result:
-    """What a case leaves behind."""
+    """What a case leaves behind. leak: whether some neurons do; None for an ANN."""
 
     sweep: Sweep
     weights: dict[str, Tensor]
@@ -36,6 +36,7 @@ class Result:
     depth: int
     parameters: int
     thresholds: dict[str, dict[str, float]] | None = None
+    leak: bool | None = None
     calibration_timesteps: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -63,6 +64,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
         },
         "parameters": result.parameters,
         "thresholds": result.thresholds,
+        "leak": result.leak,
         "calibration_timesteps": result.calibration_timesteps,
         "selection": {"epoch": len(result.history), "rule": "last epoch"}
         if result.history

@@ -31,6 +31,7 @@ from network.graph import trace
 from network.layout import channels_last
 from network.recipe import Recipe
 from network.seeds import derived_seed
+from network.unroll import SpikingNetwork
 
 ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
@@ -127,6 +128,7 @@ def _run_converted(case: Case, setting: Setting) -> Result:
         depth=depth_of(ann),
         parameters=_count(ann),
         thresholds=_summaries(conversion.thresholds),
+        leak=_leaks(conversion.network),
         calibration_timesteps=conversion.calibration_timesteps,
         extra={"audit": audit, "notes": notes},
         tables={"errors": errors},
@@ -232,10 +234,15 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         depth=depth_of(finished.body),
         parameters=_count(finished),
         thresholds=_summaries(theta),
+        leak=_leaks(finished),
         tables=trainable.records,
         traces=traces,
         elapsed_s=clock.laps,
     )
+
+
+def _leaks(network: SpikingNetwork) -> bool:
+    return any(neuron.dynamics.decay < 1.0 for neuron in network.neurons().values())
 
 
 class _Clock:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from network.activity import ActivityCounter
-from network.wiring import INPUT, Layer, Wiring
+from network.wiring import INPUT, Layer, Synapse, Wiring
 from reports.energy import energy_pj_per_image
 
 ENERGY_MODEL = "horowitz-fp32"
@@ -75,49 +75,67 @@ def spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> li
     rows = []
     for i, t in enumerate(steps.tolist()):
         for index, layer in enumerate(counter.wires.layers):
-            targets = {*(s.name for s in layer.synapses), layer.name}  # the last: shortcuts
-            macs = [s.operations * (1 if s.static else t) for s in layer.synapses if s.analogue]
-            arriving = [cumulative[n][i] for n in _reads(layer) if n in cumulative]
-            spiking = layer.kind in _SPIKING
-            rows.append(
-                {
-                    **_layer_facts(index, layer),
-                    "timestep": t,
-                    "spikes_per_image": cumulative[layer.name][i]
-                    if layer.name in cumulative
-                    else None,
-                    "ac_per_image": sum(adds[n][i] for n in targets if n in adds),
-                    "mac_per_image": float(sum(macs)),
-                    "neuron_updates_per_image": float(layer.neurons * t) if spiking else None,
-                    "input_spikes_per_image": sum(arriving) if arriving else None,
-                }
-            )
+            for synapse in _main_first(layer):
+                main = synapse is None or synapse is _main(layer)
+                targets = {layer.name} if main else set()  # the neurons': identity shortcuts
+                targets |= {synapse.name} if synapse else set()
+                reads = synapse.reads if synapse else ()
+                arriving = [cumulative[n][i] for n in reads if n in cumulative]
+                own = main and layer.name in cumulative
+                updates = float(layer.neurons * t) if main and layer.kind in _SPIKING else None
+                rows.append(
+                    {
+                        **_facts(index, layer, synapse),
+                        "timestep": t,
+                        "spikes_per_image": cumulative[layer.name][i] if own else None,
+                        "ac_per_image": sum(adds[n][i] for n in targets if n in adds),
+                        "mac_per_image": _macs(synapse, t),
+                        "neuron_updates_per_image": updates,
+                        "input_spikes_per_image": sum(arriving) if arriving else None,
+                    }
+                )
     return rows
+
+
+def _macs(synapse: Synapse | None, timesteps: int) -> float:
+    if synapse is None or not synapse.analogue:
+        return 0.0
+    return float(synapse.operations * (1 if synapse.static else timesteps))
 
 
 def ann_layers(wires: Wiring) -> list[dict[str, Any]]:
     return [
         {
-            **_layer_facts(index, layer),
+            **_facts(index, layer, synapse),
             "timestep": 0,
-            "mac_per_image": float(sum(s.operations for s in layer.synapses)),
+            "mac_per_image": float(synapse.operations) if synapse else 0.0,
         }
         for index, layer in enumerate(wires.layers)
+        for synapse in _main_first(layer)
     ]
 
 
-def _reads(layer: Layer) -> tuple[str, ...]:
-    return layer.synapses[-1].reads if layer.synapses else ()
+def _main(layer: Layer) -> Synapse | None:
+    """The layer with weights that multiplies most of those in front of some neurons."""
+    return max(layer.synapses, key=lambda synapse: synapse.operations, default=None)
 
 
-def _layer_facts(index: int, layer: Layer) -> dict[str, Any]:
+def _main_first(layer: Layer) -> list[Synapse | None]:
+    """The rows of a layer: one for itself with its main synapse, and one for every other."""
+    main = _main(layer)
+    return [main, *(synapse for synapse in layer.synapses if synapse is not main)]
+
+
+def _facts(index: int, layer: Layer, synapse: Synapse | None) -> dict[str, Any]:
+    """What does not depend on T. A synapse beside the main one is a shortcut, without neurons."""
+    beside = synapse is not None and synapse is not _main(layer)
     facts: dict[str, Any] = {
         "index": index,
-        "layer": layer.name,
-        "kind": layer.kind,
-        "neurons": layer.neurons,
+        "layer": synapse.name if beside and synapse else layer.name,
+        "kind": "shortcut" if beside else layer.kind,
+        "neurons": None if beside else layer.neurons,
     }
-    if layer.synapses:
-        facts["operation"] = layer.synapses[-1].operation
-        facts.update(layer.synapses[-1].geometry)
+    if synapse is not None:
+        facts["operation"] = synapse.operation
+        facts.update(synapse.geometry)
     return facts

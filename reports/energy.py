@@ -131,15 +131,19 @@ def lemaire(layers: Iterable[Mapping[str, Any]], timesteps: int, leak: bool = Fa
     """Additions, multiply-adds, addressing and memory accesses of every layer, in 32-bit integers.
 
     layers: rows of layers.csv of one case and T; timesteps: 0 for an ANN; leak: LIF neurons.
-    Equations: METHODS section 8. Rows without a synaptic operation are left out.
+    Rows without a synaptic operation are left out. A shortcut with weights adds into the potentials
+    of its block, which are priced once; identity shortcuts are not priced, here nor in the ANN.
+    Raises EnergyError for records in which a layer stands for more convolutions than it describes.
     """
     rows = [row for row in layers if _synaptic(row)]
     if not rows:
         raise EnergyError("no layer with a synaptic operation among the rows")
+    if any(_more_than_described(row, timesteps) for row in rows):
+        raise EnergyError("a layer of these records stands for several convolutions")
     if timesteps == 0:
         return sum(_ann_layer(row) for row in rows)
     return sum(
-        _analogue_layer(row, timesteps) if row["mac_per_image"] > 0
+        _analogue_layer(row, timesteps, leak) if row["mac_per_image"] > 0
         else _spiking_layer(row, timesteps, leak)
         for row in rows
     )  # fmt: skip
@@ -205,14 +209,23 @@ def _ann_layer(row: Mapping[str, Any]) -> float:
     )
 
 
-def _analogue_layer(row: Mapping[str, Any], timesteps: int) -> float:
+def _more_than_described(row: Mapping[str, Any], timesteps: int) -> bool:
+    """Whether a row counts more multiply-adds than its one geometry has (before there were rows of
+    shortcuts, the last convolution stood for all of a block)."""
+    layer = _layer(row)
+    most = layer.outputs * layer.channels_in * layer.kernel
+    return bool(row["mac_per_image"] > most * max(1, timesteps))
+
+
+def _analogue_layer(row: Mapping[str, Any], timesteps: int, leak: bool) -> float:
     """Multiply-adds once, then T increments of every potential, and the spikes written."""
     layer = _layer(row)
     updates = timesteps * layer.outputs
-    spikes = float(row["spikes_per_image"])
+    spikes = _or_zero(row["spikes_per_image"])
+    leaks = updates if leak and row["kind"] != "shortcut" else 0
     return (
         _ann_layer(row)
-        + _arithmetic(updates + spikes, 0)
+        + _arithmetic(updates + spikes, leaks)
         + 2 * _memory(updates, layer.outputs)
         + _memory(spikes, layer.outputs, bits=1)
     )
@@ -222,7 +235,7 @@ def _spiking_layer(row: Mapping[str, Any], timesteps: int, leak: bool) -> float:
     """Every spike adds its weights to potentials; addressing takes 2 multiply-adds a spike."""
     layer = _layer(row)
     spikes_in, spikes_out = float(row["input_spikes_per_image"]), _or_zero(row["spikes_per_image"])
-    updates = timesteps * layer.outputs
+    updates = 0 if row["kind"] == "shortcut" else timesteps * layer.outputs
     driven = spikes_in * layer.kernel * layer.channels_out
     additions = spikes_in * layer.reach * layer.channels_out + updates + spikes_out
     energy = _arithmetic(additions + driven, (updates if leak else 0) + 2 * spikes_in)
@@ -245,7 +258,7 @@ def _memory(accesses: float, elements: float, bits: int = 32) -> float:
 
 
 def _synaptic(row: Mapping[str, Any]) -> bool:
-    return row["kind"] in ("hidden", "output") and _or_zero(row["in_channels"]) > 0
+    return row["kind"] in ("hidden", "output", "shortcut") and _or_zero(row["in_channels"]) > 0
 
 
 def _or_zero(value: Any) -> float:

@@ -118,6 +118,24 @@ def test_lemaire_analogue_first_layer_costs_the_ann_once():
     assert lemaire([row], 5) == pytest.approx(lemaire([row], 0) + more)
 
 
+def test_lemaire_prices_a_shortcut_beside_the_layer_that_it_adds_to():
+    # T = 5: 12 additions by 4 spikes, addressing as ever; no update, bias or spike of its own
+    shortcut = linear(kind="shortcut", spikes_per_image=math.nan)
+    more = lemaire([linear(), shortcut], 5, leak=True) - lemaire([linear()], 5, leak=True)
+    assert more == pytest.approx((12 + 12) * 0.1 + 8 * 3.2 + 12 * access(6) + 2 * 12 * access(3))
+    assert lemaire([linear(), shortcut], 0) == pytest.approx(2 * lemaire([linear()], 0))
+
+
+def test_lemaire_leaks_in_an_analogue_layer_too():
+    row = linear(mac_per_image=6.0, input_spikes_per_image=math.nan)
+    assert lemaire([row], 5, leak=True) - lemaire([row], 5) == pytest.approx(15 * 3.2)
+
+
+def test_lemaire_refuses_a_row_that_stands_for_several_convolutions():
+    with pytest.raises(EnergyError, match="several convolutions"):
+        lemaire([linear(mac_per_image=7.0)], 0)  # the layer has 6 multiply-adds
+
+
 def test_lemaire_needs_a_synaptic_layer():
     with pytest.raises(EnergyError, match="synaptic"):
         lemaire([linear(kind="pooling")], 5)

@@ -1,0 +1,57 @@
+"""Rows of layers.csv: one for every layer of neurons, and one for every further convolution."""
+
+import numpy as np
+import torch
+
+from compare.sweep_tables import ann_layers, spiking_layers, spiking_rows
+from conversion import convert
+from network.activity import count_activity
+from network.architectures import Geometry, build
+from network.graph import trace
+from network.unroll import unroll
+from network.wiring import wiring
+from reports.energy import lemaire
+
+SHAPE, STEPS = (3, 16, 16), 6
+
+
+def test_shortcuts_with_weights_have_rows_of_their_own() -> None:
+    model = build("resnet9", Geometry(*SHAPE, 10), width=0.06, seed=0).eval()
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    network = convert(model, images, method="robust-norm").network
+    counter = count_activity(network, SHAPE, STEPS)
+    with torch.no_grad():
+        unroll(network, images, STEPS, taps=[counter])
+    steps = np.arange(1, STEPS + 1, dtype=np.int32)
+    totals = spiking_rows(counter, steps, np.zeros(STEPS), 3)
+    rows = spiking_layers(counter, steps)
+    for t, total in zip(steps.tolist(), totals, strict=True):
+        own = [row for row in rows if row["timestep"] == t]
+        assert sum(row["ac_per_image"] for row in own) == total["ac_per_image"]
+        assert sum(row["mac_per_image"] for row in own) == total["mac_per_image"]
+        shortcuts = [row for row in own if row["kind"] == "shortcut"]
+        assert [row["stride"] for row in shortcuts] == [1, 2, 2]
+        for row in shortcuts:
+            own_neurons = ("neurons", "spikes_per_image", "neuron_updates_per_image")
+            assert all(row[name] is None for name in own_neurons)
+            assert row["kernel_height"] == 1
+            block = next(r for r in own if r["index"] == row["index"])
+            assert (block["kind"], block["kernel_height"]) == ("hidden", 3)
+            assert t < STEPS or row["ac_per_image"] > 0
+    last = [row for row in rows if row["timestep"] == STEPS]
+    without = [row for row in last if row["kind"] != "shortcut"]
+    assert lemaire(last, STEPS) > lemaire(without, STEPS)
+
+
+def test_the_rows_of_an_ann_hold_every_convolution_once() -> None:
+    wires = wiring(trace(build("resnet9", Geometry(*SHAPE, 10), width=0.06, seed=0)), SHAPE)
+    rows = ann_layers(wires)
+    assert sum(row["mac_per_image"] for row in rows) == sum(s.operations for s in wires.synapses)
+    for row in rows:
+        if row["mac_per_image"]:
+            sizes = ("in_channels", "kernel_height", "kernel_width", "out_channels", "out_height")
+            most = row["out_width"]
+            for name in sizes:
+                most *= row[name]
+            assert row["mac_per_image"] <= most  # equal but for the padding
+    assert lemaire(rows, 0) > 0
