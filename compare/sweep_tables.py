@@ -46,7 +46,8 @@ def spiking_rows(
     spiking_input, pooling = INPUT in counter.spikes, "pooling" in kinds.values()
     rows = []
     for i, t in enumerate(steps.tolist()):
-        mac = float(once + each * t)
+        spent = t + counter.observed
+        mac = float(once + each * spent)
         rows.append(
             {
                 "timestep": t,
@@ -58,8 +59,8 @@ def spiking_rows(
                 "pooling_spikes_per_image": spikes["pooling"][i] if pooling else None,
                 "ac_per_image": ac[i],
                 "mac_per_image": mac,
-                "mac_uncached_per_image": float((once + each) * t),
-                "neuron_updates_per_image": float(neurons * t),
+                "mac_uncached_per_image": float((once + each) * spent),
+                "neuron_updates_per_image": float(neurons * spent),
                 "energy_pj_per_image": energy_pj_per_image(ENERGY_MODEL, ac=ac[i], mac=mac),
             }
         )
@@ -74,6 +75,7 @@ def spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> li
     adds = {n: (s.cumsum(0) / counter.images).tolist() for n, s in counter.accumulates.items()}
     rows = []
     for i, t in enumerate(steps.tolist()):
+        spent = t + counter.observed
         for index, layer in enumerate(counter.wires.layers):
             for synapse in _main_first(layer):
                 main = synapse is None or synapse is _main(layer)
@@ -82,14 +84,14 @@ def spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> li
                 reads = synapse.reads if synapse else ()
                 arriving = [cumulative[n][i] for n in reads if n in cumulative]
                 own = main and layer.name in cumulative
-                updates = float(layer.neurons * t) if main and layer.kind in _SPIKING else None
+                updates = float(layer.neurons * spent) if main and layer.kind in _SPIKING else None
                 rows.append(
                     {
                         **_facts(index, layer, synapse),
                         "timestep": t,
                         "spikes_per_image": cumulative[layer.name][i] if own else None,
                         "ac_per_image": sum(adds[n][i] for n in targets if n in adds),
-                        "mac_per_image": _macs(synapse, t),
+                        "mac_per_image": _macs(synapse, spent),
                         "neuron_updates_per_image": updates,
                         "input_spikes_per_image": sum(arriving) if arriving else None,
                     }

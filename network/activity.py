@@ -13,7 +13,7 @@ from torch import Tensor, fx
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of
 from network.neurons import NeuronState
-from network.unroll import SpikingNetwork
+from network.unroll import SpikingNetwork, Tap
 from network.wiring import INPUT, Wiring, multiplications, wiring
 
 
@@ -23,11 +23,15 @@ class ActivityCounter:
     spikes: source -> [T] spikes in each single step (not cumulative), over all images.
     accumulates: target -> [T] ACs in each single step, over all images; targets as in Wiring.
     images: how many images were seen.
+    observed: steps before the counted ones; what they cost counts with the first step.
     """
 
-    def __init__(self, wires: Wiring, timesteps: int, heights: dict[str, Tensor]) -> None:
+    def __init__(
+        self, wires: Wiring, timesteps: int, heights: dict[str, Tensor], observed: int = 0
+    ) -> None:
         """heights: height of a spike for every source that spikes, scalar or [C]."""
         self.wires = wires
+        self.observed = observed
         self.heights = heights
         self.images = 0
         self.spikes = {name: torch.zeros(timesteps, dtype=torch.float64) for name in heights}
@@ -42,6 +46,9 @@ class ActivityCounter:
             whole = inputs.dtype == torch.uint8
             totals = _whole_sum(inputs) if whole else _in_units(inputs.abs(), self.heights[INPUT])
             self._count(INPUT, first, totals)
+
+    def before(self) -> Tap:
+        return _Before(self)
 
     def neurons(
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
@@ -71,6 +78,28 @@ class ActivityCounter:
         self.spikes[name][steps] += counts.sum(dim=1)
         for target, fan in fan_out.items():
             self.accumulates[target][steps] += counts @ fan
+
+
+class _Before:
+    """Adds the spikes of an observation to those of a counter's first step."""
+
+    def __init__(self, counter: ActivityCounter) -> None:
+        self.counter = counter
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        del first
+        if INPUT in self.counter.heights:
+            self._add(INPUT, inputs.abs())
+
+    def neurons(
+        self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
+    ) -> None:
+        del first, current, state
+        self._add(name, spikes)
+
+    def _add(self, name: str, spikes: Tensor) -> None:
+        totals = _in_units(spikes, self.counter.heights[name])
+        self.counter._count(name, 0, totals.sum(dim=0, keepdim=True))
 
 
 def _same_in_channels(fan_out: dict[str, Tensor]) -> dict[str, Tensor] | None:
@@ -131,9 +160,9 @@ def count_activity(
     spiking_input = ENCODINGS.get(network.encoding).spiking
     if spiking_input:
         heights = {INPUT: one, **heights}
-    return ActivityCounter(
-        wiring(network.body, shape, spiking_input=spiking_input), timesteps, heights
-    )
+    wires = wiring(network.body, shape, spiking_input=spiking_input)
+    observed = 0 if network.observation is None else network.observation.steps
+    return ActivityCounter(wires, timesteps, heights, observed)
 
 
 class EffectiveMacs(fx.Interpreter):

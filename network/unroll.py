@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, fx, nn
@@ -38,6 +38,14 @@ class Tap(Protocol):
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
     ) -> None:
         """One layer of neurons in one chunk: current and spikes [steps, B, ...]."""
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A tap that also counts what is spent before the counted steps."""
+
+    def before(self) -> Tap:
+        """What watches the steps of an observation."""
 
 
 Prepare = Callable[[Neuron, Tensor], tuple[Tensor, NeuronState]]
@@ -157,7 +165,8 @@ class _Run:
         self.prepare: Prepare | None = None
 
     def observe(self, observation: Observation) -> None:
-        taps, self.taps, self.prepare = self.taps, (), observation.prepare
+        taps, self.prepare = self.taps, observation.prepare
+        self.taps = tuple(tap.before() for tap in taps if isinstance(tap, Counts))
         self.chunk(0, observation.steps, offset=0)
         self.taps, self.prepare, self.pooled = taps, None, {}
 

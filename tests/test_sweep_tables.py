@@ -1,14 +1,16 @@
 """Rows of layers.csv: one for every layer of neurons, and one for every further convolution."""
 
 import numpy as np
+import pytest
 import torch
 
 from compare.sweep_tables import ann_layers, spiking_layers, spiking_rows
 from conversion import convert
+from conversion.methods.local_balance import carry_on
 from network.activity import count_activity
 from network.architectures import Geometry, build
 from network.graph import trace
-from network.unroll import unroll
+from network.unroll import Observation, unroll
 from network.wiring import wiring
 from reports.energy import lemaire
 
@@ -27,7 +29,7 @@ def test_shortcuts_with_weights_have_rows_of_their_own() -> None:
     rows = spiking_layers(counter, steps)
     for t, total in zip(steps.tolist(), totals, strict=True):
         own = [row for row in rows if row["timestep"] == t]
-        assert sum(row["ac_per_image"] for row in own) == total["ac_per_image"]
+        assert sum(row["ac_per_image"] for row in own) == pytest.approx(total["ac_per_image"])
         assert sum(row["mac_per_image"] for row in own) == total["mac_per_image"]
         shortcuts = [row for row in own if row["kind"] == "shortcut"]
         assert [row["stride"] for row in shortcuts] == [1, 2, 2]
@@ -55,3 +57,28 @@ def test_the_rows_of_an_ann_hold_every_convolution_once() -> None:
                 most *= row[name]
             assert row["mac_per_image"] <= most  # equal but for the padding
     assert lemaire(rows, 0) > 0
+
+
+@pytest.mark.parametrize("encoding", ["constant", "poisson"])
+def test_steps_of_observation_count_with_the_first_step(encoding: str) -> None:
+    """A network that observes by running on costs at T what it costs at T + τ without."""
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(0))
+    model = build("vgg5", Geometry(*SHAPE, 10), width=0.06, seed=0).eval()
+    network = convert(model, images, method="half-shift", encoding=encoding).network
+    tables = []
+    for observed in (0, 2):
+        if observed:
+            network.observation = Observation(observed, carry_on)
+        counted = STEPS - observed
+        counter = count_activity(network, SHAPE, counted)
+        with torch.no_grad():
+            unroll(network, images, counted, taps=[counter], keys=torch.arange(3))
+        assert counter.images == 3
+        steps = np.arange(1, counted + 1, dtype=np.int32)
+        rows = spiking_rows(counter, steps, np.zeros(counted), 3), spiking_layers(counter, steps)
+        tables.append([[row for row in r if row["timestep"] == counted] for r in rows])
+    for without, observing in zip(*tables, strict=True):
+        for row in (*without, *observing):
+            del row["timestep"]
+        assert without == observing
+    assert tables[0][0][0]["spikes_per_image"] > 0

@@ -80,6 +80,7 @@ def _lemaire(analysis: Analysis, curve: Curve) -> Cell:
     if layers is None:
         return MISSING
     layers = layers[layers["timestep"] == curve.report_timestep]
+    spent = curve.report_timestep + curve.calibration_timesteps
     values = []
     for name in curve.cases:
         own = layers[layers["case"] == name]
@@ -87,7 +88,7 @@ def _lemaire(analysis: Analysis, curve: Curve) -> Cell:
             return MISSING
         leak = _leaks(analysis.study.cases[name])
         try:
-            values.append(lemaire(own.to_dict("records"), curve.report_timestep, leak))
+            values.append(lemaire(own.to_dict("records"), spent, leak))
         except EnergyError:
             return MISSING
     return spread_cell(values, numbers.energy)
