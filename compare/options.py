@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from compare.cases import Case
+from compare.data import AUGMENTATIONS
 from compare.study import QUANTISED_ANN, StudyError
 from compare.ways import way_of
 from conversion import CONVERSIONS
-from conversion.method import filled
+from conversion.method import check_values, filled
 from conversion.method import resolve_options as of_conversion
 from conversion.methods.qcfs import LEVELS, START
 from direct.rules import resolve_options as of_rule
@@ -22,8 +23,11 @@ def check_options(cases: Iterable[Case]) -> None:
     """Raise StudyError in one line for an option that a method does not have or take."""
     for case in cases:
         try:
+            if case.augmentation is not None:
+                AUGMENTATIONS.get(case.augmentation)
             if case.arm == "converted":
-                of_conversion(CONVERSIONS.get(case.base), case.options)
+                method = CONVERSIONS.get(case.base)
+                check_values(method, of_conversion(method, case.options))
             elif case.arm == "direct":
                 rule_options(case)
             elif case.base == QUANTISED_ANN:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
@@ -84,6 +85,29 @@ def filled(
                 f"{name}: {option} must be of type {type(default).__name__}, got {value!r}"
             )
     return {**defaults, **given}
+
+
+class _NotYet(Exception):
+    """A method began to look at the network."""
+
+
+class _Nowhere:
+    """Stands where the network will be."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _NotYet(name)
+
+
+def check_values(method: Method, options: Mapping[str, Option]) -> None:
+    """Raises the ValueError that the method would raise before it looks at the network."""
+    with suppress(_NotYet):
+        method.function(_Nowhere(), **options)
+
+
+def one_of(method: str, option: str, value: str, *allowed: str) -> None:
+    """Raises ValueError for a value that is none of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{method}: {option} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def thresholds_by(name: str, source: Source, **options: Option) -> dict[str, Tensor]:

@@ -167,7 +167,28 @@ def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any
         if reason is not None:
             raise OptionError(f"rule {owner} does not take {name} = {value!r}: {reason}")
         resolved[name] = value
+    _check_values(owner, resolved)
     return MappingProxyType(resolved)
+
+
+def _check_values(owner: str, resolved: Mapping[str, Any]) -> None:
+    """What several rules share: steepness and time constant, and names of registered entries."""
+    from direct.losses import LOSSES
+    from direct.surrogates import SURROGATES
+    from network.neurons import NEURONS
+
+    for name in ("gamma", "tau"):
+        value = resolved.get(name, 1.0)
+        if not value > 0:
+            raise OptionError(f"option {name} of rule {owner} must be above 0, got {value:g}")
+    if resolved.get("reset", "soft") not in ("soft", "hard"):
+        raise OptionError(f"option reset must be 'soft' or 'hard', got {resolved['reset']!r}")
+    registries: Mapping[str, Registry[Any]] = {
+        "surrogate": SURROGATES, "loss": LOSSES, "neuron": NEURONS,
+    }  # fmt: skip
+    for name, registry in registries.items():
+        if name in resolved:
+            registry.get(resolved[name])
 
 
 def generator_of(task: Task) -> torch.Generator:

@@ -33,6 +33,16 @@ def cases_of(methods: list[str], **given: Any) -> list[Any]:
         (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
         (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),
         (["hybrid"], {"hybrid": {"conversion": "robust"}}, "robust-norm"),
+        (["robust-norm"], {"robust-norm": {"percentile": 200.0}}, "at most 100, got 200"),
+        (["channel-norm"], {"channel-norm": {"definition": "x"}}, "one of all, nonzero, got 'x'"),
+        (["calibration"], {"calibration": {"level": "x"}}, "one of light, advanced, got 'x'"),
+        (["rmp"], {"rmp": {"scale": 3.0}}, "rmp: scale must be above 0 and at most 1, got 3"),
+        (["offset"], {"offset": {"steps": 0}}, "offset: steps must be above 0, got 0"),
+        (["half-shift"], {"half-shift": {"thresholds": "x"}}, "unknown conversion 'x'"),
+        (["bptt"], {"bptt": {"surrogate": "x"}}, "unknown surrogate 'x'"),
+        (["bptt"], {"bptt": {"gamma": -1.0}}, "option gamma of rule bptt must be above 0, got -1"),
+        (["tdbn"], {"tdbn": {"reset": "x"}}, "must be 'soft' or 'hard', got 'x'"),
+        (["rate-bp"], {"rate-bp": {"loss": "tet"}}, "does not take loss = 'tet'"),
         (["spike-bp"], {"spike-bp": {"record_gradients": True}}, "no option 'record_gradients'"),
     ],
 )
@@ -44,6 +54,11 @@ def test_an_option_that_does_not_exist_is_named(
     message = str(caught.value)
     assert words in message
     assert "\n" not in message
+
+
+def test_an_augmentation_that_does_not_exist_is_named() -> None:
+    with pytest.raises(StudyError, match="unknown augmentation 'flop'.*known: none"):
+        check_options(cases_of(["robust-norm"], augmentation="flop"))
 
 
 def test_a_wrong_option_of_a_variant_names_the_variant() -> None:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from conversion.method import method, within
+from conversion.method import method, one_of, within
 from conversion.methods.mse_norm import mse_norm
 from conversion.rates import Replay, mean_outputs
 from conversion.source import Balance, Source
@@ -40,8 +40,7 @@ def calibration(
         activations by `passes` passes of Adam over the images, straight through the rounding.
     """
     within("calibration", "timesteps", timesteps, 0, float("inf"))
-    if level not in ("light", "advanced"):
-        raise ValueError(f"calibration: level must be 'light' or 'advanced', got {level!r}")
+    one_of("calibration", "level", level, "light", "advanced")
     start = mse_norm(source, timesteps=timesteps)
     work = _Calibration(replace(source, body=copy.deepcopy(source.body)), start, timesteps)
     for name in source.names:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversion.method import method, within
+from conversion.method import method, one_of, within
 from conversion.source import Balance, Source
 from conversion.statistics import percentiles
 
@@ -16,6 +16,7 @@ from conversion.statistics import percentiles
 def channel_norm(source: Source, *, percentile: float = 99.9, definition: str = "all") -> Balance:
     """θ_l[c] = percentile of channel c of a_l; percentile = 100 is the maximum of the paper."""
     within("channel-norm", "percentile", percentile, 0.0, 100.0)
+    one_of("channel-norm", "definition", definition, "all", "nonzero")
     theta = percentiles(
         source.body, source.batches, percentile, definition=definition, per_channel=True
     )

@@ -23,7 +23,8 @@ def half_shift(
     percentile: of that method, where it has one; 0 leaves its default.
     """
     chosen: dict[str, Option] = {"percentile": percentile} if percentile else {}
-    theta, notes = source.settle(thresholds_by(thresholds, source, **chosen))
+    found = thresholds_by(thresholds, source, **chosen)  # refuses a name before it looks
+    theta, notes = source.settle(found)
     return Balance(theta, start=halves(theta), notes=notes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conversion.method import method, within
+from conversion.method import method, one_of, within
 from conversion.source import Balance, Source
 from conversion.statistics import percentiles
 
@@ -20,6 +20,7 @@ def robust_norm(source: Source, *, percentile: float = 99.9, definition: str = "
     paper does not say which).
     """
     within("robust-norm", "percentile", percentile, 0.0, 100.0)
+    one_of("robust-norm", "definition", definition, "all", "nonzero")
     theta = percentiles(source.body, source.batches, percentile, definition=definition)
     settled, notes = source.settle(theta)
     return Balance(settled, notes=notes)
