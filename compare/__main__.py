@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from compare.commands import app, command_line
 from compare.ranks import is_follower, let_the_first_speak
 from compare.spinning import rest_soon
+from compare.warning_lines import in_one_line
 
 FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -22,6 +24,7 @@ ClickException: type[Exception] = typer.BadParameter.__mro__[2]
 def main() -> None:
     """Entry point: exit codes 0 done, 2 bad input (one line), 130 interrupted, 1 our own fault."""
     rest_soon()
+    warnings.formatwarning = in_one_line
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)

@@ -92,12 +92,16 @@ def paired_difference(
 
 
 def paired_t(first: Sequence[float], second: Sequence[float]) -> Test:
-    """Two-sided t-test of a zero mean difference: t = d̄·√n/sd(d), n − 1 degrees of freedom."""
+    """Two-sided t-test of a zero mean difference: t = d̄·√n/sd(d), n − 1 degrees of freedom.
+
+    p is NaN where all differences are the same and not 0: without a spread there is no test.
+    """
     difference = paired_difference(first, second)
     deviation = difference.deviation or 0.0
     if deviation == 0.0:
-        p = 1.0 if difference.estimate == 0 else 0.0
-        return Test(p, difference.n, "paired t over seeds")
+        if difference.estimate == 0:
+            return Test(1.0, difference.n, "paired t over seeds")
+        return Test(float("nan"), difference.n, "none: no spread over seeds")
     statistic = difference.estimate * np.sqrt(difference.n) / deviation
     p = 2 * float(special.stdtr(difference.n - 1, -abs(statistic)))
     return Test(p, difference.n, "paired t over seeds", float(statistic))

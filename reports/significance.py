@@ -95,8 +95,12 @@ def adjusted(items: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """The comparisons with p-values adjusted for their number."""
     if not items:
         return ()
-    p_values = holm([item.test.p for item in items])
-    return tuple(replace(c, adjusted=float(p)) for c, p in zip(items, p_values, strict=True))
+    tested = [item.test.p for item in items if not np.isnan(item.test.p)]
+    found = iter(holm(tested) if tested else ())
+    return tuple(
+        item if np.isnan(item.test.p) else replace(item, adjusted=float(next(found)))
+        for item in items
+    )
 
 
 def winner(items: Sequence[Comparison], network: Sequence[Curve]) -> Curve | None:

@@ -85,7 +85,7 @@ def same_spread(
     name: str,
     unit: str,
     pair: list[float],
-    ends: tuple[float, float] = (-math.inf, math.inf),
+    ends: tuple[float, float] = (0.0, math.inf),
 ) -> None:
     """Mean and ends of a column of the summary, the ends within what its values can be."""
     mean, low, high = spread(pair)
@@ -118,7 +118,7 @@ def check(micro: Path, label: str) -> None:
     gaps = [a - b for a, b in zip(accuracies, anns, strict=True)]
     same_spread(row, "ACs per image", "", acs)
     same_spread(row, "Spikes per image", "", spikes)
-    same_spread(row, "SNN − ANN", " (points)", gaps)
+    same_spread(row, "SNN − ANN", " (points)", gaps, (-math.inf, math.inf))
     check_steps(micro, row, method, at)
 
 

@@ -57,7 +57,7 @@ def test_an_option_that_does_not_exist_is_named(
 
 
 def test_an_augmentation_that_does_not_exist_is_named() -> None:
-    with pytest.raises(StudyError, match="unknown augmentation 'flop'.*known: none"):
+    with pytest.raises(StudyError, match=r"unknown augmentation 'flop'.*known: none"):
         check_options(cases_of(["robust-norm"], augmentation="flop"))
 
 

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +15,7 @@ from dataclasses import replace
 
 from compare.plan import Plan
 from compare.study import StudyError
+from compare.warning_lines import in_one_line
 from compare.workers.case import Settings, attempt
 from compare.workers.ticks import Tick
 
@@ -63,6 +65,7 @@ def _start() -> None:
     torch.fx makes a bar of tqdm, which makes a semaphore of the system where it is given no lock: a
     process that is killed would leave it behind, with a warning after what isospike says of it.
     """
+    warnings.formatwarning = in_one_line
     with suppress(ImportError):
         from tqdm import tqdm
 

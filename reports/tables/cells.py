@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,11 @@ def number(value: float, form: Callable[[float], str]) -> Cell:
     return Cell(form(value), float(value))
 
 
+def p_cell(p: float) -> Cell:
+    """A p-value; NaN, for no test, is missing."""
+    return MISSING if math.isnan(p) else number(p, numbers.p_value)
+
+
 def accuracy_cell(curve: Curve, timestep: int, strong: bool = False) -> Cell:
     """Accuracy at T in percent."""
     interval = curve.accuracy_interval(timestep)
@@ -143,8 +149,9 @@ def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:
 def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> Cell:
     if interval.n < 2:
         return Cell(form(interval.estimate), interval.estimate, n=n)
-    ends = f"[{form(max(0.0, interval.low))}, {form(interval.high)}]"
-    return Cell(form(interval.estimate), interval.estimate, interval.low, interval.high, ends, n)
+    low = max(0.0, interval.low)  # of counts, energies and times, which are none below 0
+    ends = f"[{form(low)}, {form(interval.high)}]"
+    return Cell(form(interval.estimate), interval.estimate, low, interval.high, ends, n)
 
 
 def _end(value: Value, form: Callable[[Any], str]) -> str:

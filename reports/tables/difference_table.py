@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from reports import numbers
 from reports.analysis import Analysis, analyse
 from reports.curves import Curve
 from reports.frame import Study
-from reports.tables.cells import Column, Table, difference_cell, name_cell, number
+from reports.tables.cells import Column, Table, difference_cell, name_cell, p_cell
 
 
 def differences(study: Study | Analysis) -> Table:
@@ -17,8 +16,8 @@ def differences(study: Study | Analysis) -> Table:
             name_cell(_at(test.first)),
             name_cell(_at(test.second)),
             difference_cell(test),
-            number(test.test.p, numbers.p_value),
-            number(test.adjusted, numbers.p_value),
+            p_cell(test.test.p),
+            p_cell(test.adjusted),
             name_cell(test.test.kind),
         )
         for found in analyse(study).comparisons.values()
@@ -36,10 +35,13 @@ def differences(study: Study | Analysis) -> Table:
     notes = (
         "Every spiking method against the ANN, and the most accurate one against every other. "
         "Several seeds: paired t; one seed: McNemar on the test images. Holm's method adjusts "
-        "for the number of tests in each network.",
+        "for the number of tests in each network. Steps include calibration. No test where all "
+        "seeds differ by the same: without a spread there is none.",
     )
     return Table("tests", "Differences and tests", columns, rows, notes)
 
 
 def _at(curve: Curve) -> str:
-    return curve.label if curve.arm == "ann" else f"{curve.label} at T = {curve.report_timestep}"
+    if curve.arm == "ann":
+        return curve.label
+    return f"{curve.label} at T = {curve.report_timestep + curve.calibration_timesteps}"

@@ -63,7 +63,8 @@ def energies(study: Study | Analysis) -> Table:
         Column("ANN, lemaire", "per image", False),
     )
     notes = (
-        "A model, never a measurement (constants: Horowitz 2014, 45 nm).",
+        "A model, never a measurement (constants: Horowitz 2014, 45 nm). Steps include "
+        "calibration; the bits of matched-qnn are those of the steps after it.",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
         "ANN with activations of matched bits (Yan 2024); “below” favours spikes.",
@@ -117,7 +118,7 @@ def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
     return (
         name_cell(curve.network),
         name_cell(curve.label),
-        number(timestep, numbers.steps),
+        number(timestep + curve.calibration_timesteps, numbers.steps),
         measure_cell(curve, "energy_pj_per_image", timestep, numbers.energy),
         Cell(numbers.times(base / spent), base / spent, n=seeds_of(curve))
         if spent > 0

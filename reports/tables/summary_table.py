@@ -54,7 +54,7 @@ def summary(study: Study | Analysis) -> Table:
         Column("Energy per image", "model", False),
     )
     notes = (
-        "Direct training is shown at the T it was trained for, conversion at the largest T.",
+        _shown_at(analysis.curves),
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
         "every larger T. Best T: the first T at the highest accuracy. Steps include calibration.",
         f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
@@ -66,6 +66,14 @@ def summary(study: Study | Analysis) -> Table:
         INTERVAL_NOTE,
     )
     return Table("summary", "Summary", columns, tuple(rows), notes)
+
+
+def _shown_at(curves: Sequence[Curve]) -> str:
+    cut = [c.label for c in curves if c.arm == "direct" and c.report_timestep != c.train_timesteps]
+    text = "Direct training is shown at the T it was trained for, conversion at the largest T"
+    if cut:
+        text += f"; the sweep ends before that T for {', '.join(dict.fromkeys(cut))}"
+    return f"{text}."
 
 
 def _summary_row(

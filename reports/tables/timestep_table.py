@@ -8,7 +8,7 @@ from reports.curves import Curve, best_direct
 from reports.frame import Study
 from reports.significance import over_timesteps
 from reports.tables.accuracy_table import timestep_grid
-from reports.tables.cells import Column, Table, difference_cell, name_cell, number
+from reports.tables.cells import Column, Table, difference_cell, name_cell, number, p_cell
 
 
 def over_grid(study: Study | Analysis) -> Table:
@@ -28,8 +28,8 @@ def over_grid(study: Study | Analysis) -> Table:
                     name_cell(converted.label),
                     number(timestep, numbers.steps),
                     difference_cell(test),
-                    number(test.test.p, numbers.p_value),
-                    number(test.adjusted, numbers.p_value),
+                    p_cell(test.test.p),
+                    p_cell(test.adjusted),
                     name_cell("yes" if test.significant else "no"),
                 )
             )
