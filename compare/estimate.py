@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from compare.cases import Case, expand, method_facts
-from compare.run import ANN_RECIPE
+from compare.resolved import ANN_RECIPE
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
 from compare.ways import way_of

@@ -17,6 +17,7 @@ from compare.faults import plain
 from compare.joint import joined
 from compare.plan import Plan, cuts_of, dataset_of, make_plan, resolve
 from compare.progress import Progress
+from compare.resolved import in_force
 from compare.store import CaseBusy, replace_text
 from compare.study import Study, StudyError
 from compare.toml_text import to_toml
@@ -67,7 +68,7 @@ def _run_study(
         study = resolve(study, directory, datasets, device)
         plan = make_plan(study, directory, datasets)
         plan.store.prepare()
-        replace_text(directory / "study.toml", to_toml(study))
+        replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
         total = sum(plan.work[i] for i in missing)
         file = directory / "progress.json"

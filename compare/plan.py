@@ -16,7 +16,7 @@ from compare.data import Dataset
 from compare.models import make_network
 from compare.options import check_options
 from compare.prepared import View, load_dataset, sample
-from compare.run import ANN_RECIPE
+from compare.resolved import ANN_RECIPE
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study

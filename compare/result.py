@@ -13,6 +13,7 @@ from torch import Tensor
 
 from compare.cases import Case
 from compare.machine import commit, machine, versions
+from compare.resolved import options_of, recipe_of
 from compare.setting import Workplace
 from compare.store import write_csv
 from compare.sweep import Sweep
@@ -48,6 +49,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
     dataset = place.datasets[case.dataset]
     specification = case.specification()
     specification["ann"] = None
+    recipe = recipe_of(case)
     return {
         "study": place.study,
         "spec": {**specification, "depth": result.depth, "readout": result.readout},
@@ -62,6 +64,8 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
             "classes": len(dataset.classes),
             "shape": list(dataset.shape),
         },
+        "recipe": None if recipe is None else asdict(recipe),
+        "options": options_of(case),
         "parameters": result.parameters,
         "thresholds": result.thresholds,
         "leak": result.leak,

@@ -16,6 +16,7 @@ from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
+from compare.resolved import ANN_RECIPE
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann
@@ -29,11 +30,9 @@ from network.encodings import image_keys
 from network.fit import Outcome
 from network.graph import trace
 from network.layout import channels_last
-from network.recipe import Recipe
 from network.seeds import derived_seed
 from network.unroll import SpikingNetwork
 
-ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
 ERROR_IMAGES = 32  # for the conversion error by layer
 

@@ -26,15 +26,16 @@ def _is_table(value: Any) -> bool:
 
 def _tables(path: str, value: Any) -> list[str]:
     if isinstance(value, list):
-        return [line for row in value for line in ["", f"[[{path}]]", *_pairs(row)]]
-    lines = ["", f"[{path}]", *_pairs({k: v for k, v in value.items() if not _is_table(v)})]
+        return [line for row in value for line in ["", f"[[{path}]]", *pairs(row)]]
+    lines = ["", f"[{path}]", *pairs({k: v for k, v in value.items() if not _is_table(v)})]
     for key, inner in value.items():
         if _is_table(inner):
             lines += _tables(f"{path}.{_key(key)}", inner)
     return lines
 
 
-def _pairs(table: dict[str, Any]) -> list[str]:
+def pairs(table: dict[str, Any]) -> list[str]:
+    """The entries of a table, one `key = value` each."""
     return [f"{_key(key)} = {_value(value)}" for key, value in table.items() if value is not None]
 
 

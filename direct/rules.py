@@ -173,16 +173,17 @@ def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any
 
 def _check_values(owner: str, resolved: Mapping[str, Any]) -> None:
     """What several rules share: steepness and time constant, and names of registered entries."""
+    from direct.bptt import dynamics_of
     from direct.losses import LOSSES
     from direct.surrogates import SURROGATES
     from network.neurons import NEURONS
 
-    for name in ("gamma", "tau"):
-        value = resolved.get(name, 1.0)
-        if not value > 0:
-            raise OptionError(f"option {name} of rule {owner} must be above 0, got {value:g}")
-    if resolved.get("reset", "soft") not in ("soft", "hard"):
-        raise OptionError(f"option reset must be 'soft' or 'hard', got {resolved['reset']!r}")
+    if not resolved.get("gamma", 1.0) > 0:
+        raise OptionError(
+            f"option gamma of rule {owner} must be above 0, got {resolved['gamma']:g}"
+        )
+    if {"reset", "tau"} <= resolved.keys():
+        dynamics_of(resolved.get("neuron", "lif"), resolved["reset"], resolved["tau"])
     registries: Mapping[str, Registry[Any]] = {
         "surrogate": SURROGATES, "loss": LOSSES, "neuron": NEURONS,
     }  # fmt: skip

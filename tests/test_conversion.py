@@ -155,7 +155,7 @@ def test_an_unknown_method_or_option_is_one_line() -> None:
         convert(network("plain"), images(2), method="robust-norm", options={"percentile": "99"})
     with pytest.raises(ValueError, match="percentile must be above 0 and at most 100, got 101"):
         convert(network("plain"), images(2), method="robust-norm", options={"percentile": 101})
-    with pytest.raises(ValueError, match="definition must be 'all' or 'nonzero', got 'mean'"):
+    with pytest.raises(ValueError, match="definition must be one of all, nonzero, got 'mean'"):
         convert(network("plain"), images(2), method="robust-norm", options={"definition": "mean"})
     with pytest.raises(ValueError, match=r"thresholds must come from one of .*, got 'srp'"):
         convert(network("plain"), images(2), method="half-shift", options={"thresholds": "srp"})

@@ -6,6 +6,7 @@ import pytest
 
 from compare.cases import expand, method_facts
 from compare.options import check_options, rule_options
+from compare.resolved import in_force, options_of, recipe_of
 from compare.study import Study, StudyError
 
 
@@ -82,3 +83,19 @@ def test_hybrid_starts_from_the_conversion_that_it_names() -> None:
     assert start == "calibration"
     assert options["gamma"] == 4.0
     assert "conversion" not in options
+
+
+def test_what_a_case_ran_with_is_said_with_every_default() -> None:
+    cases = cases_of(["robust-norm", "hybrid"], direct={"epochs": 2})
+    by_method = {case.method: case for case in cases}
+    assert options_of(by_method["robust-norm"]) == {"percentile": 99.9, "definition": "all"}
+    assert recipe_of(by_method["robust-norm"]) is None
+    hybrid = recipe_of(by_method["hybrid"])
+    assert hybrid is not None
+    assert (hybrid.epochs, hybrid.optimiser, hybrid.learning_rate) == (2, "adamw", 5e-4)
+    lines = in_force(cases).splitlines()
+    assert 'options: percentile = 99.9, definition = "all"' in lines[3]
+    assert [line.split(":")[0] for line in lines[2:]] == [
+        "# ann, training", "# robust-norm, options", "# hybrid, training", "# hybrid, options",
+    ]  # fmt: skip
+    assert 'conversion = "robust-norm"' in lines[5]

@@ -1,0 +1,48 @@
+"""What a case ran with, every default filled in: its recipe of training and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from typing import Any
+
+from compare.cases import Case
+from compare.options import QUANTISATION, rule_options
+from compare.study import QUANTISED_ANN
+from compare.toml_text import pairs
+from compare.ways import way_of
+from conversion import CONVERSIONS
+from conversion.method import filled, resolve_options
+from network.recipe import Recipe
+
+ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
+
+
+def recipe_of(case: Case) -> Recipe | None:
+    """The recipe that trains the case's own network; None for a conversion."""
+    if case.arm == "converted":
+        return None
+    recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
+    return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
+
+
+def options_of(case: Case) -> dict[str, Any]:
+    """Every option of the case's method; of a direct one also the conversion it starts from."""
+    if case.arm == "converted":
+        return resolve_options(CONVERSIONS.get(case.base), case.options)
+    if case.arm == "ann":
+        return filled(case.base, QUANTISATION, case.options) if case.base == QUANTISED_ANN else {}
+    start, options = rule_options(case)
+    return dict(options) if start is None else {"conversion": start, **options}
+
+
+def in_force(cases: Iterable[Case]) -> str:
+    """For the end of study.toml: recipe and options of every method, as comments."""
+    lines: dict[str, None] = {}
+    for case in cases:
+        recipe, options = recipe_of(case), options_of(case)
+        if recipe is not None:
+            lines[f"# {case.method}, training: {', '.join(pairs(asdict(recipe)))}"] = None
+        if options:
+            lines[f"# {case.method}, options: {', '.join(pairs(options))}"] = None
+    return "\n".join(["", "# In force, defaults included:", *lines, ""])
