@@ -128,7 +128,7 @@ class Study(_Table):
     @classmethod
     def _seeds(cls, value: Any) -> Any:
         """A number n means the seeds 0 … n−1."""
-        if isinstance(value, bool):
+        if isinstance(value, bool | float | str):
             raise ValueError("must be a number of seeds or a list of seeds")
         if isinstance(value, int) and value > MOST_SEEDS:
             raise ValueError(f"must be at most {MOST_SEEDS} seeds")
@@ -155,6 +155,8 @@ class Study(_Table):
     def _positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
         if value is not None and (not value or any(t < 1 for t in value)):
             raise ValueError("must be timesteps of at least 1")
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("names one entry twice")
         return value
 
     @field_validator("parts")
@@ -271,15 +273,28 @@ def build_study(content: dict[str, Any], *, where: str) -> Study:
     return study
 
 
+TABLES: dict[str, type[BaseModel]] = {
+    "ann": Training, "direct": Training, "training": Training, "variants": Variant,
+    "events": Frames,
+}  # fmt: skip
+
+
+def _known(path: tuple[int | str, ...]) -> list[str]:
+    """The keys of the table that stands there in a study file."""
+    table: type[BaseModel] = Study
+    for name in path:
+        table = TABLES.get(str(name), table)
+    return [*table.model_fields, *(["base"] if table is Study and not path else [])]
+
+
 def _explain(error: ValidationError) -> str:
     """The first problem in one line: which key, what is allowed, what came."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        table = Training if len(problem["loc"]) > 1 and problem["loc"][0] != "variants" else Study
-        known = list(table.model_fields)
+        known = _known(problem["loc"][:-1])
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown key {key!r}; {hint}known: {', '.join(known)}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     return f"{key}: {message}, got {problem['input']!r}"[:400]

@@ -89,3 +89,24 @@ def test_any_text_survives_toml(text: str, width: float, batch_norm: bool) -> No
     encodable = text.encode("utf-8", "ignore").decode()
     study = Study(name="a", description=encodable, width=width, batch_norm=batch_norm)
     assert parse_study(to_toml(study), "a", where="test") == study
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            'variants = {a = {method = "bptt", optionz = {}}}',
+            "mean 'options'? known: method,",
+        ),
+        ('variants = {a = {method = "bptt", training = {epoch = 1}}}', "known: epochs, batch_size"),
+        ("[events.nmnist]\ntimesteps = 2\nframes = 3", "known: timesteps, size"),
+        ("bas = 'first-look'", "did you mean 'base'?"),
+        ("seeds = 1.5", "must be a number of seeds or a list of seeds, got 1.5"),
+        ("train_timesteps = 4", "should be a list, got 4"),
+        ("train_timesteps = [2, 2]", "train_timesteps: names one entry twice"),
+    ],
+)
+def test_what_is_known_is_that_of_the_table_and_lists_are_called_so(text: str, words: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "mine", where="mine.toml")
+    assert words in str(caught.value)
