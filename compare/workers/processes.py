@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from compare.plan import Plan
 from compare.study import StudyError
@@ -50,13 +51,30 @@ class Processes:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Ctrl-C reaches every process of a terminal; one that is started here inherits this mask, and
-    so leaves it to us. What comes meanwhile reaches us when the block ends."""
+    """No interrupt while a process is started, which would be left with half of what it needs.
+
+    Ctrl-C reaches every process of a terminal; one that is started here inherits the mask, and so
+    leaves it to us. The mask is that of one thread: another may take the signal, and Python would
+    act on it here. So our own answer waits too, to an interrupt and to the end that is asked for.
+    """
+    held: list[int] = []
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    answers = _answer_with(lambda number, frame: held.append(number))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, answer in answers.items():
+            signal.signal(number, answer)
+        for number in held:
+            os.kill(os.getpid(), number)
+
+
+def _answer_with(answer: Callable[[int, Any], object]) -> dict[int, Any]:
+    """Take the answers to SIGINT and SIGTERM; those before, empty outside of the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    return {n: signal.signal(n, answer) for n in (signal.SIGINT, signal.SIGTERM)}
 
 
 def _start() -> None:
