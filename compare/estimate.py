@@ -12,10 +12,9 @@ from functools import cache
 from typing import NamedTuple
 
 from compare.cases import Case, expand, method_facts
-from compare.resolved import ANN_RECIPE
+from compare.resolved import recipe_of
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
-from compare.ways import way_of
 from conversion import CONVERSIONS
 from network.architectures import Geometry, build, describe
 from network.graph import trace
@@ -64,15 +63,14 @@ def _case(case: Case) -> tuple[float, float]:
     operations = _operations(case.dataset, case.architecture, case.width)
     passes = float((case.test_images or size.test) * max(1, case.timesteps))
     batches = passes / SWEEP_BATCH
-    if case.arm == "converted":
+    recipe = recipe_of(case)
+    if recipe is None:
         count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
         passes += count * CALIBRATION_STEPS
     else:
-        recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
-        epochs = case.training.get("epochs", recipe.epochs)
-        images = (case.train_images or size.train) * epochs * (case.train_timesteps or 1)
+        images = (case.train_images or size.train) * recipe.epochs * (case.train_timesteps or 1)
         passes += TRAINING_COST * images
-        batches += TRAINING_COST * images / case.training.get("batch_size", recipe.batch_size)
+        batches += TRAINING_COST * images / recipe.batch_size
     rate = SMALL if operations < SMALL_NETWORK else LARGE
     starting = batches * describe(case.architecture).depth * H100_LAYER_S
     return passes * operations / rate, max(passes * operations / H100, starting)

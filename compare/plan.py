@@ -16,11 +16,10 @@ from compare.data import Dataset
 from compare.models import make_network
 from compare.options import check_options
 from compare.prepared import View, load_dataset, sample
-from compare.resolved import ANN_RECIPE
+from compare.resolved import recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
-from compare.ways import way_of
 from conversion import CONVERSIONS
 from network.architectures import Geometry
 from network.graph import trace
@@ -101,13 +100,12 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
 def image_steps(case: Case, dataset: Dataset) -> float:
     """Work of a case in forward passes of one image, as `run_case` reports it."""
     test = float(len(dataset.test) * max(1, case.timesteps))
-    if case.arm == "converted":
+    recipe = recipe_of(case)
+    if recipe is None:
         count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
         return test + count * SPIKE_NORM_STEPS
-    recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
-    epochs = case.training.get("epochs", recipe.epochs)
     steps = case.train_timesteps or 1
-    return test + TRAINING_COST * epochs * steps * len(dataset.train)
+    return test + TRAINING_COST * recipe.epochs * steps * len(dataset.train)
 
 
 def cuts_of(study: Study) -> tuple[int | None, int | None, int | None]:

@@ -22,7 +22,11 @@ def recipe_of(case: Case) -> Recipe | None:
     """The recipe that trains the case's own network; None for a conversion."""
     if case.arm == "converted":
         return None
-    recipe = ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe
+    return for_case(ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe, case)
+
+
+def for_case(recipe: Recipe, case: Case) -> Recipe:
+    """A recipe in the case's precision and with what its study sets otherwise."""
     return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
@@ -20,6 +20,7 @@ from compare.halfway import Halfway
 from compare.joint import Joint
 from compare.models import make_network
 from compare.prepared import View, represent
+from compare.resolved import for_case
 from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
@@ -135,7 +136,7 @@ class Setting:
     ) -> list[Epoch]:
         """Train with this case's data, seed, validation split and checkpoint."""
         data, transform = self.training()
-        recipe = replace(recipe, precision=self.case.precision, **self.case.training)  # type: ignore[arg-type]
+        recipe = for_case(recipe, self.case)
         tell = self.tell("training")
         per_batch = cost * len(data) / -(-len(data) // recipe.batch_size)
         position = 0

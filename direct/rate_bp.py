@@ -42,7 +42,7 @@ class MeanSurrogate:
             self.v = self.neuron.initial_state(current).v
             self.total = torch.zeros_like(self.v)
         decay, soft = self.neuron.dynamics.decay, self.neuron.dynamics.reset == "soft"
-        kernel = on_cpu.kernel() if on_cpu.fits(current, theta, self.surrogate) else None
+        kernel = on_cpu.kernel_for(current, theta.numel(), self.surrogate)
         if kernel is not None:
             firing = on_cpu.Firing(theta.item(), decay, not soft, self.surrogate)
             kernel.slope_sums(current, self.v, self.total, firing)

@@ -82,7 +82,7 @@ class _Recorder:
 
 def gather(spikes: Tensor, total: Tensor, decay: float) -> None:
     """total ← total · decay + s(t), in float32, for every step of spikes [T, B, ...]."""
-    kernel = on_cpu.kernel() if on_cpu.fits(spikes, torch.ones(())) else None
+    kernel = on_cpu.kernel_for(spikes)
     if kernel is not None:
         kernel.gather(spikes, total, decay)
         return

@@ -81,12 +81,11 @@ def advance(
     current: Tensor, v: Tensor, theta: Tensor, *, decay: float, reset: Reset
 ) -> tuple[Tensor, Tensor]:
     """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
-    if on_cpu.fits(current, theta) and (kernel := on_cpu.kernel()) is not None:
-        same = len(current) > 1 and current.stride(0) == 0
+    kernel = on_cpu.kernel_for(current, theta.numel())
+    if kernel is not None:
+        once = current[:1] if current.stride(0) == 0 else current
         firing = on_cpu.Firing(theta.item(), decay, reset == "hard")
-        if same:
-            return kernel.forward(current[:1], v, firing, len(current))
-        return kernel.forward(current, v, firing)
+        return kernel.forward(once, v, firing, len(current) // len(once))
     spikes = like_each_step(current, current.dtype)
     v = v.clone()
     whole = current.dtype == v.dtype
@@ -122,7 +121,7 @@ class AdvanceWithGradient(torch.autograd.Function):
     ):  # fmt: skip
         """current: [T, B, ...], or [1, B, ...] that comes `repeats` times; origin: what made it."""
         ctx.on_cuda = on_cuda.fits(current, theta, slope)
-        ctx.kernel = on_cpu.kernel() if on_cpu.fits(current, theta, slope) else None
+        ctx.kernel = on_cpu.kernel_for(current, theta.numel(), slope)
         ctx.decay, ctx.reset, ctx.slope, ctx.repeats = decay, reset, slope, repeats
         ctx.norm = None
         every = current.expand(repeats, *current.shape[1:]) if repeats > 1 else current

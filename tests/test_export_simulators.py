@@ -1,6 +1,8 @@
 """Exported networks in other simulators: they spike as ours do."""
 
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import nir
 import pytest
@@ -60,6 +62,25 @@ def test_other_simulators_spike_as_ours(simulator: str) -> None:
         assert (spikes != theirs[layer]).float().mean() < 1e-4, layer
 
 
+def step_by_step(
+    modules: list[tuple[str, Any, Any]], x: Tensor, start: Callable[[Tensor], object]
+) -> dict[str, Tensor]:
+    """Spikes of every layer [T, B, ...]; start: the state of neurons before their first step."""
+    states: dict[str, object] = {}
+    trains: dict[str, list[Tensor]] = {}
+    with torch.no_grad():
+        for _ in range(STEPS):
+            value = x
+            for name, node, module in modules:
+                if isinstance(node, nir.IF):
+                    before = states[name] if name in states else start(value)
+                    value, states[name] = module(value, before)
+                    trains.setdefault(name, []).append(value)
+                elif module is not None:
+                    value = module(value)
+    return {name: torch.stack(parts) for name, parts in trains.items()}
+
+
 def run_snntorch(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
     importer = importlib.import_module("snntorch.import_nir")
     modules = []
@@ -71,19 +92,7 @@ def run_snntorch(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
         if isinstance(node, nir.Flatten):
             module = nn.Flatten(1)
         modules.append((name, node, module))
-    potentials: dict[str, Tensor] = {}
-    trains: dict[str, list[Tensor]] = {}
-    with torch.no_grad():
-        for _ in range(STEPS):
-            value = x
-            for name, node, module in modules:
-                if isinstance(node, nir.IF):
-                    before = potentials.get(name, torch.zeros_like(value))
-                    value, potentials[name] = module(value, before)
-                    trains.setdefault(name, []).append(value)
-                elif module is not None:
-                    value = module(value)
-    return {name: torch.stack(parts) for name, parts in trains.items()}
+    return step_by_step(modules, x, torch.zeros_like)
 
 
 def run_sinabs(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
@@ -116,15 +125,4 @@ def run_norse(graph: nir.NIRGraph, x: Tensor) -> dict[str, Tensor]:
         if isinstance(node, nir.Flatten):
             module = nn.Flatten(1)
         modules.append((name, node, module))
-    states: dict[str, object] = {}
-    trains: dict[str, list[Tensor]] = {}
-    with torch.no_grad():
-        for _ in range(STEPS):
-            value = x
-            for name, node, module in modules:
-                if isinstance(node, nir.IF):
-                    value, states[name] = module(value, states.get(name))
-                    trains.setdefault(name, []).append(value)
-                else:
-                    value = module(value)
-    return {name: torch.stack(parts) for name, parts in trains.items()}
+    return step_by_step(modules, x, lambda value: None)

@@ -13,6 +13,7 @@ from direct.rate_bp import MeanSurrogate
 from direct.replay import gather
 from direct.spike_bp import LeakCorrected
 from direct.surrogates import SURROGATES, surrogate
+from network.compiled import loading
 from network.compiled.building import NoCompiler, find_compiler
 from network.fixed.firing import Part, advance_whole
 from network.fixed.plan import Current, Fire
@@ -87,7 +88,7 @@ def test_kernels_equal_the_loops(
     if kernels == "C":
         needs_a_compiler()
         loops.undo()
-        assert on_cpu.fits(*asked) == (name != "exponential")
+        assert (on_cpu.kernel_for(current, 1, asked[2]) is None) == (name == "exponential")
     else:
         pytest.importorskip("triton", reason="this PyTorch comes without Triton")
         request.getfixturevalue("interpreted")
@@ -165,7 +166,7 @@ def test_what_rules_without_a_graph_gather_equals_the_loops(
     for compiled in (False, True):
         if compiled:
             loops.undo()
-        assert on_cpu.fits(current, torch.ones(())) == compiled
+        assert (on_cpu.kernel_for(current) is not None) == compiled
         neuron = Neuron(Dynamics(0.9, "hard"), theta=0.75, slope=slope)
         leak, mean = LeakCorrected(neuron), MeanSurrogate(neuron, slope)
         count = torch.zeros_like(spikes[0], dtype=torch.float32)
@@ -206,29 +207,26 @@ def test_without_a_compiler_the_loops_run_and_it_is_said_once(
     def fails(source: object) -> None:
         raise NoCompiler("no C compiler here")
 
-    monkeypatch.setattr(on_cpu, "built", fails)
+    monkeypatch.setattr(loading, "built", fails)
     on_cpu.kernel.cache_clear()
-    asked = torch.ones(2, 1, 4), torch.ones(()), surrogate("triangle", 1.0)
+    asked = torch.ones(2, 1, 4), 1, surrogate("triangle", 1.0)
     try:
         with pytest.warns(UserWarning, match="step by step, slower: no C compiler here"):
-            assert not on_cpu.fits(*asked)
+            assert on_cpu.kernel_for(*asked) is None
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert not on_cpu.fits(*asked)
+            assert on_cpu.kernel_for(*asked) is None
     finally:
         on_cpu.kernel.cache_clear()
 
 
-@pytest.mark.parametrize("kernels", [on_cpu, on_cuda])
-def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(
-    kernels: object, interpreted: None
-) -> None:
-    current = torch.ones(2, 1, 4)
-    assert not kernels.fits(current, torch.ones(4), surrogate("triangle", 1.0))  # type: ignore[attr-defined]
-    assert not kernels.fits(current, torch.ones(()), torch.tanh)  # type: ignore[attr-defined]
-    assert not kernels.fits(current.double(), torch.ones(()), surrogate("triangle", 1.0)) or (  # type: ignore[attr-defined]
-        kernels is on_cuda
-    )
+def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(interpreted: None) -> None:
+    current, tent = torch.ones(2, 1, 4), surrogate("triangle", 1.0)
+    assert not on_cuda.fits(current, torch.ones(4), tent)
+    assert not on_cuda.fits(current, torch.ones(()), torch.tanh)
+    assert on_cpu.kernel_for(current, 4, tent) is None
+    assert on_cpu.kernel_for(current, 1, torch.tanh) is None
+    assert on_cpu.kernel_for(current.double(), 1, tent) is None
 
 
 @pytest.mark.parametrize("reset", ["soft", "hard"])

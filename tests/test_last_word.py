@@ -1,4 +1,4 @@
-"""A process that is ended from outside, or by a library, still says one line; no other does."""
+"""A process that is ended from outside, or by a library, still says one line; so do warnings."""
 
 import os
 import signal
@@ -69,3 +69,10 @@ def test_a_study_that_is_killed(tmp_path: Path) -> None:
     error = killed.communicate(timeout=60)[1].splitlines()
     assert error[-1].startswith("isospike: ended before it could say why")
     assert error[-1].endswith(f"the same command goes on: isospike compare {study} --out {out}")
+
+
+def test_a_warning_is_one_line_without_its_place() -> None:
+    text = "import warnings; from compare.warning_lines import in_one_line as one; "
+    text += "warnings.formatwarning = one; warnings.warn('two\\n lines')"
+    warned = process("-c", text)
+    assert (warned.communicate(timeout=60)[1], warned.returncode) == ("warning: two lines\n", 0)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.sections import threads
+from network.compiled import loading
 from network.compiled.building import NoCompiler, find_compiler
 from network.saved import mark_spikes
 from network.sums import currents
@@ -105,7 +106,7 @@ def test_without_a_compiler_dense_layers_run(monkeypatch: pytest.MonkeyPatch) ->
     def none(source: object) -> None:
         raise NoCompiler("no C compiler here (cc, gcc, clang)")
 
-    monkeypatch.setattr(currents, "built", none)
+    monkeypatch.setattr(loading, "built", none)
     with pytest.warns(UserWarning, match="dense layers, slower: no C compiler here"):
         assert float_currents.__wrapped__() is None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from direct.membrane_bp.neuron import EventDynamics, advance_events
-from network.compiled.building import NoCompiler, built
+from network.compiled.loading import agreeing
 
 SOURCE = Path(__file__).with_name("group.c")
 
@@ -68,18 +67,16 @@ class Compiled:
 @cache
 def compiled() -> Compiled | None:
     """The library of this machine; None, and one warning why, where there is none that agrees."""
-    try:
-        found = Compiled(ctypes.CDLL(str(built(SOURCE))))
-        if all(map(_agrees, (found, found), (0.0, 0.4))):
-            return found
-        reason = "what was compiled does not agree with it"
-    except (NoCompiler, OSError) as error:
-        reason = str(error)
-    warnings.warn(f"membrane-bp runs in plain PyTorch, slower: {reason}", stacklevel=2)
-    return None
+    without = "membrane-bp runs in plain PyTorch, slower"
+    return agreeing(SOURCE, Compiled, _agrees, otherwise=without)
 
 
-def _agrees(found: Compiled, inhibition: float) -> bool:
+def _agrees(found: Compiled) -> bool:
+    """With and without inhibition between neurons."""
+    return all(_agrees_at(found, inhibition) for inhibition in (0.0, 0.4))
+
+
+def _agrees_at(found: Compiled, inhibition: float) -> bool:
     """Whether a group of its own spikes as in the plain form; its weights have exact sums."""
     generator = torch.Generator().manual_seed(0)
     dynamics = EventDynamics(refractory_ms=3.0, inhibition=inhibition)

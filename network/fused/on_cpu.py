@@ -8,7 +8,6 @@ potentials takes one more pass.
 from __future__ import annotations
 
 import ctypes
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from network.compiled.building import NoCompiler, built
+from network.compiled.loading import agreeing
 from network.compiled.parts import over_parts
 from network.layout import laid_out, strides_of_steps
 
@@ -45,11 +44,12 @@ class Firing(NamedTuple):
     slope: Any = None
 
 
-def fits(current: Tensor, theta: Tensor, slope: Any = None) -> bool:
-    """Whether the kernel does this layer: on a CPU, one threshold, a slope of a known form."""
-    here = current.device.type == "cpu" and current.dtype in HALF and theta.numel() == 1
+def kernel_for(current: Tensor, thresholds: int = 1, slope: Any = None) -> Kernel | None:
+    """What does a layer of this current: on a CPU, with one threshold and a slope of a known form;
+    None where the loops run."""
+    here = current.device.type == "cpu" and current.dtype in HALF and thresholds == 1
     known = slope is None or getattr(slope, "form", ("",))[0] in FORMS
-    return here and known and kernel() is not None
+    return kernel() if here and known else None
 
 
 @dataclass(frozen=True)
@@ -134,15 +134,7 @@ def _in_parts(run: Callable[..., int], layer: _CNeurons, *tensors: Tensor) -> No
 @cache
 def kernel() -> Kernel | None:
     """The kernel of this machine; None, said once, where it does not run or is not right."""
-    try:
-        found = Kernel(ctypes.CDLL(str(built(SOURCE))))
-        if _agrees(found):
-            return found
-        reason = "what was compiled does not agree with PyTorch"
-    except (NoCompiler, OSError, AttributeError) as error:
-        reason = str(error)
-    warnings.warn(f"neurons are advanced step by step, slower: {reason}", stacklevel=2)
-    return None
+    return agreeing(SOURCE, Kernel, _agrees, otherwise="neurons are advanced step by step, slower")
 
 
 class _Tent:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from network.compiled.building import NoCompiler, built
+from network.compiled.loading import agreeing
 from network.compiled.parts import over_parts
 from network.operators import Window
 from network.saved import holds_spikes
@@ -129,16 +128,8 @@ class EventSums:
 @cache
 def float_currents() -> Currents | None:
     """The kernel of this machine; None, said once, where it does not run or is not right."""
-    try:
-        found = Currents(ctypes.CDLL(str(built(SOURCE))))
-        found.library.run_currents.restype = ctypes.c_int
-        if _agrees(found):
-            return found
-        reason = "what was compiled does not agree with PyTorch"
-    except (NoCompiler, OSError, AttributeError) as error:
-        reason = str(error)
-    warnings.warn(f"spikes are summed by dense layers, slower: {reason}", stacklevel=2)
-    return None
+    without = "spikes are summed by dense layers, slower"
+    return agreeing(SOURCE, Currents, _agrees, otherwise=without)
 
 
 def _agrees(found: Currents) -> bool:
