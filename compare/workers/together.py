@@ -64,19 +64,24 @@ class Together(Here):
 def follow(device: str) -> None:
     """Every other process: train what the first one trains, until it says that all is done.
 
-    Where the first one is gone, it has said why, or torchrun does.
+    Where the first one is gone, it is done, or has said why, or torchrun does: this one ends well
+    in every case, since torchrun ends them all once one has failed, the first in its report too.
     """
     with joined(device) as team:
-        plan, settings = _next(team)
+        begun = _next(team)
+        if begun is None:
+            return
+        plan, settings = begun
         while (index := _next(team)) is not None:
             _train(plan, index, settings, Joint(team))
 
 
 def _next(team: Team) -> Any:
+    """What the first process says; None where it is done, or its end of the line is closed."""
     try:
         return team.from_first(None)
-    except RuntimeError as error:
-        raise SystemExit(1) from error
+    except RuntimeError:
+        return None
 
 
 def _train(plan: Plan, index: int, settings: Settings, joint: Joint) -> None:
