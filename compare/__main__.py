@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from compare.commands import app, command_line
-from compare.ranks import is_follower, let_the_first_speak
+from compare.ranks import end_at_once, is_follower, let_the_first_speak, world_size
 from compare.spinning import rest_soon
 from compare.warning_lines import in_one_line
 
@@ -49,6 +49,8 @@ def main() -> None:
     elif code and is_follower():
         let_the_first_speak()
     sys.stdout.flush()
+    if world_size() > 1:
+        end_at_once(code or 0)
     sys.exit(code or 0)
 
 

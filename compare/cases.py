@@ -107,6 +107,9 @@ class MethodFacts:
     ann: str | None  # method name of the ANN it starts from, or None
     train_timesteps: tuple[int, ...] | None
     encoding: str | None
+    batch_norm: bool | None = None  # what it demands of the architecture; None: the study's
+    dropout: float | None = None
+    without_batch_norm: bool = False  # it is not defined for networks that have it
 
 
 def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: str) -> list[Case]:
@@ -198,8 +201,13 @@ def _case(
     if variant is not None:
         options = {**options, **variant.options}
         training = {**training, **variant.training.overrides()}
+    batch_norm, dropout = _demanded(study, method, fact)
     return Case(
-        **_shared(study, dataset, architecture, seed),
+        **{
+            **_shared(study, dataset, architecture, seed),
+            "batch_norm": batch_norm,
+            "dropout": dropout,
+        },
         method=method,
         base=study.base_method(method),
         arm=fact.arm,
@@ -210,6 +218,24 @@ def _case(
         training=training,
         options=options,
         ann=ann,
+    )
+
+
+def _demanded(study: Study, method: str, fact: MethodFacts) -> tuple[bool, float]:
+    """Batch norm and dropout of the network: what a variant says, else what the method demands,
+    else what the study has."""
+    variant = study.variants.get(method)
+    said = (None, None) if variant is None else (variant.batch_norm, variant.dropout)
+    if said[0] and fact.without_batch_norm:
+        raise StudyError(
+            f"{study.base_method(method)} trains networks without batch norm: variant {method} "
+            "cannot have batch_norm = true"
+        )
+    batch_norm = fact.batch_norm if said[0] is None else said[0]
+    dropout = fact.dropout if said[1] is None else said[1]
+    return (
+        study.batch_norm if batch_norm is None else batch_norm,
+        study.dropout if dropout is None else dropout,
     )
 
 
@@ -266,5 +292,8 @@ def method_facts(names: list[str]) -> dict[str, MethodFacts]:
                 "ann" if way.rule.needs_conversion else None,
                 (way.timesteps,),
                 None if way.encoding == "constant" else way.encoding,
+                way.batch_norm,
+                way.dropout,
+                way.rule.batch_norm is False,
             )
     return facts

@@ -25,7 +25,6 @@ from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
-from compare.ways import way_of
 from conversion import quantise_activations
 from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, fit
@@ -84,14 +83,12 @@ class Setting:
 
     def network(self, case: Case | None = None) -> nn.Module:
         case = case or self.case
-        way = way_of(case.base) if case.arm == "direct" else None
-        fixed = (None, None) if way is None else (way.batch_norm, way.dropout)
         network = make_network(
             case.architecture,
             self.geometry,
             width=case.width,
-            batch_norm=case.batch_norm if fixed[0] is None else fixed[0],
-            dropout=case.dropout if fixed[1] is None else fixed[1],
+            batch_norm=case.batch_norm,
+            dropout=case.dropout,
             seed=derived_seed(case.seed, 10),
         )
         if case.base == QUANTISED_ANN:

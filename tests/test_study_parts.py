@@ -70,6 +70,32 @@ def test_a_variant_brings_the_ann_of_its_own_setting() -> None:
     assert [case.ann for case in cases[2:]] == cases[:2]
 
 
+def test_a_variant_overrules_what_its_preset_demands_of_the_network() -> None:
+    study = part_study(
+        "seeds = 1\nbatch_norm = false\nmethods = ['zheng2021', 'plain', 'lee2020', 'wet', 'bptt']\n"
+        "[variants.plain]\nmethod = 'zheng2021'\nbatch_norm = false\n"
+        "[variants.wet]\nmethod = 'lee2020'\ndropout = 0.5"
+    )
+    _, *cases = expand(
+        study, method_facts(["zheng2021", "lee2020", "bptt"]), sweep_precision="float32"
+    )
+    assert [(c.method, c.batch_norm, c.dropout) for c in cases] == [
+        ("zheng2021", True, 0.0),
+        ("plain", False, 0.0),
+        ("lee2020", False, 0.2),
+        ("wet", False, 0.5),
+        ("bptt", False, 0.0),
+    ]
+
+
+def test_batch_norm_for_a_rule_without_it_is_refused_in_one_line() -> None:
+    study = part_study(
+        "methods = ['normed']\n[variants.normed]\nmethod = 'spike-bp'\nbatch_norm = true"
+    )
+    with pytest.raises(StudyError, match=r"spike-bp trains networks without .* variant normed can"):
+        expand(study, method_facts(["spike-bp"]), sweep_precision="float32")
+
+
 def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None:
     study = changed(load_study("lee2020-table7"), {"datasets": ["mnist"], "timesteps": 9})
     assert [(p.datasets, p.architectures, p.timesteps) for p in study.divided()] == [

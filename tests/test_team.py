@@ -153,7 +153,7 @@ def test_what_cannot_be_shared_is_one_line_and_the_rest_is_done(tmp_path: Path) 
     )  # fmt: skip
     assert result.returncode != 0
     (line,) = last_words(result.stderr)
-    assert "1 of 3 cases failed" in line
+    assert "1 of 3 cases failed" in line, result.stderr
     assert "2 processes cannot share a batch of 1 images" in line
     assert len(list((tmp_path / "two" / "cases").glob("*/case.json"))) == 2
 
@@ -175,6 +175,7 @@ def test_a_process_that_fails_before_the_first_lets_it_say_why(
     waited: list[float] = []
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(ranks.time, "sleep", waited.append)
+    monkeypatch.setattr(ranks.os, "_exit", sys.exit)
     monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--methods", "robust-nrm"])
     for rank, expected in (("1", [ranks.FIRST_SPEAKS_WITHIN_S]), ("0", [])):
         monkeypatch.setenv("WORLD_SIZE", "2")
@@ -186,3 +187,23 @@ def test_a_process_that_fails_before_the_first_lets_it_say_why(
         assert waited == expected
         assert ("'robust-nrm'" in capsys.readouterr().err) == (rank == "0")
     signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_process_that_is_done_is_not_taken_down(tmp_path: Path) -> None:
+    """An abort while the interpreter is taken down would have torchrun end the first one."""
+    code = "import atexit, os; atexit.register(os.abort); from compare.__main__ import main; main()"
+    alone = {**os.environ, "WORLD_SIZE": "1", "RANK": "0"}
+    for environment, ended in (
+        ({**alone, "WORLD_SIZE": "2", "RANK": "1"}, 0),
+        (alone, -signal.SIGABRT),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-c", code, "studies"],
+            cwd=tmp_path,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert result.returncode == ended, result.stderr
+        assert "first-look" in result.stdout
