@@ -109,7 +109,7 @@ class MethodFacts:
     encoding: str | None
     batch_norm: bool | None = None  # what it demands of the architecture; None: the study's
     dropout: float | None = None
-    without_batch_norm: bool = False  # it is not defined for networks that have it
+    norm_of_rule: bool | None = None  # whether its rule always or never has batch norm
 
 
 def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: str) -> list[Case]:
@@ -226,10 +226,11 @@ def _demanded(study: Study, method: str, fact: MethodFacts) -> tuple[bool, float
     else what the study has."""
     variant = study.variants.get(method)
     said = (None, None) if variant is None else (variant.batch_norm, variant.dropout)
-    if said[0] and fact.without_batch_norm:
+    if said[0] is not None and fact.norm_of_rule not in (None, said[0]):
         raise StudyError(
-            f"{study.base_method(method)} trains networks without batch norm: variant {method} "
-            "cannot have batch_norm = true"
+            f"variant {method} cannot have batch_norm = {str(said[0]).lower()}: "
+            f"{study.base_method(method)} trains networks "
+            + ("with a norm of its own" if fact.norm_of_rule else "without batch norm")
         )
     batch_norm = fact.batch_norm if said[0] is None else said[0]
     dropout = fact.dropout if said[1] is None else said[1]
@@ -294,6 +295,6 @@ def method_facts(names: list[str]) -> dict[str, MethodFacts]:
                 None if way.encoding == "constant" else way.encoding,
                 way.batch_norm,
                 way.dropout,
-                way.rule.batch_norm is False,
+                way.rule.batch_norm,
             )
     return facts

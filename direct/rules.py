@@ -70,7 +70,8 @@ class Rule:
     refused: option -> value that it does not take here -> why.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
-    batch_norm: False where the rule is defined for networks without it; None where both will do.
+    batch_norm: False where the rule is defined for networks without it, True where it brings its
+        own; None where both will do.
     """
 
     name: str

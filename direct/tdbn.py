@@ -80,6 +80,7 @@ RULES.register("tdbn")(
             schedule="cosine",
         ),
         options=OPTIONS,
+        batch_norm=True,
     )
 )
 RULES.register("tet")(
@@ -90,5 +91,6 @@ RULES.register("tet")(
         function=tdbn,
         recipe=Recipe(epochs=3, batch_size=50, learning_rate=4e-3),
         options=MappingProxyType({**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}),
+        batch_norm=True,
     )
 )

@@ -72,28 +72,39 @@ def test_a_variant_brings_the_ann_of_its_own_setting() -> None:
 
 def test_a_variant_overrules_what_its_preset_demands_of_the_network() -> None:
     study = part_study(
-        "seeds = 1\nbatch_norm = false\nmethods = ['zheng2021', 'plain', 'lee2020', 'wet', 'bptt']\n"
-        "[variants.plain]\nmethod = 'zheng2021'\nbatch_norm = false\n"
-        "[variants.wet]\nmethod = 'lee2020'\ndropout = 0.5"
+        "seeds = 1\nbatch_norm = false\nmethods = ['zheng2021', 'lee2020', 'wet', 'bptt', 'ledin']\n"
+        "[variants.ledin]\nmethod = 'ledinauskas2020'\nbatch_norm = true\n"
+        "[variants.wet]\nmethod = 'lee2020'\ndropout = 0.1"
     )
-    _, *cases = expand(
-        study, method_facts(["zheng2021", "lee2020", "bptt"]), sweep_precision="float32"
-    )
+    facts = method_facts(["zheng2021", "lee2020", "bptt", "ledinauskas2020"])
+    _, *cases = expand(study, facts, sweep_precision="float32")
     assert [(c.method, c.batch_norm, c.dropout) for c in cases] == [
         ("zheng2021", True, 0.0),
-        ("plain", False, 0.0),
         ("lee2020", False, 0.2),
-        ("wet", False, 0.5),
+        ("wet", False, 0.1),
         ("bptt", False, 0.0),
+        ("ledin", True, 0.5),
     ]
 
 
-def test_batch_norm_for_a_rule_without_it_is_refused_in_one_line() -> None:
+@pytest.mark.parametrize(
+    ("method", "said", "reason"),
+    [
+        ("spike-bp", "true", "without batch norm"),
+        ("lee2016", "true", "without batch norm"),
+        ("zheng2021", "false", "with a norm of its own"),
+        ("tet", "false", "with a norm of its own"),
+    ],
+)
+def test_a_norm_that_the_rule_cannot_have_is_one_line(method: str, said: str, reason: str) -> None:
     study = part_study(
-        "methods = ['normed']\n[variants.normed]\nmethod = 'spike-bp'\nbatch_norm = true"
+        f"methods = ['mine']\n[variants.mine]\nmethod = '{method}'\nbatch_norm = {said}"
     )
-    with pytest.raises(StudyError, match=r"spike-bp trains networks without .* variant normed can"):
-        expand(study, method_facts(["spike-bp"]), sweep_precision="float32")
+    with pytest.raises(StudyError) as caught:
+        expand(study, method_facts([method]), sweep_precision="float32")
+    assert str(caught.value) == (
+        f"variant mine cannot have batch_norm = {said}: {method} trains networks {reason}"
+    )
 
 
 def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None:
