@@ -22,6 +22,8 @@ VERSIONS = {
     "local-balance": 2,
     "lee2020": 2,
     "zheng2021": 2,
+    "lee2016": 2,
+    "membrane-bp": 2,
 }
 
 Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]

@@ -10,7 +10,7 @@ import torch
 
 from direct.rules import Trainable
 from network.fit import Batches
-from network.recipe import make_optimiser
+from network.recipe import make_optimiser, set_rate
 from network.seeds import derived_seed
 
 SMOOTHING = 0.7  # weight of the past in the running mean of the loss
@@ -49,8 +49,7 @@ def learning_rate_range(
     rows: list[tuple[float, float]] = []
     for index in range(batches):
         rate = lowest * (highest / lowest) ** (index / max(1, batches - 1))
-        for group in optimiser.param_groups:
-            group["lr"] = rate
+        set_rate(optimiser, rate)
         loss = _train_one_batch(trainable, data, optimiser, generator, derived_seed(seed, index))
         smooth = loss if not rows else SMOOTHING * rows[-1][1] + (1 - SMOOTHING) * loss
         if not math.isfinite(loss) or (rows and smooth > BLOW_UP * min(r[1] for r in rows)):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from network.checkpoint import read_checkpoint, write_checkpoint
-from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser
+from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser, set_rate
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
 
@@ -154,8 +154,7 @@ class _Trainer:
         epoch, index = self.progress.epoch, self.progress.batch
         self.network.train()
         rate = learning_rate_at(self.recipe, self.batches_done, self.batches_per_epoch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group.get("scale", 1.0)
+        set_rate(self.optimiser, rate)
         images, labels = self.data.batch(self._indices(epoch, index))
         images, labels = images.to(self.device), labels.to(self.device)
         generator = torch.Generator().manual_seed(derived_seed(self.seed, 1, epoch, index))

@@ -49,19 +49,44 @@ class Recipe:
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of a recipe; norms, biases and thresholds are not decayed."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    """The optimiser of a recipe; norms, biases and thresholds are not decayed.
+
+    A module's own parameters are learned at its `learning_share` of the rate, where it has one:
+    an Adam step does not depend on how its gradient is scaled.
+    """
+    grouped: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    seen: set[int] = set()
+    for module in network.modules():
+        share = float(getattr(module, "learning_share", 1.0))
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad and id(parameter) not in seen:
+                seen.add(id(parameter))
+                grouped.setdefault((share, parameter.ndim > 1), []).append(parameter)
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": grouped[share, matrices],
+            "weight_decay": recipe.weight_decay if matrices else 0.0,
+            "share": share,
+        }
+        for share, matrices in sorted(grouped, reverse=True)
     ]
-    groups = [group for group in groups if group["params"]]
+    rate = recipe.learning_rate
+    optimiser: torch.optim.Optimizer
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(
-            groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov
+        optimiser = torch.optim.SGD(
+            groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov
         )
-    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate)
+    else:
+        kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind(groups, lr=rate)
+    set_rate(optimiser, rate)
+    return optimiser
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """The learning rate of an optimiser of `make_optimiser`, each group at its share of it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group.get("share", 1.0)
 
 
 def learning_rate_at(recipe: Recipe, batch: int, batches_per_epoch: int) -> float:

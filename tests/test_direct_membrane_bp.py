@@ -199,9 +199,26 @@ def test_gradients_of_a_network_by_hand() -> None:
     below = 1.0 * delta[0] + 1.1 * delta[1]
     assert model[0].weight.grad is not None
     assert model[0].weight.grad.item() == pytest.approx(below * 4 * trace, rel=1e-4)
-    # Δθ of the hidden neuron: −η_th/η_w·√(1/(1·1))·δ·a, a of 2 spikes
+    # Δθ of the hidden neuron: −√(1/(1·1))·δ·a, a of 2 spikes, at η_th/η_w of the rate
     assert hidden.theta.grad is not None
-    assert hidden.theta.grad.item() == pytest.approx(-0.1 * below * 2 * trace, rel=1e-4)
+    assert hidden.theta.grad.item() == pytest.approx(-below * 2 * trace, rel=1e-4)
+    assert hidden.learning_share == output.learning_share == 0.1
+
+
+@pytest.mark.parametrize(("name", "layer"), [("weight_lambda", 0), ("output_lambda", 1)])
+def test_regularisation_joins_the_gradient_of_its_layers_only(name: str, layer: int) -> None:
+    toy = Toy(10)
+    gradients, weights = [], []
+    for strength in (0.0, 0.5):
+        options = {"weight_lambda": 0.0, "output_lambda": 0.0, name: strength}
+        trainable = prepared("membrane-bp", 5, options=options)
+        weights = [p for p in trainable.network.parameters() if p.ndim == 2]
+        trainable.objective(toy.images, toy.labels, torch.arange(10)).loss.backward()
+        gradients.append([p.grad for p in weights])
+    for index, (plain, more) in enumerate(zip(*gradients, strict=True)):
+        added = g.exponential_regularisation(weights[index].detach(), 0.5, 10.0)
+        expected = added if index == layer else torch.zeros_like(added)
+        torch.testing.assert_close(more - plain, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_initialisation_of_equation_9() -> None:

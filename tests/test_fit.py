@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.fit import Outcome, TrainingDiverged, fit
-from network.recipe import Recipe, make_optimiser
+from network.recipe import Recipe, make_optimiser, set_rate
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
 
@@ -109,6 +109,21 @@ def test_two_steps_of_momentum_by_hand(nesterov: bool, expected: float) -> None:
         layer.weight.grad = torch.ones(1, 1)
         optimiser.step()
     assert layer.weight.item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "adamw"])
+def test_a_module_learns_at_its_share_of_the_rate(optimiser: str) -> None:
+    """The first step of Adam has the size of the rate, whatever the gradient's scale."""
+    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    network[1].learning_share = 0.1
+    for layer in network:
+        nn.init.zeros_(layer.weight)
+        layer.weight.grad = torch.full((1, 1), -1.0)
+    made = make_optimiser(network, Recipe(optimiser=optimiser, learning_rate=0.5))
+    set_rate(made, 0.01)
+    made.step()
+    assert network[0].weight.item() == pytest.approx(0.01)
+    assert network[1].weight.item() == pytest.approx(0.001)
 
 
 def test_nesterov_wants_momentum() -> None:

@@ -19,11 +19,14 @@ PLAIN_CHUNK, CHUNK = 8, 64  # steps at once: plain, and by the library
 
 
 class EventNeuron(Neuron):
-    """A group of `lif-event` neurons, each with a trained threshold [N]."""
+    """A group of `lif-event` neurons, each with a trained threshold [N].
 
-    def __init__(self, events: EventDynamics, theta: Tensor) -> None:
+    learning_share: rate at which thresholds are learned, as a share of that of the weights.
+    """
+
+    def __init__(self, events: EventDynamics, theta: Tensor, learning_share: float = 1.0) -> None:
         super().__init__(Dynamics(events.decay, "soft"), theta=theta)
-        self.events = events
+        self.events, self.learning_share = events, learning_share
         start = self.theta
         del self.theta
         self.theta = nn.Parameter(start)

@@ -66,7 +66,8 @@ def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
         events = EventDynamics(
             options["tau_ms"], options["refractory_ms"], options["step_ms"], inhibition
         )
-        neuron = EventNeuron(events, draw(linear, options["alpha"], generator_of(task)))
+        theta = draw(linear, options["alpha"], generator_of(task))
+        neuron = EventNeuron(events, theta, options["threshold_rate"])
         users = list(node.users)
         if len(users) == 1 and kind_of(body, users[0]) is Kind.ACTIVATION:
             replace_module(body, users[0], neuron)
@@ -111,12 +112,11 @@ def gradients_of(
         inhibition = layer.neuron.events.inhibition
         weight, theta = layer.linear.weight, layer.neuron.theta
         update = gradient.weight_gradient(delta, inputs)
-        if index < len(chain) - 1:
-            update += gradient.exponential_regularisation(
-                weight, options["weight_lambda"], options["weight_beta"]
-            )
+        strength = options["output_lambda" if index == len(chain) - 1 else "weight_lambda"]
+        if strength:
+            update += gradient.exponential_regularisation(weight, strength, options["weight_beta"])
         by_threshold = gradient.threshold_gradient(delta, inputs, own, inhibition)
-        found.insert(0, (update, options["threshold_rate"] * by_threshold))
+        found.insert(0, (update, by_threshold))
         if index > 0:
             active = (own > 0).to(weight.dtype)
             arrived = gradient.backward_through(weight, theta, delta, active, inhibition)
@@ -215,6 +215,7 @@ RULES.register("membrane-bp")(
                 "output_inhibition": 1.0,
                 "weight_lambda": 0.002,
                 "weight_beta": 10.0,
+                "output_lambda": 0.0,  # of the output layer; the paper regularises hidden ones only
                 "threshold_rate": 0.1,  # η_th/η_w
                 "rho": 4e-5,  # at the peak learning rate, whose schedule it follows
                 "floor": 0.5,  # lowest threshold, as a share of its first value
