@@ -43,6 +43,7 @@ def main() -> None:
         "currents": lambda: sections.currents(replace(train, device="cpu"), watch),
         "epoch": lambda: sections.epoch(replace(train, batch=options.epoch_batch), watch),
         "memory": lambda: sections.memory_use(sweep, train),
+        "memory-curve": lambda: sections.memory_curve(replace(train, architecture="lenet")),
         "start": lambda: sections.start(watch),
     }
     chosen = options.parts.split(",") if options.parts else list(parts)

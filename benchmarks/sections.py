@@ -18,6 +18,7 @@ from benchmarks.page import Goal
 from benchmarks.workloads import Call, Workload
 
 SECONDS_TO_HELP = 0.3
+CURVE_STEPS = (10, 25, 50, 100, 200, 400)
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,35 @@ def memory_use(sweep: Workload, train: Workload) -> Section:
         goals.append(Goal(f"memory of bptt, × {peer}", "≤", 0.5, share))
     runs = "" if sweep.device == "cuda" else f", median of {memory.PROCESSES} processes"
     return Section(f"## Memory of one call{runs}\n\n" + "\n".join(lines), goals)
+
+
+def memory_curve(train: Workload) -> Section:
+    """MB by which a process grows in one training step of each rule, from few steps to many."""
+    grown: dict[str, list[float]] = {}
+    for name in memory.RULES:
+        print(f"memory curve: {name}", file=sys.stderr)
+        grown[name] = [
+            memory.grown_mb(name, replace(train, timesteps=steps)) for steps in CURVE_STEPS
+        ]
+    rows = [
+        f"| {name} | " + " | ".join(f"{size:.0f}" for size in sizes) + " |"
+        for name, sizes in grown.items()
+    ]
+    steps = [f"T = {steps}" for steps in CURVE_STEPS]
+    lines = ["| MB | " + " | ".join(steps) + " |", "|---|" + "---:|" * len(steps), *rows]
+    goals = [
+        Goal(
+            f"memory of {name} on {train.architecture} at T = {CURVE_STEPS[-1]}, "
+            f"× T = {CURVE_STEPS[0]}",
+            "≤",
+            1.1,
+            grown[name][-1] / grown[name][0],
+        )
+        for name in ("spike-bp", "rate-bp")
+    ]
+    runs = "" if train.device == "cuda" else f", median of {memory.PROCESSES} processes"
+    title = f"## Memory of a training step of {train.architecture}, {train.batch} images{runs}"
+    return Section(f"{title}\n\n" + "\n".join(lines), goals)
 
 
 def start(watch: Stopwatch) -> Section:
