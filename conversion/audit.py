@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers
+from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, whereabouts
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
 
@@ -51,6 +51,7 @@ def refuse_unsupported(body: fx.GraphModule) -> None:
         if kind is Kind.OTHER and not _is_preprocessing(body, node):
             raise UnsupportedNetwork(
                 f"{describe_node(body, node)} cannot become spiking: {_advice(body, node)}"
+                f"{whereabouts(node)}"
             )
     if next(layers(body, Kind.ACTIVATION), None) is None:
         raise UnsupportedNetwork(

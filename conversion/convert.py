@@ -14,12 +14,15 @@ from conversion.audit import Audit, analogue_layers, refuse_unsupported
 from conversion.folding import fold
 from conversion.method import CONVERSIONS, Method, resolve_options
 from conversion.pooling import pool_before_activation
+from conversion.reparametrised import without_reparametrisation
 from conversion.source import Source
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
 from network.unroll import SpikingNetwork
 
+CHECKED_IMAGES = 4  # on which the graph is compared with the network itself
+SAME = 1e-3  # largest difference between them, as a share of the largest output
 RANGES = {"poisson": (0.0, 1.0), "poisson-signed": (-1.0, 1.0)}  # of pixels, by encoding
 
 
@@ -67,6 +70,7 @@ def convert(
     device = next((p.device for p in body.parameters()), torch.device("cpu"))
     batches = _batches(calibration, batch_size, device)
     _check_range(encoding, batches)
+    _check_same(model, body, batches[0][:CHECKED_IMAGES])
     source = Source(body, batches, encoding, reset, seed)
     balance = chosen.function(source, **resolved)
     network = source.spiking(balance)
@@ -89,11 +93,32 @@ def prepare_ann(
     Returns the network and the paths of the norms folded and of the poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
-    body = trace(copy.deepcopy(model).eval()).requires_grad_(False)
+    body = trace(without_reparametrisation(copy.deepcopy(model).eval())).requires_grad_(False)
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)
     return body, folded, moved
+
+
+def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
+    """Raises UnsupportedNetwork where the folded graph puts out something else than the network."""
+    training = {module: module.training for module in model.modules()}
+    try:
+        expected = model.eval()(images.clone())
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    if not isinstance(expected, Tensor):
+        raise UnsupportedNetwork(f"a network must return one tensor, got {type(expected).__name__}")
+    found = body(images.clone())
+    scale = expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny)
+    difference = float((found - expected).abs().max() / scale)
+    if difference > SAME:
+        raise UnsupportedNetwork(
+            f"{type(model).__name__} computes something else by itself than layer by layer "
+            f"(outputs differ by {difference:.2g} of the largest): write its forward pass without "
+            "operations that change a tensor others read, and without random numbers in eval mode"
+        )
 
 
 def _check_activations(method: Method, body: fx.GraphModule) -> None:
@@ -126,6 +151,11 @@ def _check_range(encoding: str, batches: Sequence[Tensor]) -> None:
     ENCODINGS.get(encoding)
     if encoding == "events":
         raise ValueError("conversion runs on images, so encoding must not be 'events'")
+    if encoding == "poisson-total":
+        raise ValueError(
+            "encoding poisson-total scales every image to one number of events, which the ANN has "
+            "not seen: converted networks take constant, poisson or poisson-signed"
+        )
     if encoding not in RANGES:
         return
     low = min(float(images.min()) for images in batches)

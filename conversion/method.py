@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from torch import Tensor
-
 from conversion.source import Balance, Source
 from network.registry import Registry
 
@@ -110,8 +108,8 @@ def one_of(method: str, option: str, value: str, *allowed: str) -> None:
         raise ValueError(f"{method}: {option} must be one of {', '.join(allowed)}, got {value!r}")
 
 
-def thresholds_by(name: str, source: Source, **options: Option) -> dict[str, Tensor]:
-    """Thresholds of another method, with its default options but for those given.
+def balance_by(name: str, source: Source, **options: Option) -> Balance:
+    """What another method finds, with its default options but for those given.
 
     Raises UnknownName, or ValueError for an option that it does not have, and for a method that
     needs an ANN of its own.
@@ -120,7 +118,7 @@ def thresholds_by(name: str, source: Source, **options: Option) -> dict[str, Ten
     if other.ann != "relu":
         known = ", ".join(n for n in CONVERSIONS if CONVERSIONS.get(n).ann == "relu")
         raise ValueError(f"thresholds must come from one of {known}, got {name!r}")
-    return dict(other.function(source, **resolve_options(other, options)).theta)
+    return other.function(source, **resolve_options(other, options))
 
 
 def within(method: str, option: str, value: float, low: float, high: float) -> None:

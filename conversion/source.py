@@ -92,7 +92,12 @@ class Source:
             name = node.name
             value = theta[name].detach().float()
             largest = value.max()
-            if not bool(torch.isfinite(value).all()) or largest <= 0:
+            if not bool(torch.isfinite(value).all()):
+                raise SilentLayer(
+                    f"layer {self.paths[name]} gets a threshold that is not finite: the network's "
+                    "weights or the calibration images are not"
+                )
+            if largest <= 0:
                 raise SilentLayer(
                     f"layer {self.paths[name]} gets the threshold {largest.item():g} from "
                     f"{self.image_count} calibration images; it must be positive: its neurons are "

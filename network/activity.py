@@ -117,7 +117,10 @@ def _in_units(spikes: Tensor, height: Tensor) -> Tensor:
     totals = _sum_over_images(spikes)
     if height.ndim:
         height = height.view(-1, *([1] * (totals.ndim - 2)))
-    return (totals / height.to(totals.device)).round()
+    height = height.to(totals.device)
+    if spikes.is_floating_point():
+        height = height.to(spikes.dtype)  # as high as the spikes are: θ rounded, in bfloat16
+    return (totals / height).round()
 
 
 def _whole_sum(spikes: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import copy
 import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -69,16 +71,46 @@ _SHAPE_FUNCTIONS = {
     "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
     operator.floordiv, operator.mul,
 }  # fmt: skip
+# Packages whose layers are what their base class says, whatever they override.
+_KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
 _SIZE_FUNCTIONS = {"size", "dim", getattr}
 _INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
 
 
+_KEPT = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
+_UNTRACEABLE = (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError)
+
+
 class _Tracer(fx.Tracer):
-    """Keeps ordinary layers, activations and neurons whole; looks into everything else."""
+    """Keeps ordinary layers, activations and neurons whole; looks into everything else, also into
+    a subclass of a layer that computes in its own way."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        kept = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
-        return isinstance(m, kept) or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, _KEPT):
+            return _computes_as_known(m)
+        return super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except _UNTRACEABLE as error:
+            if not isinstance(m, _KEPT):
+                raise
+            raise UnsupportedNetwork(
+                f"{self.path_of_module(m)} ({type(m).__name__}) computes in a way of its own that "
+                f"torch.fx cannot follow ({str(error).splitlines()[0]}): use the layer of torch "
+                "that it is based on, and layers of their own for what it adds"
+            ) from error
+
+
+def _computes_as_known(module: nn.Module) -> bool:
+    """Whether the code that a call of the module runs is torch's, or ours."""
+    methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
+    return all(
+        method.__module__.partition(".")[0] in _KNOWN_PACKAGES
+        for method in methods
+        if method is not None
+    )
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
@@ -90,7 +122,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
         return _again(model)
     try:
         graph = _Tracer().trace(model)
-    except (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError) as error:
+    except _UNTRACEABLE as error:
         reason = str(error).splitlines()[0]
         raise UnsupportedNetwork(
             f"{type(model).__name__} cannot be traced by torch.fx ({reason}); "
@@ -105,6 +137,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
                     f"a network must take one input, got {[node.name for node in inputs]}"
                 )
             graph.erase_node(extra)
+    _read_what_is_written(body)
     for node in list(graph.nodes):
         _normalise(body, node)
     graph.eliminate_dead_code()
@@ -177,6 +210,15 @@ def describe_node(body: fx.GraphModule, node: fx.Node) -> str:
     return f"{node.name} ({name})"
 
 
+def whereabouts(node: fx.Node) -> str:
+    """The module in whose forward pass a function is called, as ' (in block2, BasicBlock)'."""
+    around = list(node.meta.get("nn_module_stack", {}).values())
+    if node.op == "call_module" or not around:
+        return ""
+    path, kind = around[-1]
+    return f" (in {path}, {kind.__name__})" if isinstance(kind, type) else ""
+
+
 def replace_module(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
     """Let this node, and no other, call `module`; it is stored as calls.<node name>."""
     node.meta.setdefault("path", str(node.target) if node.op == "call_module" else node.name)
@@ -197,6 +239,38 @@ def swap_activations(
     body.delete_all_unused_submodules()
     body.recompile()
     return [node.name for node, _ in found]
+
+
+def _read_what_is_written(body: fx.GraphModule) -> None:
+    """Let whoever reads a value after an operation in its place read that operation's result;
+    methods such as add_ then need not change it any more."""
+    order = {node: place for place, node in enumerate(body.graph.nodes)}
+    for node in list(body.graph.nodes):
+        written = node.args[0] if node.args else node.kwargs.get("input")
+        if isinstance(written, fx.Node) and _is_in_place(body, node):
+            for reader in list(written.users):
+                if order[reader] > order[node]:
+                    reader.replace_input_with(written, node)
+            if node.op == "call_method":
+                node.target = str(node.target).removesuffix("_")
+
+
+def _is_in_place(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a call changes its first argument."""
+    if node.op == "call_module":
+        return bool(getattr(body.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_method":
+        name = str(node.target)
+        return name.endswith("_") and not name.startswith("_")
+    if node.op != "call_function":
+        return False
+    name = getattr(node.target, "__name__", "")
+    build = FUNCTIONS.get(node.target)
+    flag = node.kwargs.get("inplace", False)
+    if build is not None and "inplace" in (names := list(signature(build).parameters)):
+        place = names.index("inplace") + 1
+        flag = node.args[place] if len(node.args) > place else flag
+    return bool(flag) or (name.endswith("_") and not name.startswith("_"))
 
 
 def _normalise(body: fx.GraphModule, node: fx.Node) -> None:

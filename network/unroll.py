@@ -57,10 +57,13 @@ class Observation:
 
     prepare(neuron, current [steps, B, ...]) returns the spikes that the next layer sees meanwhile
     and the state in which the neuron starts the run proper.
+
+    carries_on: whether the run proper goes on where these steps end; else it starts anew.
     """
 
     steps: int
     prepare: Prepare
+    carries_on: bool = False
 
 
 class SpikingNetwork(nn.Module):
@@ -168,7 +171,9 @@ class _Run:
         taps, self.prepare = self.taps, observation.prepare
         self.taps = tuple(tap.before() for tap in taps if isinstance(tap, Counts))
         self.chunk(0, observation.steps, offset=0)
-        self.taps, self.prepare, self.pooled = taps, None, {}
+        self.taps, self.prepare = taps, None
+        if not observation.carries_on:
+            self.pooled = {}
 
     def chunk(self, first: int, steps: int, *, offset: int) -> Tensor:
         """Outputs [steps, B, K] of the steps first … first+steps−1."""

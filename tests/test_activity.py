@@ -192,6 +192,19 @@ def test_counts_do_not_depend_on_chunk_or_batch(name: str, encoding: str) -> Non
     assert all(spikes.sum() > 0 for spikes in whole.spikes.values())
 
 
+def test_counts_of_many_images_are_exact_in_bfloat16() -> None:
+    """Spikes are as high as θ is in bfloat16, not as θ is."""
+    body = trace(nn.Sequential(nn.Flatten(), nn.ReLU()))
+    swap_activations(body, lambda name, activation: Neuron(theta=0.3001, height="threshold"))
+    net = SpikingNetwork(body)
+    x = torch.full((1000, 1, 1, 1), 0.5)
+    counter = count_activity(net, (1, 1, 1), 2)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        unroll(net, x.bfloat16(), 2, taps=[counter])
+    (spikes,) = counter.spikes.values()
+    assert float(spikes.sum()) == 2000.0
+
+
 def test_input_spikes_are_counted_and_drive_the_first_layer() -> None:
     net = convert(network("plain"), images(8), method="data-norm", encoding="poisson").network
     x, keys = images(4), image_keys(0, torch.arange(4))

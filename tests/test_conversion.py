@@ -1,6 +1,7 @@
 """Contract of every conversion method, and the oracles of METHODS.md section 4."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from conversion import CONVERSIONS, SilentLayer, convert, quantise_activations
 from conversion.convert import prepare_ann
+from conversion.export import load_plain, save_plain
 from network.graph import UnsupportedNetwork
 from network.registry import UnknownName
 from network.unroll import unroll
@@ -97,6 +99,41 @@ def test_steps_before_the_answer_are_counted(method: str) -> None:
 def test_delayed_readout_of_local_balance_counts_its_steps() -> None:
     delayed = converted("local-balance", options={"iterations": 20, "delay": True})
     assert delayed.calibration_timesteps == delayed.network.observation.steps > 0
+
+
+@pytest.mark.parametrize("name", ["plain", "max-pooled"])
+def test_delayed_readout_is_the_end_of_a_longer_run(name: str, tmp_path: Path) -> None:
+    x = images(6)
+    options = {"iterations": 20, "delay": True}
+    delayed = convert(network(name), x, method="local-balance", options=options).network
+    save_plain(delayed, tmp_path)
+    whole = copy.deepcopy(delayed)
+    whole.observation = None
+    steps = delayed.observation.steps
+    with torch.no_grad():
+        expected = unroll(whole, x, steps + 5)[steps:]
+        for run in (delayed, load_plain(tmp_path)):
+            torch.testing.assert_close(unroll(run, x, 5), expected)
+
+
+def test_the_delay_does_not_depend_on_the_last_images_alone() -> None:
+    """One black image behind a hundred: a batch of its own, in which a layer may be silent."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8, bias=False), nn.ReLU(), nn.Linear(8, 2))
+    x = torch.cat([images(100), torch.zeros(1, 3, 8, 8)])
+    options = {"delay": True}
+    steps = [
+        convert(model, chosen, method="local-balance", options=options).calibration_timesteps
+        for chosen in (x, x[:100])
+    ]
+    assert abs(steps[0] - steps[1]) <= 1
+    with pytest.raises(SilentLayer, match="layer 2"):
+        convert(model, torch.zeros(3, 3, 8, 8), method="local-balance", options=options)
+
+
+def test_an_encoding_that_the_ann_has_not_seen_is_refused() -> None:
+    with pytest.raises(ValueError, match="poisson-total scales every image"):
+        convert(network("plain"), images(2), method="data-norm", encoding="poisson-total")
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if CONVERSIONS.get(m).ann == "relu"])

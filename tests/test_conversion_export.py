@@ -131,6 +131,45 @@ def test_what_nir_cannot_express_is_refused(name: str, method: str, words: str) 
         nir_graph(result.network, SHAPE)
 
 
+class Averaged(nn.Module):
+    def __init__(self, pool: nn.Module, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.act, self.act2, self.pool, self.alpha = nn.ReLU(), nn.ReLU(), pool, alpha
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.pool(self.act(self.first(x)))
+        more = self.second(x)
+        return self.act2(torch.add(more, x, alpha=self.alpha) if self.alpha != 1.0 else more)
+
+
+@pytest.mark.parametrize(("pooling", "share"), [("sum", 1 / 3), ("average", 4 / 3)])
+def test_nir_keeps_a_divisor_of_ones_own(pooling: str, share: float) -> None:
+    model = Averaged(nn.AvgPool2d(2, divisor_override=3))
+    result = convert(model, images(4), method="data-norm")
+    graph = nir_graph(result.network, SHAPE, pooling=pooling)
+    written = [node for node in graph.nodes.values() if isinstance(node, nir.Conv2d)][1]
+    theta = next(iter(result.thresholds.values())).item()
+    expected = model.second.weight.detach().numpy() * theta * share
+    np.testing.assert_allclose(written.weight, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            Averaged(nn.AvgPool2d(3, 2, ceil_mode=True)),
+            r"NIR rounds sizes down, .* pool \(Avg",
+        ),
+        (Averaged(nn.Identity(), 0.5), r"NIR cannot express add \(add\): it is no plain sum"),
+    ],
+)
+def test_nir_refuses_what_it_would_change(model: nn.Module, words: str) -> None:
+    result = convert(model, images(4), method="data-norm")
+    with pytest.raises(UnsupportedNetwork, match=words):
+        nir_graph(result.network, SHAPE)
+
+
 def test_nir_has_no_observation_steps() -> None:
     model = quantise_activations(network("plain"), 4)
     result = convert(model, images(1), method="srp")

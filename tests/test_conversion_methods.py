@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
-from conversion import convert
+from conversion import convert, quantise_activations
 from conversion.convert import prepare_ann
 from conversion.methods.mse_norm import quantised
 from conversion.probe import permuted_scores
@@ -69,6 +69,48 @@ def test_model_norm_by_hand() -> None:
     x = torch.tensor([[-1.0, 2.0], [0.0, 1.0]])
     result = convert(model, x, method="model-norm")
     assert [theta.item() for theta in result.thresholds.values()] == [11.0, 4.5]
+
+
+class Inverted(nn.Module):
+    """Pixels turned round before the first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.act, self.head = nn.Linear(1, 1), nn.ReLU(), nn.Linear(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.layer((0.5 - x) * 4)))
+
+
+def test_model_norm_follows_a_range_that_turns_round() -> None:
+    """Pixels in [0, 1] become [−2, 2]; weight 3, bias 1: largest current 7."""
+    model = Inverted()
+    with torch.no_grad():
+        model.layer.weight.fill_(3.0)
+        model.layer.bias.fill_(1.0)
+    result = convert(model, torch.tensor([[0.0], [1.0]]), method="model-norm")
+    assert result.thresholds["act"].item() == 7.0
+
+
+def test_half_shift_keeps_the_notes_and_says_what_it_leaves_out() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
+    with torch.no_grad():
+        model[0].weight[0], model[0].bias[0] = 0.0, -1.0
+    options = {"thresholds": "channel-norm"}
+    notes = convert(model, images(9), method="half-shift", options=options).audit.notes
+    assert any("1 of" in note and "channels were silent" in note for note in notes)
+    options = {"thresholds": "calibration"}
+    notes = convert(network("plain"), images(9), method="half-shift", options=options).audit.notes
+    assert "of calibration the thresholds alone, without its corrections" in notes
+
+
+@pytest.mark.parametrize("method", ["rmp", "offset"])
+def test_methods_of_the_soft_reset_refuse_the_hard_one(method: str) -> None:
+    model = network("plain")
+    if method == "offset":
+        model = quantise_activations(model, 4)
+    with pytest.raises(ValueError, match=f"{method} needs the soft reset, got 'hard'"):
+        convert(model, images(4), method=method, reset="hard")
 
 
 @pytest.mark.parametrize("name", ["plain", "residual", "branches", "max-pooled"])

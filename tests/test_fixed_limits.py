@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.sections import threads
+from conversion import convert
 from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
 from network.fixed.pooling import sum_pool_of
 from network.fixed.static import exact_bits, round_to_bits
@@ -31,6 +32,24 @@ def test_other_networks_are_refused_in_one_line(make, reason: str) -> None:  # t
     with pytest.raises(NotFixedPoint, match=reason) as raised:
         fixed_point(make(), SHAPE, 16)
     assert "\n" not in str(raised.value)
+
+
+class Shuffled(nn.Module):
+    """Rows and channels change places in front of a pooling: heights differ in one channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.act, self.pool = nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2)
+        self.head = nn.Linear(128, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(self.act(self.layer(x)).permute(0, 2, 1, 3)).flatten(1))
+
+
+def test_a_pool_over_different_heights_is_refused() -> None:
+    snn = convert(Shuffled(), images(6), method="channel-norm").network
+    with pytest.raises(NotFixedPoint, match=r"pool .*different heights in one channel"):
+        fixed_point(snn, SHAPE, 16)
 
 
 def leaky() -> SpikingNetwork:

@@ -72,7 +72,8 @@ def test_a_variant_brings_the_ann_of_its_own_setting() -> None:
 
 def test_a_variant_overrules_what_its_preset_demands_of_the_network() -> None:
     study = part_study(
-        "seeds = 1\nbatch_norm = false\nmethods = ['zheng2021', 'lee2020', 'wet', 'bptt', 'ledin']\n"
+        "seeds = 1\nbatch_norm = false\n"
+        "methods = ['zheng2021', 'lee2020', 'wet', 'bptt', 'ledin']\n"
         "[variants.ledin]\nmethod = 'ledinauskas2020'\nbatch_norm = true\n"
         "[variants.wet]\nmethod = 'lee2020'\ndropout = 0.1"
     )

@@ -10,6 +10,7 @@ Norse sets the potential to 0 (hard reset).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +165,15 @@ class _Writer:
             module = nn.AvgPool2d(tuple(kernel))
         if not isinstance(module, nn.AvgPool2d) or module.padding not in (0, (0, 0)):
             raise UnsupportedNetwork(f"NIR cannot express {describe_node(self.body, node)}")
+        if module.ceil_mode:
+            module = _floored(module, signal.shape, describe_node(self.body, node))
         kernel_size, stride = _pair(module.kernel_size), _pair(module.stride)
         size = np.array(kernel_size), np.array(stride), np.zeros(2, dtype=int)
         pool = nir.SumPool2d(*size) if self.pooling == "sum" else nir.AvgPool2d(*size)
         self._add(_name(node), pool, signal)
-        window = kernel_size[0] * kernel_size[1] if self.pooling == "sum" else 1
+        places = kernel_size[0] * kernel_size[1]
+        divisor = module.divisor_override or places
+        window = divisor if self.pooling == "sum" else divisor / places
         shape = tuple(module(torch.zeros(1, *signal.shape)).shape[1:])
         return _Signal((_name(node),), signal.height / window, shape)
 
@@ -183,6 +188,10 @@ class _Writer:
         return _Signal((_name(node),), heights, (signal.shape[0] * places,))
 
     def _sum(self, node: fx.Node) -> _Signal:
+        if node.kwargs or len(node.args) != 2:
+            raise UnsupportedNetwork(
+                f"NIR cannot express {describe_node(self.body, node)}: it is no plain sum of two"
+            )
         parts = [
             self._at_unit_height(self.signals[source], f"{node.name}_scale{index}")
             for index, source in enumerate(node.all_input_nodes)
@@ -198,6 +207,16 @@ class _Writer:
         scale = places.view(-1, *([1] * (len(signal.shape) - 1))).expand(signal.shape)
         self._add(name, nir.Scale(_array(scale)), signal)
         return _Signal((name,), torch.ones(()), signal.shape)
+
+
+def _floored(pool: nn.AvgPool2d, shape: tuple[int, ...], name: str) -> nn.AvgPool2d:
+    """The same pooling with sizes rounded down, as NIR has them; refused where that is another."""
+    floored = copy.deepcopy(pool)
+    floored.ceil_mode = False
+    image = torch.zeros(1, *shape)
+    if floored(image).shape != pool(image).shape:
+        raise UnsupportedNetwork(f"NIR rounds sizes down, which {name} does not (ceil_mode)")
+    return floored
 
 
 def _name(node: fx.Node) -> str:

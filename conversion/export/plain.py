@@ -89,7 +89,8 @@ def load_plain(directory: Path) -> SpikingNetwork:
     described = content["observation"]
     observation = None
     if described is not None:
-        observation = Observation(described["steps"], _OBSERVATIONS[described["kind"]])
+        prepare = _OBSERVATIONS[described["kind"]]
+        observation = Observation(described["steps"], prepare, carries_on=prepare is carry_on)
     network = SpikingNetwork(
         body.requires_grad_(False),
         encoding=content["encoding"],

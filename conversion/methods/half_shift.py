@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from conversion.method import Option, method, thresholds_by
+from conversion.method import Option, balance_by, method
 from conversion.source import Balance, Source
 
 
@@ -19,13 +19,16 @@ def half_shift(
 ) -> Balance:
     """v₀ = θ/2: the neuron rounds its rate where it would cut it off; same as a shift of θ/(2T).
 
-    thresholds: the method that θ comes from, with its default options.
+    thresholds: the method that θ comes from, with its default options; what else it corrects
+        (calibration: biases or weights) is left out.
     percentile: of that method, where it has one; 0 leaves its default.
     """
     chosen: dict[str, Option] = {"percentile": percentile} if percentile else {}
-    found = thresholds_by(thresholds, source, **chosen)  # refuses a name before it looks
-    theta, notes = source.settle(found)
-    return Balance(theta, start=halves(theta), notes=notes)
+    found = balance_by(thresholds, source, **chosen)  # refuses a name before it looks
+    theta, notes = source.settle(found.theta)
+    if found.shift or found.weights or found.observation:
+        notes = (f"of {thresholds} the thresholds alone, without its corrections", *notes)
+    return Balance(theta, start=halves(theta), notes=(*found.notes, *notes))
 
 
 def halves(theta: dict[str, Tensor]) -> dict[str, Tensor]:

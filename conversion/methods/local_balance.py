@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, fx
 
 from conversion.method import method, within
 from conversion.methods.half_shift import halves
-from conversion.source import Balance, Source
+from conversion.source import Balance, SilentLayer, Source
 from network.graph import Kind, kind_of
 from network.neurons import Neuron, NeuronState
 from network.unroll import Observation
@@ -45,10 +46,17 @@ def local_balance(
     start = halves(theta)
     observation = None
     if delay:
+        activity = walk.activity(batches)
+        for name in source.names:
+            if not activity[name] > 0:
+                raise SilentLayer(
+                    f"layer {source.paths[name]} is never active on {source.image_count} "
+                    "calibration images: give more or other images"
+                )
         steps = sum(
-            float((theta[name] - start[name]).mean() / walk.activity[name]) for name in source.names
+            float((theta[name] - start[name]).mean()) / activity[name] for name in source.names
         )
-        observation = Observation(math.ceil(steps), carry_on)
+        observation = Observation(math.ceil(steps), carry_on, carries_on=True)
     return Balance(theta, start=start, observation=observation, notes=notes)
 
 
@@ -59,14 +67,21 @@ def carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
 class _Clipped(fx.Interpreter):
     """Forward passes in which every activation is clipped at a threshold that follows it.
 
-    theta: [C] by layer. activity: the largest channel mean of ReLU(z) in the last batch.
+    theta: [C] by layer. seen: sum of ReLU(z) by channel [C] and how many values, by layer.
     """
 
     def __init__(self, body: fx.GraphModule, rate: float) -> None:
         super().__init__(body)
         self.body, self.rate = body, rate
         self.theta: dict[str, Tensor] = {}
-        self.activity: dict[str, Tensor] = {}
+        self.seen: dict[str, tuple[Tensor, int]] = {}
+
+    def activity(self, batches: Sequence[Tensor]) -> dict[str, float]:
+        """The largest channel mean of ReLU(z) by layer, over all images; thresholds stay."""
+        self.rate, self.seen = 0.0, {}
+        for images in batches:
+            self.run(images)
+        return {name: float((total / count).max()) for name, (total, count) in self.seen.items()}
 
     @torch.no_grad()
     def run_node(self, n: fx.Node) -> Any:
@@ -78,5 +93,7 @@ class _Clipped(fx.Interpreter):
         excess = (rows - theta.unsqueeze(1)).clamp(min=0.0)
         theta = theta + 2 * self.rate * excess.mean(1)
         self.theta[n.name] = theta
-        self.activity[n.name] = rows.clamp(min=0.0).mean(1).max()
+        active = rows.clamp(min=0.0).double().sum(1)
+        total, count = self.seen.get(n.name, (torch.zeros_like(active), 0))
+        self.seen[n.name] = total + active, count + rows.shape[1]
         return z.clamp(min=0.0).minimum(theta.view(-1, *([1] * (z.ndim - 2))))

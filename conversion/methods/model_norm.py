@@ -48,6 +48,8 @@ class _Ranges(fx.Interpreter):
         if kind is Kind.SYNAPSE:
             return _interval(self.fetch_attr(str(n.target)), self.env[n.all_input_nodes[0]])
         value = super().run_node(n)
+        if kind in (Kind.OTHER, Kind.SUM):  # preprocessing may reverse the range
+            value = torch.stack([value.amin(0), value.amax(0)])
         if kind is Kind.ACTIVATION:
             bound = bound_of(self.body.get_submodule(str(n.target)))
             theta = value[1].max()

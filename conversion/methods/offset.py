@@ -25,7 +25,11 @@ def offset(source: Source, *, steps: int = 4) -> Balance:
 
     fired once too often (v(ρ) < 0) down, and of one that fired too little (v(ρ) ≥ θ) up. The next
     layer observes the corrected train. The ρ steps count as timesteps.
+
+    Raises ValueError with hard reset: what a spike takes away would not be θ.
     """
+    if source.reset != "soft":
+        raise ValueError(f"offset needs the soft reset, got {source.reset!r}")
     within("offset", "steps", steps, 0, float("inf"))
     theta = trained_scales(source)
     return Balance(theta, start=halves(theta), observation=Observation(steps, correct))

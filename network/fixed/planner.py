@@ -166,17 +166,22 @@ class _Planner:
 
     def _channel_heights(self, node: fx.Node, height: Tensor, groups: int) -> Tensor:
         """Heights of the incoming channels, shaped for the weight [O, I/groups, kh, kw]."""
+        channels = self._alike(node, height)
+        if groups == 1:
+            return channels.view(1, -1, 1, 1)
+        outputs = self.body.get_submodule(str(node.target)).out_channels
+        assert isinstance(outputs, int)
+        return channels.view(groups, -1).repeat_interleave(outputs // groups, 0)[..., None, None]
+
+    def _alike(self, node: fx.Node, height: Tensor) -> Tensor:
+        """The one height of the spikes of each channel, [C]."""
         channels = height.amax((0, 2, 3))
         same = (height == channels.view(1, -1, 1, 1)) | (height == 0)
         if not bool(same.all()):
             raise NotFixedPoint(
                 f"{describe_node(self.body, node)} reads spikes of different heights in one channel"
             )
-        if groups == 1:
-            return channels.view(1, -1, 1, 1)
-        outputs = self.body.get_submodule(str(node.target)).out_channels
-        assert isinstance(outputs, int)
-        return channels.view(groups, -1).repeat_interleave(outputs // groups, 0)[..., None, None]
+        return channels
 
     def _pool(self, node: fx.Node, spikes: Spikes) -> Spikes:
         pool = None
@@ -190,7 +195,7 @@ class _Planner:
             raise NotFixedPoint(
                 f"{describe_node(self.body, node)} sums up to {largest} spikes, at most {LARGEST}"
             )
-        heights = spikes.height.amax((2, 3), keepdim=True)
+        heights = self._alike(node, spikes.height).view(1, -1, 1, 1)
         heights = heights / torch.full_like(heights, pool.divisor)
         size = self.body.get_submodule(str(node.target))(spikes.height).shape
         heights = (heights.flatten(1) if pool.flatten else heights).expand(size)
