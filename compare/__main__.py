@@ -45,7 +45,9 @@ def main() -> None:
         _fail(f"a fault of isospike itself: {reason} (with ISOSPIKE_DEBUG=1: where)")
         code = FAULT
     if code == INTERRUPTED:  # typer turns an interrupt into this code itself
-        _say("interrupted; the same command goes on from where it was: " + command_line())
+        resumes = sys.argv[1:2] == ["compare"]
+        how = "goes on from where it was" if resumes else "begins anew"
+        _say(f"interrupted; the same command {how}: {command_line()}")
     elif code and is_follower():
         let_the_first_speak()
     sys.stdout.flush()

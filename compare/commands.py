@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -76,11 +77,14 @@ def compare(
         given["expected_minutes"] = given["expected_minutes_h100"] = None
     chosen = changed(chosen, given)
     from compare.data.places import absent, locate
+    from compare.machine import choose_device
 
     for name in chosen.every("datasets"):
         where = locate(name, data)
-        if not where.found and data is not None:
+        if not where.found and (data is not None or ":" in name):
             raise absent(where)
+    _directory(out)
+    choose_device(device)
     from compare.workers.case import Settings
 
     settings = Settings(data, data is None, device, jobs, command_line(), cluster)
@@ -183,6 +187,7 @@ def report(
     out: OutOption = None,
 ) -> None:
     """Rebuild the report of one study, or one report over several."""
+    _directory(out)
     _report(directories, out)
 
 
@@ -222,7 +227,10 @@ def convert(
     catalogue.check("architectures", model)
     from compare.convert_command import convert_model, summary_lines
 
-    directory = out or Path("runs") / f"convert-{Path(model.split(':')[0]).stem}-{method}"
+    _directory(out)
+    place, _, function = model.rpartition(":")
+    words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
+    directory = out or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", words)
     chosen = parse_options(option or [])
     with last_word(f"{ENDED}; the same command begins anew: {command_line()}"):
         written = convert_model(
@@ -231,6 +239,12 @@ def convert(
     for line in summary_lines(written):
         typer.echo(line)
     typer.echo(str(written))
+
+
+def _directory(out: Path | None) -> None:
+    """Raise unless results can go there: to a new directory, or one that exists."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a directory, got the file {out}")
 
 
 def parse_options(pairs: list[str]) -> dict[str, Any]:

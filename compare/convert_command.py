@@ -77,6 +77,7 @@ def convert_model(
         "timesteps": timesteps,
         "calibration_timesteps": converted.calibration_timesteps,
         "audit": {key: list(value) for key, value in asdict(converted.audit).items()},
+        "layers": dict(zip(converted.thresholds, converted.audit.replaced, strict=True)),
         "thresholds": {name: t.tolist() for name, t in converted.thresholds.items()},
         "versions": versions(),
         "commit": commit(),

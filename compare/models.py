@@ -146,7 +146,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ModelError(f"model file {path} does not exist")
     path = path.resolve()
-    _refuse_clash(path)
+    _refuse_clash(path, path.parent, Path.cwd())
     name = f"isospike_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -175,7 +175,13 @@ def _load_module(name: str) -> ModuleType:
             )
     try:
         with _searched(Path.cwd()):
+            found = importlib.util.find_spec(name)
+            if found is not None and found.origin and found.origin.endswith(".py"):
+                path = Path(found.origin)
+                _refuse_clash(path, path.parent, Path.cwd())
             return importlib.import_module(name)
+    except ModelError:
+        raise
     except ModuleNotFoundError as error:
         raise ModelError(f"module {name!r} cannot be found (missing: {error.name})") from error
     except Exception as error:  # the user's code may raise anything at all
@@ -194,8 +200,8 @@ def _searched(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _refuse_clash(path: Path) -> None:
-    """A neighbour of the file that it imports must not bear the name of one of our packages."""
+def _refuse_clash(path: Path, *folders: Path) -> None:
+    """What the file imports from these folders must not bear the name of one of our packages."""
     try:
         tree = ast.parse(path.read_text("utf-8"))
     except (SyntaxError, ValueError, OSError) as error:
@@ -213,12 +219,13 @@ def _refuse_clash(path: Path) -> None:
     }
     ours = Path(__file__).resolve().parent.parent
     for room in sorted(imported.intersection(ROOMS)):
-        theirs = [path.parent / f"{room}.py", path.parent / room]
-        if path.parent != ours and any(p.exists() for p in theirs):
-            raise ModelError(
-                f"{path.name} imports {room!r}, a name taken by isospike: "
-                f"rename {room} in {path.parent}"
-            )
+        for folder in folders:
+            theirs = [folder / f"{room}.py", folder / room]
+            if folder.resolve() != ours and any(p.exists() for p in theirs):
+                raise ModelError(
+                    f"{path.name} imports {room!r}, a name taken by isospike: "
+                    f"rename {room} in {folder}"
+                )
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -53,6 +53,8 @@ class Status:
 
 def status(directory: Path, now: datetime | None = None) -> Status:
     """Read a study directory; raises StatusError where it is none."""
+    if not directory.exists():
+        raise StatusError(f"{directory} does not exist: no study was begun there")
     if not (directory / "study.toml").is_file():
         raise StatusError(f"{directory} is not a study: it has no study.toml")
     progress = _json(directory / "progress.json") or {}

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
+ROUNDING = 1e-12  # of the values: differences that floating point makes
 
 
 class IntervalError(ValueError):
@@ -98,8 +99,9 @@ def paired_t(first: Sequence[float], second: Sequence[float]) -> Test:
     """
     difference = paired_difference(first, second)
     deviation = difference.deviation or 0.0
-    if deviation == 0.0:
-        if difference.estimate == 0:
+    rounding = ROUNDING * max(*map(abs, first), *map(abs, second))
+    if deviation <= rounding:
+        if abs(difference.estimate) <= rounding:
             return Test(1.0, difference.n, "paired t over seeds")
         return Test(float("nan"), difference.n, "none: no spread over seeds")
     statistic = difference.estimate * np.sqrt(difference.n) / deviation

@@ -1,12 +1,15 @@
 """The command line: bad input in one line and code 2, lists without torch."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from compare import __main__ as entry
 from compare import catalogue
 from compare.spinning import rest_soon
 from tests.test_compare import isospike
@@ -28,6 +31,7 @@ from tests.test_compare import isospike
         (["list", "nothing"], ["nothing", "datasets"]),
         (["data", "cifr10"], ["'cifr10'", "cifar10"]),
         (["report", "nowhere"], ["nowhere"]),
+        (["compare", "--dataset", "folder:nowhere"], ["folder:nowhere is not in"]),
         (["convert", "lenet", "--dataset", "mnist-5k"], ["weights"]),
         (["convert", "lenet", "--dataset", "mnist-5k", "--method", "x"], ["'x'", "spike-norm"]),
         (["frobnicate"], ["frobnicate"]),
@@ -52,6 +56,66 @@ def test_an_unknown_key_in_a_study_file(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "unknown key 'tmesteps'; did you mean 'timesteps'?" in result.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "convert"])
+def test_a_file_is_no_place_for_results(command: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    arguments = {
+        "compare": ["first-look"],
+        "report": ["taken"],
+        "convert": ["lenet", "--dataset", "mnist-5k"],
+    }[command]
+    result = isospike(command, *arguments, "--out", "taken", cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == "isospike: --out must be a directory, got the file taken\n"
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+NET = """
+from torch import nn
+def {name}():
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 4), nn.ReLU(), nn.Linear(4, 10))
+"""
+
+
+@pytest.mark.slow
+def test_conversions_of_two_networks_lie_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NET.format(name="one") + NET.format(name="two"))
+    for name in ("one", "two"):
+        result = isospike(
+            "convert", f"net.py:{name}", "--dataset", "mnist-5k", "--method", "data-norm",
+            "--timesteps", "2", cwd=tmp_path,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        directory = tmp_path / result.stdout.splitlines()[-1]
+        assert directory == tmp_path / "runs" / f"convert-net-{name}-mnist-5k-data-norm"
+        content = json.loads((directory / "conversion.json").read_text())
+        assert content["model"] == f"net.py:{name}"
+        assert list(content["layers"]) == list(content["thresholds"])
+        assert list(content["layers"].values()) == content["audit"]["replaced"] == ["2"]
+        modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
+        assert len(set(modes.values())) == 1, modes
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("compare", "goes on from where it was"), ("convert", "begins anew"), ("report", "begins")],
+)
+def test_an_interrupted_command_says_what_the_same_one_would_do(
+    command: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**settings: object) -> int:
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(entry, "app", interrupted)
+    monkeypatch.setattr(sys, "argv", ["isospike", command, "x"])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    signal.signal(signal.SIGTERM, handler)
+    assert ended.value.code == 130
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,17 @@ def test_an_absent_data_set_says_where_and_what(tmp_path: Path) -> None:
     assert "\n" not in line
 
 
+def test_the_advice_fits_whether_a_directory_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ISOSPIKE_DATA", str(tmp_path))
+    given, default = locate("cifar10", tmp_path).how, locate("cifar10", None).how
+    assert given.startswith("leave out --data")
+    assert default.startswith("it is downloaded at its first use")
+    for line in (given, default):
+        assert str(tmp_path / "cifar-10-batches-py") in line
+
+
 def test_the_embedded_set_without_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

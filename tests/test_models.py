@@ -67,6 +67,18 @@ def test_a_module_that_ours_would_hide_is_named(
     assert built("network/mine.py:net") is not None
 
 
+@pytest.mark.parametrize("reference", ["pkg_of_mine.mod:net", "pkg_of_mine/mod.py:net"])
+def test_what_a_module_means_by_a_name_of_ours_is_named(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`import network` in it would find ours, though the user's lies where they work."""
+    (tmp_path / "network.py").write_text("x = 1\n")
+    write(tmp_path / "pkg_of_mine" / "mod.py", "import network")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"mod\.py imports 'network', .*: rename network in "):
+        load_function(reference)
+
+
 def test_the_command_runs_beside_files_of_our_names(tmp_path: Path) -> None:
     """`isospike` in a directory that holds reports/ and network.py."""
     (tmp_path / "network.py").write_text("raise SystemExit('theirs')\n")

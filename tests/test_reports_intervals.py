@@ -77,6 +77,19 @@ def test_paired_t_of_equal_differences():
     assert paired_t([2.0, 3.0], [2.0, 3.0]).p == 1.0
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [([0.16, 0.12], [0.24, 0.20]), ([0.9, 0.8, 0.7], [0.6, 0.5, 0.4]), ([0.3, 0.1], [0.2, 0.0])],
+)
+def test_rounding_is_no_spread(first, second):
+    assert np.std(np.subtract(first, second)) > 0  # in floating point
+    untested = paired_t(first, second)
+    assert math.isnan(untested.p)
+    assert untested.kind == "none: no spread over seeds"
+    shifted = paired_t(first, [*first[:-1], first[-1] + 1e-17])
+    assert shifted.p == 1.0
+
+
 def test_paired_needs_pairs():
     with pytest.raises(IntervalError, match="got 2 and 3 values"):
         paired_difference([1.0, 2.0], [1.0, 2.0, 3.0])

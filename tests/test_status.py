@@ -89,6 +89,8 @@ def test_a_large_study_fits_one_screen(tmp_path: Path) -> None:
 def test_not_begun_and_not_a_study(tmp_path: Path) -> None:
     with pytest.raises(StatusError, match=r"is not a study: it has no study\.toml"):
         status(tmp_path)
+    with pytest.raises(StatusError, match=r"nowhere does not exist: no study was begun there"):
+        status(tmp_path / "nowhere")
     (tmp_path / "study.toml").touch()
     assert lines(status(tmp_path)) == [f"{tmp_path}: not begun", "finished cases: 0"]
 

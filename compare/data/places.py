@@ -60,7 +60,7 @@ def locate(name: str, directory: Path | None = None) -> Where:
             return Where(name, True, folder, (), "")
         if len(missing) < len(best):
             best = missing
-    return Where(name, False, searched, best, way(source))
+    return Where(name, False, searched, best, way(source, searched, given=directory is not None))
 
 
 def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
@@ -72,11 +72,14 @@ def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
     )
 
 
-def way(source: Source) -> str:
-    """How to get it, in words for the end of a line."""
+def way(source: Source, searched: Path, *, given: bool) -> str:
+    """How to get it, in words for the end of a line. given: whether --data names the directory."""
+    obtain = source.obtain.replace("DIR", str(searched))
     if source.download is None:
-        return source.obtain
-    return f"leave out --data to download it where there is a network, or put {source.obtain}"
+        return obtain
+    if not given:
+        return f"it is downloaded at its first use where there is a network; or put {obtain}"
+    return f"leave out --data to download it where there is a network, or put {obtain}"
 
 
 def absent(where: Where) -> DataError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import fx, nn
 
 from conversion.export.modules import build_module, describe_module
@@ -58,7 +58,7 @@ def save_plain(network: SpikingNetwork, directory: Path) -> tuple[Path, Path]:
     }
     tensors, graph = directory / "snn.safetensors", directory / "snn.json"
     state = {name: value.detach().cpu().contiguous() for name, value in body.state_dict().items()}
-    save_file({name: value.clone() for name, value in state.items()}, tensors)
+    tensors.write_bytes(save({name: value.clone() for name, value in state.items()}))
     graph.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return tensors, graph
 
