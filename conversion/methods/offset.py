@@ -28,9 +28,9 @@ def offset(source: Source, *, steps: int = 4) -> Balance:
 
     Raises ValueError with hard reset: what a spike takes away would not be θ.
     """
+    within("offset", "steps", steps, 0, float("inf"))
     if source.reset != "soft":
         raise ValueError(f"offset needs the soft reset, got {source.reset!r}")
-    within("offset", "steps", steps, 0, float("inf"))
     theta = trained_scales(source)
     return Balance(theta, start=halves(theta), observation=Observation(steps, correct))
 
