@@ -134,6 +134,7 @@ def test_what_nir_cannot_express_is_refused(name: str, method: str, words: str) 
 class Averaged(nn.Module):
     def __init__(self, pool: nn.Module, alpha: float = 1.0) -> None:
         super().__init__()
+        torch.manual_seed(0)
         self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
         self.act, self.act2, self.pool, self.alpha = nn.ReLU(), nn.ReLU(), pool, alpha
 

@@ -93,8 +93,11 @@ def test_model_norm_follows_a_range_that_turns_round() -> None:
 
 
 def test_half_shift_keeps_the_notes_and_says_what_it_leaves_out() -> None:
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 2))
     with torch.no_grad():
+        model[0].weight.abs_()  # pixels are positive: every channel but the first is active
+        model[0].bias.zero_()
         model[0].weight[0], model[0].bias[0] = 0.0, -1.0
     options = {"thresholds": "channel-norm"}
     notes = convert(model, images(9), method="half-shift", options=options).audit.notes

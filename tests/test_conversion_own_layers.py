@@ -16,6 +16,11 @@ from network.graph import UnsupportedNetwork, trace
 from tests.small_networks import images
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
 class Two(nn.Module):
     """Two convolutions with a step of the test's own between them."""
 
