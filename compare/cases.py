@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any, Literal
 
-from compare import catalogue
+from compare.method_facts import MethodFacts
 from compare.study import QUANTISED_ANN, Arm, Study, StudyError
-from compare.ways import way_of
 
 # Raised from 1 whenever the same specification gives another result.
 VERSIONS = {
@@ -99,19 +98,6 @@ def representation_of(case: Case) -> Representation:
     """What the network of a case sees; an ANN sees recordings as the mean of their frames."""
     representation = REPRESENTATIONS[case.encoding]
     return "mean-events" if representation == "events" and case.arm == "ann" else representation
-
-
-@dataclass(frozen=True)
-class MethodFacts:
-    """What expanding a study needs to know of a method (`method_facts` tells)."""
-
-    arm: Arm
-    ann: str | None  # method name of the ANN it starts from, or None
-    train_timesteps: tuple[int, ...] | None
-    encoding: str | None
-    batch_norm: bool | None = None  # what it demands of the architecture; None: the study's
-    dropout: float | None = None
-    norm_of_rule: bool | None = None  # whether its rule always or never has batch norm
 
 
 def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: str) -> list[Case]:
@@ -276,27 +262,3 @@ def _shared(study: Study, dataset: str, architecture: str, seed: int) -> dict[st
         "sweep_precision": "",
         "threads": study.threads or 1,
     }
-
-
-def method_facts(names: list[str]) -> dict[str, MethodFacts]:
-    """Facts of conversions, rules and presets by registered name (loads torch)."""
-    from conversion import CONVERSIONS
-
-    facts = {}
-    for name in names:
-        if catalogue.is_conversion(name):
-            method = CONVERSIONS.get(name)
-            ann = QUANTISED_ANN if method.ann == "qcfs" else "ann"
-            facts[name] = MethodFacts("converted", ann, None, None)
-        else:
-            way = way_of(name)
-            facts[name] = MethodFacts(
-                "direct",
-                "ann" if way.rule.needs_conversion else None,
-                (way.timesteps,),
-                None if way.encoding == "constant" else way.encoding,
-                way.batch_norm,
-                way.dropout,
-                way.rule.batch_norm,
-            )
-    return facts

@@ -11,7 +11,8 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from compare.cases import Case, expand, method_facts
+from compare.cases import Case, expand
+from compare.method_facts import method_facts
 from compare.resolved import recipe_of
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study

@@ -146,7 +146,7 @@ def _load_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise ModelError(f"model file {path} does not exist")
     path = path.resolve()
-    _refuse_clash(path, path.parent, Path.cwd())
+    _refuse_clash(path)
     name = f"isospike_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -177,8 +177,7 @@ def _load_module(name: str) -> ModuleType:
         with _searched(Path.cwd()):
             found = importlib.util.find_spec(name)
             if found is not None and found.origin and found.origin.endswith(".py"):
-                path = Path(found.origin)
-                _refuse_clash(path, path.parent, Path.cwd())
+                _refuse_clash(Path(found.origin))
             return importlib.import_module(name)
     except ModelError:
         raise
@@ -200,8 +199,9 @@ def _searched(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _refuse_clash(path: Path, *folders: Path) -> None:
-    """What the file imports from these folders must not bear the name of one of our packages."""
+def _refuse_clash(path: Path) -> None:
+    """What the file imports from beside it, or from where the user works, must not bear the name
+    of one of our packages."""
     try:
         tree = ast.parse(path.read_text("utf-8"))
     except (SyntaxError, ValueError, OSError) as error:
@@ -219,7 +219,7 @@ def _refuse_clash(path: Path, *folders: Path) -> None:
     }
     ours = Path(__file__).resolve().parent.parent
     for room in sorted(imported.intersection(ROOMS)):
-        for folder in folders:
+        for folder in (path.parent, Path.cwd()):
             theirs = [folder / f"{room}.py", folder / room]
             if folder.resolve() != ours and any(p.exists() for p in theirs):
                 raise ModelError(

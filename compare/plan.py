@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from compare import cases as expansion
 from compare import machine, ranks
-from compare.cases import Case
+from compare.cases import Case, expand
 from compare.data import Dataset
+from compare.method_facts import method_facts
 from compare.models import make_network
 from compare.options import check_options
 from compare.prepared import View, load_dataset, sample
@@ -80,8 +80,8 @@ def resolve(
 def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
     """The cases of a resolved study with their names and their work."""
     methods = sorted({study.base_method(name) for name in study.every("methods")})
-    facts = expansion.method_facts(methods)
-    cases = tuple(expansion.expand(study, facts, sweep_precision=study.sweep_precision))
+    facts = method_facts(methods)
+    cases = tuple(expand(study, facts, sweep_precision=study.sweep_precision))
     check_options(cases)
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}

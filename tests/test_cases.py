@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from compare.cases import VERSIONS, Case, expand, method_facts
+from compare.cases import VERSIONS, Case, expand
+from compare.method_facts import method_facts
 from compare.study import Study, StudyError, build_study, builtin_studies, load_study
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from compare.cases import expand, method_facts
+from compare.cases import expand
+from compare.method_facts import method_facts
 from compare.options import check_options, rule_options
 from compare.resolved import in_force, options_of, recipe_of
 from compare.study import Study, StudyError

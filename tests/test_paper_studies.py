@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from compare.cases import Case, expand, method_facts, representation_of
+from compare.cases import Case, expand, representation_of
 from compare.data.arrays import ArrayImages, Dataset, EventArrays
 from compare.estimate import SIZES
+from compare.method_facts import method_facts
 from compare.prepared import load_dataset, represent
 from compare.run import Workplace, run_case
 from compare.store import RECORD_COLUMNS, Store

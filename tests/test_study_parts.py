@@ -2,8 +2,9 @@
 
 import pytest
 
-from compare.cases import expand, method_facts
+from compare.cases import expand
 from compare.changes import changed
+from compare.method_facts import method_facts
 from compare.study import Study, StudyError, load_study, parse_study
 
 

@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from compare import execute
-from compare.cases import expand, method_facts
+from compare.cases import expand
+from compare.method_facts import method_facts
 from compare.plan import Plan
 from compare.progress import Progress
 from compare.store import CaseBusy

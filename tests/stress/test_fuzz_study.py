@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.cases import expand, method_facts
+from compare.cases import expand
 from compare.changes import changed
+from compare.method_facts import method_facts
 from compare.study import STUDIES, Study, builtin_studies, parse_study
 from compare.toml_text import to_toml
 from tests.stress.conftest import Tally, check_line, fuzz, mostly
