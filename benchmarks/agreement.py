@@ -1,14 +1,17 @@
-"""How far fixed point moves accuracy at each T: one network, every test image, paired.
+"""How far each arithmetic moves accuracy at each T: one ANN, every test image, paired with float32.
 
-    python -m benchmarks.agreement --data DIR --dataset mnist --architecture lenet --out DIR
+    python -m benchmarks.agreement --data DIR --dataset mnist --architecture lenet \\
+        --methods robust-norm,half-shift --out DIR
 
-writes agreement.csv (one row per T) and command.txt. The p value is that of McNemar's exact test
-on the images that only one of the two arithmetics gets right (two-sided).
+writes agreement.csv (one row per method and T) and command.txt. float64 stands beside the others
+to show how far float32 itself is from exact sums. The p value is that of McNemar's exact test on
+the images that only one of the two arithmetics gets right (two-sided).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import shlex
 import sys
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 
 from compare.machine import commit, machine, versions
 from compare.prepared import View, load_dataset, sample
+from compare.sweep import folded
 from conversion import convert
 from network.architectures import Geometry, build
 from network.encodings import image_keys
@@ -34,6 +38,7 @@ from network.unroll import SpikingNetwork, unroll
 
 CALIBRATION_IMAGES = 500
 BITS: tuple[Bits, ...] = (16, 8)
+REFERENCE = "float32"
 
 
 def main() -> None:
@@ -51,28 +56,33 @@ def main() -> None:
     train = View(dataset.train, "normalised", dataset.mean, dataset.std)
     network = train_ann(options, train, Geometry(*dataset.shape, len(dataset.classes)))
     images, _ = sample(train, CALIBRATION_IMAGES, seed=0)
-    spiking = convert(network, images, method=options.method).network
-    right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps)
+    rows, notes = [], []
+    for method in options.methods.split(","):
+        spiking = folded(convert(network, images, method=method).network)
+        right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps)
+        rows += [{"method": method} | row for row in rows_of(right)]
+        notes.append(f"{method}: {fixed_point(spiking, dataset.shape, 16).note}; {summary(right)}")
+        print(notes[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_rows(options.out / "agreement.csv", rows_of(right))
+    write_rows(options.out / "agreement.csv", rows)
     lines = [
         "python -m benchmarks.agreement " + shlex.join(_without_place(sys.argv[1:])),
         f"commit {commit()}, versions {versions()}",
         f"machine {machine(torch.device('cpu'))}",
-        fixed_point(spiking, dataset.shape, 16).note,
-        summary(right),
+        f"ANN: {100 * accuracy_of(network, test):.2f} %",
+        *notes,
     ]
     (options.out / "command.txt").write_text("\n".join(lines) + "\n")
     print(options.out)
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Accuracy of fixed point beside float32.")
+    parser = argparse.ArgumentParser(description="Accuracy of other arithmetics beside float32.")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--architecture", default="lenet")
-    parser.add_argument("--method", default="robust-norm")
+    parser.add_argument("--methods", default="robust-norm")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--train-images", type=int)
@@ -103,35 +113,56 @@ def train_ann(options: argparse.Namespace, data: View, geometry: Geometry) -> nn
     return network.eval()
 
 
+@torch.no_grad()
+def accuracy_of(network: nn.Module, data: View) -> float:
+    """Share of the images that the ANN gets right."""
+    right = 0
+    for indices in torch.arange(len(data)).split(100):
+        images, labels = data.batch(indices)
+        right += int((network(images).argmax(-1) == labels).sum())
+    return right / len(data)
+
+
+@torch.no_grad()
 def correct_at_every_step(
     network: SpikingNetwork, shape: tuple[int, ...], data: View, timesteps: int
 ) -> dict[str, Tensor]:
-    """arithmetic -> bool [T, images]."""
+    """arithmetic -> bool [T, images]. network: folded."""
+    double = copy.deepcopy(network).double()
+
+    def exact(images: Tensor, keys: Tensor) -> Tensor:
+        return unroll(double, images.double(), timesteps, keys=keys)
+
+    def rounded(images: Tensor, keys: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return unroll(network, images, timesteps, keys=keys).float()
+
     runs: dict[str, Callable[..., Tensor]] = {
-        "float32": partial(unroll, network, timesteps=timesteps)
+        REFERENCE: partial(unroll, network, timesteps=timesteps),
+        "float64": exact,
+        "bfloat16": rounded,
     }
     for bits in BITS:
         whole = fixed_point(network, shape, bits)
         runs[f"int{bits}"] = partial(unroll_fixed, whole, timesteps=timesteps)
     found: dict[str, list[Tensor]] = {name: [] for name in runs}
-    with torch.no_grad():
-        for indices in torch.arange(len(data)).split(25):
-            images, labels = data.batch(indices)
-            for name, run in runs.items():
-                scores = network.read(run(images, keys=image_keys(0, indices)))
-                found[name].append(scores.argmax(-1) == labels)
+    for indices in torch.arange(len(data)).split(25):
+        images, labels = data.batch(indices)
+        for name, run in runs.items():
+            scores = network.read(run(images, keys=image_keys(0, indices)))
+            found[name].append(scores.argmax(-1) == labels)
     return {name: torch.cat(parts, 1) for name, parts in found.items()}
 
 
 def rows_of(right: dict[str, Tensor]) -> list[dict[str, Any]]:
     """One row per T: accuracies (fractions of 1), and images that only one gets right."""
-    reference = right["float32"]
+    reference = right[REFERENCE]
+    others = [name for name in right if name != REFERENCE]
     rows = []
     for t in range(len(reference)):
         row: dict[str, Any] = {"timestep": t + 1, "images": reference.shape[1]}
-        for name, value in right.items():
-            row[name] = float(value[t].double().mean())
-        for name in ("int16", "int8"):
+        row |= {name: float(value[t].double().mean()) for name, value in right.items()}
+        for name in others:
             gained = int((right[name][t] & ~reference[t]).sum())
             lost = int((reference[t] & ~right[name][t]).sum())
             either = gained + lost
@@ -145,10 +176,10 @@ def summary(right: dict[str, Tensor]) -> str:
     """The largest difference of accuracy at any T, in points."""
     accuracy = {name: 100 * value.double().mean(1) for name, value in right.items()}
     parts = []
-    for name in ("int16", "int8"):
-        gap = (accuracy[name] - accuracy["float32"]).abs()
+    for name in accuracy.keys() - {REFERENCE}:
+        gap = (accuracy[name] - accuracy[REFERENCE]).abs()
         parts.append(f"{name} {gap.max():.3f} points at T = {int(gap.argmax()) + 1}")
-    return "largest difference from float32: " + ", ".join(parts)
+    return "largest difference from float32: " + ", ".join(sorted(parts))
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
