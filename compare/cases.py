@@ -19,10 +19,11 @@ VERSIONS = {
     "srp": 2,
     "offset": 2,
     "local-balance": 2,
-    "lee2020": 2,
+    "lee2020": 3,
     "zheng2021": 2,
-    "lee2016": 2,
-    "membrane-bp": 2,
+    "lee2016": 3,
+    "membrane-bp": 3,
+    "spike-bp": 2,
 }
 
 Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]

@@ -34,7 +34,8 @@ class PooledCurrent(nn.Module):
     def advance(self, current: Tensor, state: PooledState | None) -> tuple[Tensor, PooledState]:
         """Current [T, B, ...] and state to (pooled current [T, B, ...], state)."""
         if state is None:
-            total = torch.zeros_like(current[0])
+            precise = torch.promote_types(current.dtype, torch.float32)
+            total = torch.zeros_like(current[0], dtype=precise)
             state = PooledState(total, self.pool(total))
         pooled = []
         for z in current:

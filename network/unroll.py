@@ -98,7 +98,11 @@ class SpikingNetwork(nn.Module):
         return self.read(unroll(self, images, timesteps, keys=keys))
 
     def read(self, outputs: Tensor) -> Tensor:
-        """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""
+        """Outputs of every step [T, B, K] to scores at every step [T, B, K].
+
+        At least in float32: a readout adds up over time what bfloat16 would round at every step.
+        """
+        outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
         return READOUTS.get(self.readout)(outputs)
 
 

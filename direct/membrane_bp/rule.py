@@ -58,6 +58,7 @@ def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
     inhibitions = [options["inhibition"]] + [0.0] * (len(found) - 1)
     inhibitions[-1] = options["output_inhibition"]
     installed = []
+    generator = generator_of(task)  # one for all layers: their weights are independent
     for (node, linear), inhibition in zip(found, inhibitions, strict=True):
         if not isinstance(linear, nn.Linear):
             raise UnsupportedNetwork(
@@ -66,7 +67,7 @@ def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
         events = EventDynamics(
             options["tau_ms"], options["refractory_ms"], options["step_ms"], inhibition
         )
-        theta = draw(linear, options["alpha"], generator_of(task))
+        theta = draw(linear, options["alpha"], generator)
         neuron = EventNeuron(events, theta, options["threshold_rate"])
         users = list(node.users)
         if len(users) == 1 and kind_of(body, users[0]) is Kind.ACTIVATION:
