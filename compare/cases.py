@@ -19,11 +19,19 @@ VERSIONS = {
     "srp": 2,
     "offset": 2,
     "local-balance": 2,
-    "lee2020": 3,
-    "zheng2021": 2,
-    "lee2016": 3,
-    "membrane-bp": 3,
+    "bptt": 2,
+    "tune-width": 2,
+    "tdbn": 2,
+    "tet": 2,
     "spike-bp": 2,
+    "membrane-bp": 3,
+    "rate-bp": 2,
+    "hybrid": 2,
+    "diet": 2,
+    "ledinauskas2020": 2,
+    "lee2020": 3,
+    "zheng2021": 3,
+    "lee2016": 3,
 }
 
 Representation = Literal["normalised", "pixels", "signed", "events", "mean-events"]
@@ -149,7 +157,7 @@ def _ann_key(study: Study, method: str, encoding: str) -> tuple[str, str, bool, 
 
 
 def _encoding(study: Study, fact: MethodFacts, method: str) -> str:
-    """The study's encoding, or the one that the method's own definition demands."""
+    """The study's or the variant's encoding, or where neither says one the method's own."""
     if study.encoding == "events" and fact.ann is not None:
         raise StudyError(
             f"method {method} starts from an ANN of images; allowed on recordings: "
@@ -157,7 +165,8 @@ def _encoding(study: Study, fact: MethodFacts, method: str) -> str:
         )
     if fact.encoding is None or study.encoding == fact.encoding:
         return study.encoding
-    if study.encoding == "constant":
+    variant = study.variants.get(method)
+    if study.encoding == "constant" and (variant is None or variant.encoding is None):
         return fact.encoding
     if fact.encoding == "constant":
         raise StudyError(f"method {method} takes constant input only, got {study.encoding}")

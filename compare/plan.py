@@ -16,7 +16,7 @@ from compare.method_facts import method_facts
 from compare.models import make_network
 from compare.options import check_options
 from compare.prepared import View, load_dataset, sample
-from compare.resolved import recipe_of
+from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
@@ -83,6 +83,7 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
     facts = method_facts(methods)
     cases = tuple(expand(study, facts, sweep_precision=study.sweep_precision))
     check_options(cases)
+    check_training(study, cases)
     names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:

@@ -8,12 +8,21 @@ from typing import Any
 
 from compare.cases import Case
 from compare.options import QUANTISATION, rule_options
-from compare.study import QUANTISED_ANN
+from compare.study import QUANTISED_ANN, Study, StudyError, Training
 from compare.toml_text import pairs
 from compare.ways import way_of
 from conversion import CONVERSIONS
 from conversion.method import filled, resolve_options
 from network.recipe import Recipe
+
+# What a training setting wants to have an effect: setting -> (field of the recipe, value).
+WANTED = {
+    "milestones": ("schedule", "step"),
+    "gamma": ("schedule", "step"),
+    "warm_up": ("schedule", "one-cycle"),
+    "momentum": ("optimiser", "sgd"),
+    "nesterov": ("optimiser", "sgd"),
+}
 
 ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
 
@@ -28,6 +37,28 @@ def recipe_of(case: Case) -> Recipe | None:
 def for_case(recipe: Recipe, case: Case) -> Recipe:
     """A recipe in the case's precision and with what its study sets otherwise."""
     return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
+
+
+def check_training(study: Study, cases: Iterable[Case]) -> None:
+    """Raises StudyError for a setting of training that none of the cases it is for would use."""
+    cases = list(cases)
+    tables: list[tuple[str, Training, list[Case]]] = [
+        ("[ann]", study.ann, [case for case in cases if case.arm == "ann"]),
+        ("[direct]", study.direct, [case for case in cases if case.arm == "direct"]),
+    ]
+    for name, variant in study.variants.items():
+        own = [case for case in cases if case.method == name]
+        tables.append((f"[variants.{name}] training", variant.training, own))
+    for where, table, concerned in tables:
+        recipes = {case.method: recipe for case in concerned if (recipe := recipe_of(case))}
+        for setting in table.overrides().keys() & WANTED.keys():
+            field, value = WANTED[setting]
+            found = {name: getattr(recipe, field) for name, recipe in recipes.items()}
+            if found and value not in found.values():
+                methods = ", ".join(f"{name} {kind}" for name, kind in found.items())
+                raise StudyError(
+                    f'{where} {setting} has an effect with {field} = "{value}" only; got {methods}'
+                )
 
 
 def options_of(case: Case) -> dict[str, Any]:

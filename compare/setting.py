@@ -27,7 +27,7 @@ from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
 from conversion import quantise_activations
 from network.architectures import Geometry
-from network.fit import Augment, Epoch, Outcome, fit
+from network.fit import Augment, Epoch, Outcome, batch_sizes, fit
 from network.recipe import Recipe
 from network.seeds import derived_seed
 from network.unroll import SpikingNetwork
@@ -135,7 +135,7 @@ class Setting:
         data, transform = self.training()
         recipe = for_case(recipe, self.case)
         tell = self.tell("training")
-        per_batch = cost * len(data) / -(-len(data) // recipe.batch_size)
+        per_batch = cost * len(data) / len(batch_sizes(len(data), recipe.batch_size))
         position = 0
 
         def report(done: int, total: int, row: Epoch | None) -> None:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
+from network.functional import SATURATING, SMOOTH
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, whereabouts
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
 
 _ADVICE: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
-    ((nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.Mish, nn.Hardswish, nn.Softplus),
+    (SMOOTH,
      "an integrate-and-fire neuron computes a ReLU only: train the network with ReLU in its place"),
-    ((nn.Sigmoid, nn.Tanh, nn.Hardsigmoid),
+    (SATURATING,
      "firing rates follow a ReLU only: train the network with ReLU in its place"),
     ((nn.Softmax, nn.LogSoftmax), "let the network return the scores in front of it"),
     ((nn.MultiheadAttention,), "attention multiplies activations, which spikes cannot do"),

@@ -77,8 +77,9 @@ def affine(norm: nn.Module, name: str) -> tuple[Tensor, Tensor]:
             "train it with them, or replace it by a norm that does"
         )
     scale = (norm.running_var.double() + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight.double()
+    gain = getattr(norm, "scale", norm.weight)  # of a threshold-dependent norm λαθ, not λ alone
+    if gain is not None:
+        scale = scale * gain.double()
     shift = -norm.running_mean.double() * scale
     if norm.bias is not None:
         shift = shift + norm.bias.double()

@@ -13,7 +13,8 @@ from network.encodings import image_keys
 from network.functional import ClippedReLU
 from network.graph import Kind, Quantised, layers, replace_module
 from network.neurons import Dynamics, Neuron, Reset
-from network.unroll import Observation, SpikingNetwork, Tap, unroll
+from network.taps import Tap
+from network.unroll import Observation, SpikingNetwork, unroll
 
 
 class SilentLayer(ValueError):

@@ -22,7 +22,7 @@ from network.fit import Outcome
 from network.graph import Kind, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
 from network.recipe import Recipe
-from network.unroll import Observation, SpikingNetwork, unroll
+from network.unroll import Observation, SpikingNetwork, observe, unroll
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {
@@ -87,9 +87,7 @@ def balance_thresholds(network: SpikingNetwork, task: Task) -> None:
 
     keys = torch.arange(len(task.images), device=task.images.device) + task.seed
     network.eval()
-    network.observation = Observation(task.timesteps, set_threshold)
-    unroll(network, task.images, 1, keys=keys)
-    network.observation = None
+    observe(network, task.images, Observation(task.timesteps, set_threshold), keys=keys)
 
 
 def objective_of(

@@ -52,10 +52,14 @@ def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
 
 def _of_currents(body: fx.GraphModule, node: fx.Node) -> bool:
     """Whether a pooling reads what weights, norms or sums put out."""
-    source = node.all_input_nodes[0]
-    while kind_of(body, source) in (Kind.DROPOUT, Kind.SHAPE):
-        source = source.all_input_nodes[0]
-    return kind_of(body, source) in (Kind.SYNAPSE, Kind.NORM, Kind.SUM)
+    kinds = {source: kind_of(body, source) for source in node.all_input_nodes}
+    passing = (Kind.DROPOUT, Kind.SHAPE, Kind.JOIN, Kind.AVERAGE_POOL, Kind.MAX_POOL)
+    return any(
+        _of_currents(body, source)
+        if kind in passing
+        else kind in (Kind.SYNAPSE, Kind.NORM, Kind.SUM)
+        for source, kind in kinds.items()
+    )
 
 
 @torch.no_grad()

@@ -8,18 +8,20 @@ starts as N(0, θ²). λ starts at 1, β at 0. For inference it is folded into t
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from direct.editing import insert_after, leads_to
 from network.graph import Kind, kind_of, layers, replace_module
 
 
-class ThresholdNorm2d(nn.BatchNorm2d):
-    """tdBN of [T·B, C, H, W]; gain = αθ."""
+class ThresholdNorm(_BatchNorm):
+    """tdBN of [T·B, C, ...]; gain = αθ."""
 
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__(channels)
@@ -31,41 +33,40 @@ class ThresholdNorm2d(nn.BatchNorm2d):
         return self.weight * self.gain
 
     def forward(self, input: Tensor) -> Tensor:
-        return _normalised(self, input, self.scale)
+        self._check_input_dim(input)
+        return F.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.scale,
+            self.bias,
+            self.training,
+            self.momentum or 0.1,
+            self.eps,
+        )
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, gain={self.gain:.4g}"
 
 
-class ThresholdNorm1d(nn.BatchNorm1d):
-    """tdBN of [T·B, F]; gain = αθ."""
-
-    def __init__(self, channels: int, gain: float) -> None:
-        super().__init__(channels)
-        self.gain = gain
-
-    @property
-    def scale(self) -> Tensor:
-        """What x̂ is multiplied by, λαθ."""
-        return self.weight * self.gain
-
-    def forward(self, input: Tensor) -> Tensor:
-        return _normalised(self, input, self.scale)
+class ThresholdNorm1d(ThresholdNorm, nn.BatchNorm1d):
+    """tdBN of [T·B, F]."""
 
 
-def _normalised(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor, scale: Tensor) -> Tensor:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return F.batch_norm(
-        x,
-        norm.running_mean,
-        norm.running_var,
-        scale,
-        norm.bias,
-        norm.training,
-        norm.momentum or 0.1,
-        norm.eps,
-    )
+class ThresholdNorm2d(ThresholdNorm, nn.BatchNorm2d):
+    """tdBN of [T·B, C, H, W]."""
+
+
+class ThresholdNorm3d(ThresholdNorm, nn.BatchNorm3d):
+    """tdBN of [T·B, C, D, H, W]."""
+
+
+NORM_OF: tuple[tuple[type[nn.Module], type[nn.Module], type[ThresholdNorm]], ...] = (
+    (nn.BatchNorm1d, nn.Linear, ThresholdNorm1d),
+    (nn.BatchNorm2d, nn.Conv2d, ThresholdNorm2d),
+    (nn.BatchNorm3d, nn.Conv3d, ThresholdNorm3d),
+    (nn.BatchNorm1d, nn.Conv1d, ThresholdNorm1d),
+)
 
 
 def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> list[str]:
@@ -78,20 +79,22 @@ def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> 
         for node, layer in list(layers(body, Kind.SYNAPSE)):
             if leads_to(body, node, Kind.NEURON) or leads_to(body, node, Kind.ACTIVATION):
                 channels = layer.get_parameter("weight").shape[0]
-                norm = _make(isinstance(layer, nn.Linear), channels, theta)
+                norm = _like(layer, channels, theta)
                 places.append(insert_after(body, node, f"{node.name}_tdbn", norm))
     for node in places:
         old = body.get_submodule(str(node.target))
         share = alpha / math.sqrt(2.0) if leads_to(body, node, Kind.SUM) else alpha
-        flat = isinstance(old, nn.BatchNorm1d)
-        replace_module(body, node, _make(flat, len(old.get_parameter("weight")), share * theta))
+        assert isinstance(old, _BatchNorm)
+        replace_module(body, node, _like(old, old.num_features, share * theta))
     body.delete_all_unused_submodules()
     body.recompile()
     return [node.name for node in places]
 
 
-def _make(flat: bool, channels: int, gain: float) -> ThresholdNorm1d | ThresholdNorm2d:
-    return (ThresholdNorm1d if flat else ThresholdNorm2d)(channels, gain)
+def _like(layer: nn.Module, channels: int, gain: float) -> ThresholdNorm:
+    """The norm of as many dimensions as a batch norm or a synaptic layer has."""
+    kind = next(kind for *alike, kind in NORM_OF if isinstance(layer, tuple(alike)))
+    return kind(channels, gain)
 
 
 @torch.no_grad()
@@ -103,13 +106,14 @@ def fold_threshold_norm(body: fx.GraphModule) -> list[str]:
     folded = []
     for node, norm in list(layers(body, Kind.NORM)):
         source = node.args[0]
-        if not isinstance(norm, ThresholdNorm1d | ThresholdNorm2d):
+        if not isinstance(norm, ThresholdNorm):
             continue
         assert isinstance(source, fx.Node)
         if kind_of(body, source) is not Kind.SYNAPSE or len(source.users) > 1:
             continue
-        layer = body.get_submodule(str(source.target))
-        _fold_into(layer, norm)
+        layer = copy.deepcopy(body.get_submodule(str(source.target)))
+        _fold_into(layer, norm)  # other calls of the layer, and the user's own model, keep theirs
+        replace_module(body, source, layer)
         node.replace_all_uses_with(source)
         body.graph.erase_node(node)
         folded.append(source.name)
@@ -118,7 +122,7 @@ def fold_threshold_norm(body: fx.GraphModule) -> list[str]:
     return folded
 
 
-def _fold_into(layer: nn.Module, norm: ThresholdNorm1d | ThresholdNorm2d) -> None:
+def _fold_into(layer: nn.Module, norm: ThresholdNorm) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     weight = layer.get_parameter("weight")

@@ -36,7 +36,8 @@ def learning_rate_range(
 ) -> RangeTest:
     """Raise the learning rate exponentially, batch by batch, until the loss blows up.
 
-    The suggestion is a third of the rate with the least smoothed loss, below which it still falls.
+    Every batch is trained on as `fit` would, in the recipe's precision and with its clipping. The
+    suggestion is a third of the rate with the least smoothed loss, below which it still falls.
     The network ends as it began.
     """
     if not 0 < lowest < highest:
@@ -73,10 +74,15 @@ def _train_one_batch(
     indices = torch.randint(len(data), (trainable.recipe.batch_size,), generator=generator)
     images, labels = data.batch(indices)
     keys = torch.randint(2**62, (len(labels),), generator=generator)
-    with torch.random.fork_rng(devices=[]):
+    parameters, recipe = list(trainable.network.parameters()), trainable.recipe
+    device = parameters[0].device
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    with torch.random.fork_rng(), half:
         torch.manual_seed(seed)
-        loss, _ = trainable.objective(images, labels, keys)
+        loss, _ = trainable.objective(images.to(device), labels.to(device), keys.to(device))
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
+    if recipe.clip_gradient is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, recipe.clip_gradient)
     optimiser.step()
     return loss.item()

@@ -12,8 +12,7 @@ the mean output current. Memory does not grow with T.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,7 +22,7 @@ from torch import Tensor, fx, nn
 from direct.losses import Loss
 from network.fit import Outcome
 from network.fused import on_cpu
-from network.graph import DROPOUTS, NORMS, Kind, kind_of
+from network.graph import NORMS, Kind, kind_of
 from network.neurons import Neuron, NeuronState
 from network.over_batch import mean_over_batch, variance_over_batch
 from network.unroll import SpikingNetwork, unroll
@@ -45,14 +44,18 @@ class Slopes(Protocol):
 
 @dataclass
 class Record:
-    """What a run leaves behind: sums over time by layer, masks of dropout, variances of norms."""
+    """What a run leaves behind, by node: sums over time, masks of dropout, variances of norms.
+
+    pooled: what max pooling put out, summed over the steps, and their number.
+    """
 
     inputs: Tensor | None = None
     static: bool = False
     spikes: dict[str, Tensor] = field(default_factory=dict)
     slopes: dict[str, Slopes] = field(default_factory=dict)
-    masks: dict[nn.Module, Tensor] = field(default_factory=dict)
-    variances: dict[nn.Module, list[Tensor]] = field(default_factory=dict)
+    masks: dict[str, Tensor] = field(default_factory=dict)
+    variances: dict[str, list[Tensor]] = field(default_factory=dict)
+    pooled: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
 
 class _Recorder:
@@ -61,6 +64,7 @@ class _Recorder:
     def __init__(self, network: SpikingNetwork, make: Callable[[Neuron], Slopes]) -> None:
         self.record = Record()
         self.modules = network.neurons()
+        self.kinds = {node.name: kind_of(network.body, node) for node in network.body.graph.nodes}
         self.make = make
 
     def inputs(self, first: int, inputs: Tensor) -> None:
@@ -79,6 +83,18 @@ class _Recorder:
         self.record.slopes[name].add(current, spikes)
         gather(spikes, self.record.spikes[name], 1.0)
 
+    def layer(self, name: str, steps: int, x: Tensor, value: Tensor) -> None:
+        if self.kinds[name] is Kind.NORM:
+            variance = variance_over_batch(x, (0, *range(2, x.ndim)))
+            self.record.variances.setdefault(name, []).append(variance)
+            return
+        total, before = self.record.pooled.get(name, (torch.zeros(()), 0))
+        summed = value.unflatten(0, (steps, -1)).sum(dim=0, dtype=torch.float32)
+        self.record.pooled[name] = (total.to(summed.device) + summed, before + steps)
+
+    def mask(self, name: str, mask: Tensor) -> None:
+        self.record.masks[name] = mask
+
 
 def gather(spikes: Tensor, total: Tensor, decay: float) -> None:
     """total ← total · decay + s(t), in float32, for every step of spikes [T, B, ...]."""
@@ -90,32 +106,6 @@ def gather(spikes: Tensor, total: Tensor, decay: float) -> None:
         if decay != 1.0:
             total.mul_(decay)
         total.add_(fired)
-
-
-@contextmanager
-def _watching(body: fx.GraphModule, record: Record) -> Iterator[None]:
-    """Keep the masks that dropout draws and the variances that batch norms divide by."""
-
-    def keep_mask(module: nn.Module, inputs: tuple[Tensor, ...], mask: Tensor) -> None:
-        del inputs
-        record.masks[module] = mask
-
-    def keep_variance(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        x = inputs[0]
-        axes = (0, *range(2, x.ndim))
-        record.variances.setdefault(module, []).append(variance_over_batch(x, axes))
-
-    handles = []
-    for module in body.modules():
-        if module.training and isinstance(module, DROPOUTS):
-            handles.append(module.register_forward_hook(keep_mask))
-        if module.training and isinstance(module, NORMS):
-            handles.append(module.register_forward_pre_hook(keep_variance))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Linearised(torch.autograd.Function):
@@ -142,29 +132,44 @@ class _Replay(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         kind = kind_of(self.body, n)
-        if kind not in (Kind.NEURON, Kind.DROPOUT, Kind.NORM):
+        if kind not in (Kind.NEURON, Kind.DROPOUT, Kind.NORM, Kind.MAX_POOL):
             return super().run_node(n)
         x = self.env[n.args[0]]  # type: ignore[index]
         if kind is Kind.NEURON:
             count = self.record.spikes[n.name]
             slope = self.record.slopes[n.name].slope(count, self.timesteps)
             return _Linearised.apply(x, count / self.timesteps, slope)
+        if kind is Kind.MAX_POOL:
+            return self._max_pool(n)
         module = self.body.get_submodule(str(n.target))
         if not module.training:
             return module(x)
         if kind is Kind.DROPOUT:
-            return x * self.record.masks[module]
-        variances = torch.stack(self.record.variances[module]).mean(dim=0)
+            return x * self.record.masks[n.name]
+        variances = torch.stack(self.record.variances[n.name]).mean(dim=0)
         return normalise(module, x, variances)
+
+    def _max_pool(self, node: fx.Node) -> Tensor:
+        """What the pooling put out on average; its gradient goes to the largest mean rates.
+
+        The largest spike of every step is more than the largest rate, which the steps do not know.
+        """
+        of_rates: Tensor = super().run_node(node)
+        total, steps = self.record.pooled[node.name]
+        return of_rates + (total / steps - of_rates).detach()
 
 
 def normalise(module: nn.Module, x: Tensor, variance: Tensor) -> Tensor:
     """Batch norm of x [B, C, ...] with its own mean and a variance that is given."""
     shape = (1, -1, *([1] * (x.ndim - 2)))
     axes = (0, *range(2, x.ndim))
-    scale = module.get_parameter("weight") * (variance + module.eps).rsqrt()  # type: ignore[operator]
+    assert isinstance(module, NORMS)
+    scale = (variance + module.eps).rsqrt()
+    if module.weight is not None:
+        scale = module.weight * scale
     centred = x - mean_over_batch(x, axes, keepdim=True)
-    return centred * scale.view(shape) + module.get_parameter("bias").view(shape)
+    result = centred * scale.view(shape)
+    return result if module.bias is None else result + module.bias.view(shape)
 
 
 def replayed(
@@ -175,7 +180,7 @@ def replayed(
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         recorder = _Recorder(network, make)
         record = recorder.record
-        with torch.no_grad(), _watching(network.body, record):
+        with torch.no_grad():
             outputs = unroll(
                 network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder], events=True
             )

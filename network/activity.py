@@ -13,7 +13,8 @@ from torch import Tensor, fx
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of
 from network.neurons import NeuronState
-from network.unroll import SpikingNetwork, Tap
+from network.taps import Tap
+from network.unroll import SpikingNetwork
 from network.wiring import INPUT, Wiring, multiplications, wiring
 
 

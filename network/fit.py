@@ -116,6 +116,18 @@ def fit(
     return trainer.history
 
 
+def batch_sizes(images: int, batch_size: int) -> list[int]:
+    """Images of every batch of an epoch; a last one of one image joins the batch before it, since
+    batch norm has no variance over one image."""
+    sizes = [batch_size] * (images // batch_size)
+    rest = images % batch_size
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
+
+
 class _Trainer:
     """State of one training: optimiser, schedule, position, history."""
 
@@ -133,13 +145,14 @@ class _Trainer:
         self.network, self.objective, self.data = network, objective, data
         self.recipe, self.seed, self.augment, self.file = recipe, seed, augment, checkpoint
         self.device = next(network.parameters()).device
-        self.batches_per_epoch = math.ceil(len(data) / recipe.batch_size)
+        self.sizes = batch_sizes(len(data), recipe.batch_size)
+        self.batches_per_epoch = len(self.sizes)
         self.optimiser = make_optimiser(network, recipe)
         self.team = team
         self.step: Callable[..., Any] = objective
         if team is not None:
-            for images in {recipe.batch_size, len(data) % recipe.batch_size or recipe.batch_size}:
-                team.share(min(images, len(data)))
+            for images in set(self.sizes):
+                team.share(images)
             self.step = team.wrapped(network, objective)
         self.progress = _Progress()
         self.history: list[Epoch] = []
@@ -239,8 +252,8 @@ class _Trainer:
         if self.order is None or self.order[0] != epoch:
             generator = torch.Generator().manual_seed(derived_seed(self.seed, 0, epoch))
             self.order = (epoch, torch.randperm(len(self.data), generator=generator))
-        size = self.recipe.batch_size
-        return self.order[1][batch * size : (batch + 1) * size]
+        first = batch * self.recipe.batch_size
+        return self.order[1][first : first + self.sizes[batch]]
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""

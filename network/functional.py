@@ -9,6 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Activations that no firing rate follows: smooth or with negative values; those that saturate.
+SMOOTH = (
+    nn.GELU, nn.SiLU, nn.ELU, nn.LeakyReLU, nn.PReLU, nn.Mish, nn.Hardswish, nn.Softplus, nn.SELU,
+    nn.CELU,
+)  # fmt: skip
+SATURATING = (nn.Sigmoid, nn.Tanh, nn.Hardsigmoid, nn.Softsign)
+
 
 class ClippedReLU(nn.Module):
     """min(max(x, 0), bound): what ReLU6, hardtanh(0, b) and clamp(0, b) are."""
@@ -48,9 +55,14 @@ def _relu6(inplace: bool = False) -> nn.Module:
     return nn.ReLU6()
 
 
-def _dropout(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
-    del inplace
-    return nn.Dropout(p) if training else nn.Identity()
+def _dropout(kind: Callable[[float], nn.Module]) -> Build:
+    """`training` is what it was while the network was traced; the module follows its own mode."""
+
+    def build(p: float = 0.5, training: bool = True, inplace: bool = False) -> nn.Module:
+        del training, inplace
+        return kind(p)
+
+    return build
 
 
 def _avg_pool2d(
@@ -97,7 +109,11 @@ FUNCTIONS: dict[Any, Build] = {
     F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
     F.relu6: _relu6, F.hardtanh: hardtanh,
     torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
-    F.dropout: _dropout, F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
+    F.dropout: _dropout(nn.Dropout), F.dropout1d: _dropout(nn.Dropout1d),
+    F.dropout2d: _dropout(nn.Dropout2d), F.dropout3d: _dropout(nn.Dropout3d),
+    F.alpha_dropout: _dropout(nn.AlphaDropout),
+    F.feature_alpha_dropout: _dropout(nn.FeatureAlphaDropout),
+    torch.dropout: _dropout(nn.Dropout), F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,28 +24,9 @@ from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
 from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes
 from network.sums.currents import EventSums
+from network.taps import Counts, LayerTap, Tap
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
-
-
-class Tap(Protocol):
-    """Watches a run. `first` is the number of steps that came before the chunk."""
-
-    def inputs(self, first: int, inputs: Tensor) -> None:
-        """Encoded input of a chunk, [steps, B, ...] (steps = 1, once, where it is static)."""
-
-    def neurons(
-        self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
-    ) -> None:
-        """One layer of neurons in one chunk: current and spikes [steps, B, ...]."""
-
-
-@runtime_checkable
-class Counts(Protocol):
-    """A tap that also counts what is spent before the counted steps."""
-
-    def before(self) -> Tap:
-        """What watches the steps of an observation."""
 
 
 Prepare = Callable[[Neuron, Tensor], tuple[Tensor, NeuronState]]
@@ -142,6 +123,13 @@ def unroll(
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
+def observe(
+    network: SpikingNetwork, images: Tensor, observation: Observation, *, keys: Tensor | None = None
+) -> None:
+    """Run the steps of an observation alone, on images [B, ...]."""
+    _Run(network, images, keys, (), events=False).observe(observation)
+
+
 class _Run:
     """One unroll: the state of every neuron, and what is computed once."""
 
@@ -156,6 +144,7 @@ class _Run:
         self.body = network.body
         self.encoding = ENCODINGS.get(network.encoding)
         self.images, self.keys, self.taps = images, keys, taps
+        self.layer_taps = [tap for tap in taps if isinstance(tap, LayerTap)]
         self.batch = images.shape[0]
         self.modules = dict(self.body.named_modules())
         self.kinds = {node: kind_of(self.body, node) for node in self.body.graph.nodes}
@@ -186,7 +175,7 @@ class _Run:
         for node in self.body.graph.nodes:
             if node in self.static:
                 if node not in self.once:
-                    self.once[node] = self._call(node, self._arguments(node, self.once), inputs)
+                    self.once[node] = self._static(node, inputs)
                 continue
             if node.op == "output":
                 result = self._fetch(node.args[0], values, steps)
@@ -201,16 +190,34 @@ class _Run:
             elif kind is Kind.DROPOUT:
                 values[node] = self._dropout(node, self._fetch(node.args[0], values, steps), steps)
             elif kind is Kind.MAX_POOL:
-                values[node] = self._max_pool(node, self._fetch(node.args[0], values, steps), steps)
+                x = self._fetch(node.args[0], values, steps)
+                values[node] = self._max_pool(node, x, steps)
+                self._show(node, steps, ((x,),), values[node])
             else:
                 fetched = fx.map_arg(
                     (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
                 )
                 values[node] = self._layer(node, kind, fetched, inputs)
+                self._show(node, steps, fetched, values[node])
             for argument in node.all_input_nodes:  # free what no later node reads
                 if self.last_reader[argument] is node:
                     values.pop(argument, None)
         raise AssertionError("a graph ends with its output")
+
+    def _static(self, node: fx.Node, inputs: Tensor) -> Any:
+        """A node whose value is the same at every step, [B, ...]."""
+        arguments = self._arguments(node, self.once)
+        if self.kinds[node] is Kind.DROPOUT:
+            return self._dropout(node, arguments[0][0], 1)
+        value = self._call(node, arguments, inputs)
+        self._show(node, 1, arguments, value)
+        return value
+
+    def _show(self, node: fx.Node, steps: int, arguments: Any, value: Any) -> None:
+        """Let the taps see what batch norms and poolings did."""
+        if self.kinds[node] in (Kind.NORM, Kind.MAX_POOL):
+            for tap in self.layer_taps:
+                tap.layer(node.name, steps, arguments[0][0], value)
 
     def _layer(self, node: fx.Node, kind: Kind, arguments: Any, inputs: Tensor) -> Any:
         """A node that knows no time, on [steps·B, ...]; what holds for its value is passed on."""
@@ -270,6 +277,8 @@ class _Run:
         split = self._split(x, steps)
         if node.name not in self.masks:
             self.masks[node.name] = module(torch.ones_like(split[0]))
+            for tap in self.layer_taps:
+                tap.mask(node.name, self.masks[node.name])
         return (split * self.masks[node.name]).flatten(0, 1)
 
     def _max_pool(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:

@@ -231,3 +231,15 @@ def test_what_it_cannot_train_is_named() -> None:
             seeded(Flat), rule="membrane-bp", timesteps=4, readout="mean-current",
             images=Toy().images, labels=Toy().labels,
         )  # fmt: skip
+
+
+def test_every_layer_draws_weights_of_its_own() -> None:
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 36), nn.ReLU(), nn.Linear(36, 36), nn.ReLU(), nn.Linear(36, 36),
+        nn.ReLU(), nn.Linear(36, 2),
+    )  # fmt: skip
+    prepared("membrane-bp", 3, model=model)
+    drawn = torch.stack([model[place].weight.detach().flatten() for place in (1, 3, 5)])
+    assert drawn.abs().max().item() <= math.sqrt(3 / 36)
+    shared = torch.corrcoef(drawn) - torch.eye(3)
+    assert shared.abs().max().item() < 0.1  # 1,296 independent pairs: 3.6 standard errors

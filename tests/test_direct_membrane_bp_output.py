@@ -10,7 +10,7 @@ from tests.direct_networks import Toy, prepared
 
 
 def test_counts_by_hand() -> None:
-    counts = Counts()
+    counts = Counts(1)
     counts.inputs(0, torch.tensor([1.0, 0.0]).view(2, 1, 1))
     counts.inputs(2, torch.tensor([1.0]).view(1, 1, 1))
     assert counts.of["input"].item() == 2.0

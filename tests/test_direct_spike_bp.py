@@ -88,6 +88,22 @@ def test_averaged_currents_are_no_spikes_to_pool() -> None:
     assert names == ["_5_neurons"]
 
 
+def test_currents_that_are_joined_and_averaged_twice_are_no_spikes() -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(1, 2, 3), nn.Conv2d(1, 2, 3)
+            self.pool = nn.AvgPool2d(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            joined = torch.cat([self.one(x), self.two(x)], dim=1)
+            return torch.relu(self.pool(self.pool(joined)))
+
+    body = trace(Joined())
+    swap_activations(body, lambda name, relu: Neuron())
+    assert add_spiking_pooling(body, 0.75) == []
+
+
 def test_weights_are_drawn_with_kappa_over_fan_in() -> None:
     plain = trace(nn.Sequential(nn.Linear(400, 300), nn.ReLU(), nn.Linear(300, 300)))
     draw_weights(plain, torch.Generator().manual_seed(0))

@@ -1,15 +1,18 @@
 """tdBN (Zheng 2021): what it normalises to, its placement, folded = unfolded."""
 
+import copy
 import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from compare.sweep import folded
 from direct import OptionError
 from direct.normalisation import (
     ThresholdNorm1d,
     ThresholdNorm2d,
+    ThresholdNorm3d,
     fold_threshold_norm,
     install_threshold_norm,
 )
@@ -86,6 +89,63 @@ def test_folded_equals_unfolded(model: type[nn.Module]) -> None:
         assert len(fold_threshold_norm(network.body)) == norms > 0
         torch.testing.assert_close(network(toy.images, 6), expected, atol=1e-4, rtol=1e-4)
     assert not list(layers(network.body, Kind.NORM))
+
+
+class Pooled(nn.Module):
+    """Norms that no layer of their own stands in front of: behind pooling, two into one sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(1, 3, 3, padding=1), nn.Conv2d(1, 3, 3, padding=1)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3)])
+        self.pool, self.output = nn.AvgPool2d(2), nn.Linear(27, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.norms[0](self.pool(self.one(x))), self.norms[1](self.pool(self.two(x)))
+        out: Tensor = self.output(torch.relu(left + right).flatten(1))
+        return out
+
+
+class Twice(nn.Module):
+    """One convolution called twice, each time with a norm of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.output = nn.Conv2d(1, 1, 3, padding=1), nn.Linear(36, 2)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(1), nn.BatchNorm2d(1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for norm in self.norms:
+            x = torch.relu(norm(self.conv(x)))
+        out: Tensor = self.output(x.flatten(1))
+        return out
+
+
+@pytest.mark.parametrize("model", [Pooled, Twice])
+@pytest.mark.parametrize("threshold", [1.0, 3.0])
+def test_a_sweep_computes_what_the_trained_network_does(
+    model: type[nn.Module], threshold: float
+) -> None:
+    own = seeded(model)
+    trainable = prepared("tdbn", 4, options={"threshold": threshold}, model=own)
+    trained(trainable, Toy(), epochs=1)
+    before = copy.deepcopy(own.state_dict())
+    network, images = trainable.network.eval(), Toy(12).images
+    with torch.no_grad():
+        expected = network(images, 6)
+        for form in (trainable.finish(), folded(trainable.finish())):
+            torch.testing.assert_close(form(images, 6), expected, atol=1e-4, rtol=1e-4)
+    for name, value in own.state_dict().items():  # folding leaves the user's own layers alone
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_norm_of_three_axes_stays_one() -> None:
+    body = trace(nn.Sequential(nn.Conv3d(1, 2, 1), nn.BatchNorm3d(2), nn.ReLU()))
+    install_threshold_norm(body, theta=1.0, alpha=1.0)
+    ((_, norm),) = layers(body, Kind.NORM)
+    assert isinstance(norm, ThresholdNorm3d)
+    x = torch.randn(8, 1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    assert norm(body.get_submodule("0")(x)).std().item() == pytest.approx(1.0, rel=0.01)
 
 
 def test_finishing_folds() -> None:

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from network.fit import Outcome, TrainingDiverged, fit
+from network.fit import Outcome, TrainingDiverged, batch_sizes, fit
 from network.recipe import Recipe, make_optimiser, set_rate
+from tests.direct_networks import Toy
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
 
@@ -129,3 +130,33 @@ def test_a_module_learns_at_its_share_of_the_rate(optimiser: str) -> None:
 def test_nesterov_wants_momentum() -> None:
     with pytest.raises(ValueError, match="nesterov wants a momentum above 0, got 0"):
         Recipe(nesterov=True, momentum=0.0)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "sizes"),
+    [
+        (21, 10, [10, 11]),
+        (20, 10, [10, 10]),
+        (22, 10, [10, 10, 2]),
+        (1, 10, [1]),
+        (3, 1, [1, 1, 1]),
+    ],
+)
+def test_a_last_batch_of_one_image_joins_the_one_before(
+    images: int, batch: int, sizes: list[int]
+) -> None:
+    assert batch_sizes(images, batch) == sizes
+
+
+def test_batch_norm_trains_on_one_image_more_than_whole_batches() -> None:
+    toy = Toy(21)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    seen: list[int] = []
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        seen.append(len(images))
+        scores = network(images)
+        return Outcome(F.cross_entropy(scores, labels), scores)
+
+    fit(network, objective, toy, Recipe(epochs=2, batch_size=10), seed=0)
+    assert seen == [10, 11, 10, 11]

@@ -5,6 +5,7 @@ import pytest
 from compare.cases import expand
 from compare.changes import changed
 from compare.method_facts import method_facts
+from compare.resolved import check_training
 from compare.study import Study, StudyError, load_study, parse_study
 
 
@@ -119,3 +120,44 @@ def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None
         changed(load_study("lee2020-table7"), {"datasets": ["cifar100"]})
     with pytest.raises(StudyError, match=r"has no part with '\\n'"):  # a name is said on one line
         changed(load_study("lee2020-table7"), {"datasets": ["\n"]})
+
+
+def test_a_variant_may_say_constant_where_its_preset_says_otherwise() -> None:
+    study = part_study(
+        "seeds = 1\nbatch_norm = false\nmethods = ['lee2020', 'still']\n"
+        "[variants.still]\nmethod = 'lee2020'\nencoding = 'constant'"
+    )
+    _, *cases = expand(study, method_facts(["lee2020"]), sweep_precision="float32")
+    assert [(c.method, c.encoding) for c in cases] == [
+        ("lee2020", "poisson"),
+        ("still", "constant"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            "[direct]\nmilestones = [2]",
+            '[direct] milestones has an effect with schedule = "step" only; got bptt one-cycle',
+        ),
+        ("[ann]\ngamma = 0.5", '[ann] gamma has an effect with schedule = "step" only; got ann'),
+        (
+            "[variants.mine]\nmethod = 'tdbn'\ntraining = { warm_up = 0.1 }",
+            "[variants.mine] training warm_up has an effect with schedule",
+        ),
+        (
+            "[direct]\nnesterov = true",
+            '[direct] nesterov has an effect with optimiser = "sgd" only',
+        ),
+    ],
+)
+def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) -> None:
+    methods = "['bptt', 'mine']" if "mine" in table else "['bptt']"
+    study = part_study(f"methods = {methods}\n{table}")
+    cases = expand(study, method_facts(["bptt", "tdbn"]), sweep_precision="float32")
+    with pytest.raises(StudyError) as caught:
+        check_training(study, cases)
+    assert str(caught.value).startswith(said)
+    step = part_study("methods = ['bptt', 'lee2020']\n[direct]\nmilestones = [2]")  # one uses it
+    check_training(step, expand(step, method_facts(["bptt", "lee2020"]), sweep_precision="float32"))

@@ -258,3 +258,22 @@ def test_a_size_taken_in_front_may_be_used_behind() -> None:
     with torch.no_grad():
         outputs = unroll(SpikingNetwork(body), images(3), 5, chunk=2)
     assert outputs.shape == (5, 3, 72)
+
+
+@pytest.mark.parametrize("readout", ["membrane", "mean-current"])
+def test_readouts_add_up_in_float32(readout: str) -> None:
+    body = trace(nn.Sequential(nn.ReLU()))
+    outputs = torch.full((200, 1, 2), 0.1).to(torch.bfloat16)
+    scores = SpikingNetwork(body, readout=readout).read(outputs)
+    assert scores.dtype == torch.float32
+    expected = SpikingNetwork(body, readout=readout).read(outputs.double())
+    assert expected.dtype == torch.float64
+    torch.testing.assert_close(scores.double(), expected, rtol=1e-5, atol=0.0)
+
+
+def test_pooled_currents_add_up_in_float32() -> None:
+    pool = PooledCurrent(nn.MaxPool1d(2))
+    current = torch.full((300, 1, 1, 2), 0.01).to(torch.bfloat16)
+    pooled, state = pool.advance(current, None)
+    assert state.total[0, 0, 0].item() == pytest.approx(300 * current[0, 0, 0, 0].item(), rel=1e-5)
+    assert pooled.sum().item() == pytest.approx(state.pooled.item(), rel=1e-3)

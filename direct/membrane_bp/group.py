@@ -13,7 +13,8 @@ from direct.membrane_bp.neuron import EventDynamics, advance_events
 from network.encodings import ENCODINGS
 from network.neurons import Dynamics, Neuron, NeuronState
 from network.saved import Origin
-from network.unroll import SpikingNetwork, Tap, unroll
+from network.taps import Tap
+from network.unroll import SpikingNetwork, unroll
 
 PLAIN_CHUNK, CHUNK = 8, 64  # steps at once: plain, and by the library
 
@@ -94,7 +95,8 @@ def run(
         if encoding.static:
             encoded = encoded.repeat(steps, *([1] * (encoded.ndim - 1)))
         arriving = encoded.unflatten(0, (steps, len(images)))
-        tap.inputs(first, arriving)
+        if not (encoding.static and first):
+            tap.inputs(first, arriving[:1] if encoding.static else arriving)
         arriving = arriving.flatten(2)
         for index, layer in enumerate(chain):
             neuron = layer.neuron

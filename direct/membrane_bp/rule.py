@@ -15,6 +15,7 @@ from direct.membrane_bp import gradient
 from direct.membrane_bp.group import EventNeuron, Layer, run
 from direct.membrane_bp.neuron import EventDynamics
 from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
+from network.encodings import ENCODINGS
 from network.fit import Outcome
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
 from network.neurons import NeuronState
@@ -25,13 +26,17 @@ READOUT = "spike-count"
 
 
 class Counts:
-    """A tap: spikes of the inputs and of every layer over the whole run, [B, N]."""
+    """A tap: spikes of the inputs and of every layer over the whole run, [B, N].
 
-    def __init__(self) -> None:
+    repeats: steps that an input which is shown once stands for.
+    """
+
+    def __init__(self, repeats: int) -> None:
+        self.repeats = repeats
         self.of: dict[str, Tensor] = {}
 
     def inputs(self, first: int, inputs: Tensor) -> None:
-        self._add("input", first, inputs.flatten(2))
+        self._add("input", first, self.repeats * inputs.flatten(2))
 
     def neurons(
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
@@ -156,9 +161,10 @@ def membrane_bp(task: Task) -> Trainable:
         raise OptionError(f"membrane-bp learns by the readout {READOUT} only, got {task.readout}")
     network, chain = install(task)
     loss = LOSSES.get("mse")
+    repeats = task.timesteps if ENCODINGS.get(task.encoding).static else 1
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
-        counts = Counts()
+        counts = Counts(repeats)
         exact = torch.autocast(images.device.type, enabled=False)  # sums of spikes decide spikes
         with torch.no_grad(), exact:
             outputs = run(network, chain, images, task.timesteps, keys, counts)

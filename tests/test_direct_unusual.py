@@ -1,0 +1,169 @@
+"""Networks that are legal and rare: what a rule does with them, or says about them."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from direct import prepare
+from network.graph import UnsupportedNetwork
+from network.unroll import unroll
+from tests.direct_networks import Toy, prepared, seeded
+
+
+class Functional(nn.Module):
+    """Dropout as a function, in a mode that follows the module's."""
+
+    def __init__(self, drop: object = F.dropout2d) -> None:
+        super().__init__()
+        self.conv, self.output, self.drop = nn.Conv2d(1, 8, 3), nn.Linear(128, 2), drop
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.drop(F.relu(self.conv(x)), 0.5, self.training)  # type: ignore[operator]
+        out: Tensor = self.output(x.flatten(1))
+        return out
+
+
+@pytest.mark.parametrize("drop", [F.dropout, F.dropout2d, F.alpha_dropout])
+@pytest.mark.parametrize("mode", [True, False])
+def test_functional_dropout_follows_the_mode(drop: object, mode: bool) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(4, 1, 6, 6) + 0.5
+    network = prepared("bptt", 3, model=Functional(drop).train(mode)).network
+    network.train()
+    assert not torch.equal(network(images, 3), network(images, 3))
+    network.eval()
+    assert torch.equal(network(images, 3), network(images, 3))
+
+
+def linear(weights: float, *, inputs: int = 4, outputs: int = 4) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.constant_(layer.weight, weights)
+    return layer
+
+
+@pytest.mark.parametrize("rule", ["rate-bp", "spike-bp"])
+def test_a_dropout_called_twice_has_two_masks_in_the_gradient(rule: str) -> None:
+    def gradients(drops: list[nn.Module]) -> list[Tensor]:
+        torch.manual_seed(0)
+        parts = [nn.Linear(36, 16), nn.Linear(16, 16), nn.Linear(16, 2)]
+        model = nn.Sequential(
+            nn.Flatten(), parts[0], nn.ReLU(), drops[0], parts[1], nn.ReLU(), drops[1], parts[2]
+        )
+        toy = Toy(32)
+        trainable = prepare(
+            model, rule=rule, timesteps=6, images=toy.images, labels=toy.labels,
+            encoding="constant",
+        )  # fmt: skip
+        trainable.network.train()
+        torch.manual_seed(1)
+        trainable.objective(toy.images, toy.labels, torch.arange(32))[0].backward()
+        return [part.weight.grad for part in parts if part.weight.grad is not None]
+
+    shared = nn.Dropout(0.5)
+    for one, two in zip(
+        gradients([shared, shared]), gradients([nn.Dropout(0.5), nn.Dropout(0.5)]), strict=True
+    ):
+        assert two.abs().max() > 0
+        torch.testing.assert_close(one, two)
+
+
+def test_dropout_of_a_constant_input_drops_it_once() -> None:
+    model = nn.Sequential(
+        nn.Flatten(), nn.Dropout(0.5), linear(0.5, inputs=4), nn.ReLU(), linear(1.0)
+    )
+    images, labels = torch.full((1, 1, 2, 2), 0.7), torch.zeros(1, dtype=torch.long)
+    trainable = prepare(
+        model, rule="rate-bp", timesteps=4, images=images, labels=labels, options={"balance": False}
+    )
+    trainable.network.train()
+    torch.manual_seed(0)
+    trainable.objective(images, labels, torch.arange(1))[0].backward()
+    found = model[2].weight.grad
+    assert found is not None
+    torch.manual_seed(0)
+    fixed = nn.Sequential(nn.Flatten(), linear(0.5, inputs=4), nn.ReLU(), linear(1.0))
+    inputs = nn.Dropout(0.5)(torch.ones(1, 4)) * 0.7
+    other = prepare(
+        fixed, rule="rate-bp", timesteps=4, images=inputs, labels=labels,
+        options={"balance": False},
+    )  # fmt: skip
+    other.objective(inputs, labels, torch.arange(1))[0].backward()
+    assert fixed[1].weight.grad is not None
+    torch.testing.assert_close(found, fixed[1].weight.grad)
+
+
+class MaxPooled(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(1, 3, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(27, 2),
+        )  # fmt: skip
+
+
+def test_behind_max_pooling_the_gradient_is_of_the_spikes_that_arrived() -> None:
+    toy, timesteps = Toy(8), 20
+    model = seeded(MaxPooled)
+    trainable = prepare(
+        model, rule="rate-bp", timesteps=timesteps, images=toy.images, labels=toy.labels,
+        options={"loss": "mse", "balance": False},
+    )  # fmt: skip
+    loss, scores = trainable.objective(toy.images, toy.labels, torch.arange(8))
+    loss.backward()
+    seen: list[Tensor] = []
+    layer = trainable.network.body.get_submodule("4")
+    handle = layer.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        unroll(trainable.network, toy.images, timesteps)
+    handle.remove()
+    arrived = torch.cat([part.unflatten(0, (-1, 8)) for part in seen]).mean(0)
+    error = (scores - F.one_hot(toy.labels, 2)) / 8  # mse: ½Σ(s − y)², the mean over the batch
+    found = model[4].weight.grad
+    assert found is not None
+    assert arrived.unique().numel() > 4
+    torch.testing.assert_close(found, (error.t() @ arrived).detach())
+
+
+@pytest.mark.parametrize("rule", ["tdbn", "rate-bp", "bptt"])
+def test_a_norm_without_scale_and_shift_is_trained_through(rule: str) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4, affine=False), nn.ReLU(), nn.Flatten(),
+        nn.Linear(64, 2),
+    )  # fmt: skip
+    trainable = prepared(rule, 3, model=model)
+    toy = Toy(10)
+    trainable.objective(toy.images, toy.labels, torch.arange(10))[0].backward()
+    assert model[0].weight.grad is not None
+    assert model[0].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("activation", "name"), [(nn.GELU(), r"1 \(GELU\)"), (torch.sigmoid, r"sigmoid \(sigmoid\)")]
+)
+def test_an_activation_that_would_stay_analogue_is_named(activation: object, name: str) -> None:
+    class Mixed(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            x = self[0](x)
+            x = self[1](x) if isinstance(activation, nn.Module) else activation(x)  # type: ignore[operator]
+            out: Tensor = self[3](torch.relu(self[2](x.flatten(1))))
+            return out
+
+    own = activation if isinstance(activation, nn.Module) else nn.Identity()
+    model = Mixed(nn.Conv2d(1, 2, 3), own, nn.Linear(32, 4), nn.Linear(4, 2))
+    with pytest.raises(UnsupportedNetwork, match=f"{name} has no spiking neuron in its place"):
+        prepared("bptt", 3, model=model)
+
+
+def test_thresholds_are_balanced_on_as_many_steps_as_there_are_frames() -> None:
+    frames = torch.zeros(2, 4, 1, 2, 2)
+    frames[0, 3, 0, 0, 0] = 5.0  # the largest input comes in the last frame
+    model = nn.Sequential(nn.Flatten(), linear(0.5), nn.ReLU(), linear(1.0))
+    trainable = prepare(
+        model, rule="bptt", timesteps=4, images=frames, labels=torch.zeros(2, dtype=torch.long),
+        encoding="events",
+    )  # fmt: skip
+    (neuron,) = trainable.network.neurons().values()
+    assert neuron.theta.item() == 2.5
