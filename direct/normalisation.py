@@ -70,9 +70,10 @@ NORM_OF: tuple[tuple[type[nn.Module], type[nn.Module], type[ThresholdNorm]], ...
 
 
 def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> list[str]:
-    """Put tdBN in the place of every batch norm; their node names.
+    """Put tdBN in the place of every batch norm, and on every shortcut; their node names.
 
-    A network without batch norm gets one behind every synaptic layer that feeds neurons.
+    A network without batch norm gets one behind every synaptic layer that feeds neurons. Spikes
+    that an identity shortcut brings to a sum are normalised as well (Zheng 2021, fig. 5b).
     """
     places = [node for node, _ in layers(body, Kind.NORM)]
     if not places:
@@ -86,9 +87,43 @@ def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> 
         share = alpha / math.sqrt(2.0) if leads_to(body, node, Kind.SUM) else alpha
         assert isinstance(old, _BatchNorm)
         replace_module(body, node, _like(old, old.num_features, share * theta))
+    for total in [node for node in body.graph.nodes if kind_of(body, node) is Kind.SUM]:
+        places += _on_shortcuts(body, total, alpha / math.sqrt(2.0) * theta)
     body.delete_all_unused_submodules()
     body.recompile()
     return [node.name for node in places]
+
+
+def _on_shortcuts(body: fx.GraphModule, total: fx.Node, gain: float) -> list[fx.Node]:
+    """A tdBN on every branch of a sum that brings spikes, where another brings a norm's output."""
+    branches = {node: _origin(body, node) for node in total.all_input_nodes}
+    norms = [
+        body.get_submodule(str(origin.target))
+        for origin in branches.values()
+        if kind_of(body, origin) is Kind.NORM
+    ]
+    if not norms:
+        return []
+    beside = norms[0]
+    assert isinstance(beside, ThresholdNorm)
+    added = []
+    for branch, origin in branches.items():
+        if kind_of(body, origin) in (Kind.NEURON, Kind.ACTIVATION):
+            target = f"calls.{total.name}_{branch.name}_tdbn"
+            body.add_submodule(target, _like(beside, beside.num_features, gain))
+            with body.graph.inserting_before(total):
+                name = target.removeprefix("calls.")
+                norm = body.graph.create_node("call_module", target, (branch,), name=name)
+            total.replace_input_with(branch, norm)
+            added.append(norm)
+    return added
+
+
+def _origin(body: fx.GraphModule, node: fx.Node) -> fx.Node:
+    """What a value comes from, behind dropout, reshaping and average pooling."""
+    while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL):
+        node = node.all_input_nodes[0]
+    return node
 
 
 def _like(layer: nn.Module, channels: int, gain: float) -> ThresholdNorm:

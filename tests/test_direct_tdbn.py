@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compare.sweep import folded
-from direct import OptionError
+from direct import OptionError, prepare
 from direct.normalisation import (
     ThresholdNorm1d,
     ThresholdNorm2d,
@@ -16,7 +16,9 @@ from direct.normalisation import (
     fold_threshold_norm,
     install_threshold_norm,
 )
-from network.graph import Kind, layers, trace
+from network.architectures import Geometry, build
+from network.graph import Kind, kind_of, layers, trace
+from network.neurons import NeuronState
 from network.unroll import unroll
 from tests.direct_networks import (
     Convolutional,
@@ -67,8 +69,39 @@ def test_both_branches_of_a_sum_share_the_variance() -> None:
     body = trace(seeded(Residual))
     install_threshold_norm(body, theta=2.0, alpha=1.0)
     gains = [norm.gain for _, norm in layers(body, Kind.NORM)]
-    # stem: αθ = 2; in front of the sum: θ/√2
-    assert gains == pytest.approx([2.0, 2.0 / math.sqrt(2)])
+    # stem: αθ = 2; in front of the sum, the identity shortcut too: θ/√2
+    assert gains == pytest.approx([2.0, 2.0 / math.sqrt(2), 2.0 / math.sqrt(2)])
+
+
+@pytest.mark.parametrize("architecture", ["resnet9", "resnet19"])
+def test_what_reaches_the_last_neuron_of_a_block_starts_with_the_square_of_theta(
+    architecture: str,
+) -> None:
+    model = build(architecture, Geometry(3, 16, 16, 10), seed=0, width=0.125)
+    images = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    trainable = prepare(
+        model, rule="tdbn", timesteps=4, images=images, labels=torch.zeros(16, dtype=torch.long)
+    )
+    body = trainable.network.train().body
+    sums = [node for node in body.graph.nodes if kind_of(body, node) is Kind.SUM]
+    for total in sums:
+        kinds = [kind_of(body, branch) for branch in total.all_input_nodes]
+        assert kinds == [Kind.NORM, Kind.NORM]
+    seen: dict[str, list[Tensor]] = {}
+
+    class Spread:
+        def inputs(self, first: int, inputs: Tensor) -> None:
+            pass
+
+        def neurons(
+            self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
+        ) -> None:
+            seen.setdefault(name, []).append(current)
+
+    unroll(trainable.network, images, 4, taps=[Spread()])
+    behind = [node.name for total in sums for node in total.users]
+    spreads = [torch.cat(seen[name]).std().item() for name in behind]
+    assert spreads == pytest.approx([1.0] * len(sums), abs=0.3)  # branches are not independent
 
 
 def test_a_network_without_norm_gets_one_before_every_neuron() -> None:
@@ -86,9 +119,11 @@ def test_folded_equals_unfolded(model: type[nn.Module]) -> None:
     norms = len(list(layers(network.body, Kind.NORM)))
     with torch.no_grad():
         expected = network(toy.images, 6)
-        assert len(fold_threshold_norm(network.body)) == norms > 0
+        layer_names = fold_threshold_norm(network.body)
         torch.testing.assert_close(network(toy.images, 6), expected, atol=1e-4, rtol=1e-4)
-    assert not list(layers(network.body, Kind.NORM))
+    left = [node.name for node, _ in layers(network.body, Kind.NORM)]
+    assert len(layer_names) == norms - len(left) > 0
+    assert left == (["add_relu_tdbn"] if model is Residual else [])  # no layer stands before it
 
 
 class Pooled(nn.Module):
@@ -121,7 +156,7 @@ class Twice(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("model", [Pooled, Twice])
+@pytest.mark.parametrize("model", [Pooled, Twice, Residual])
 @pytest.mark.parametrize("threshold", [1.0, 3.0])
 def test_a_sweep_computes_what_the_trained_network_does(
     model: type[nn.Module], threshold: float

@@ -26,7 +26,7 @@ LEE = {
 
 # Zheng 2021, table 4, at every image size: first channels, then (channels, stride, repeats).
 # 'average pool/2' in front of the 256 units is a 2×2 pooling. Identity shortcuts have no batch
-# norm (fig. 5b draws one on every shortcut): there is no convolution to fold it into.
+# norm in the ANN; the rule tdbn puts its own there (fig. 5b).
 ZHENG_SMALL = {
     "resnet17": (64, ((64, 2, 3), (128, 2, 4))),
     "resnet19": (128, ((128, 1, 3), (256, 2, 3), (512, 2, 2))),
