@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.analysis import Analysis
+from reports.curves import Curve
 from reports.figures.base import Figure
 from reports.metrics import NOT_REACHED, TOLERANCES
 
@@ -56,12 +57,14 @@ def _not_reached(analysis: Analysis) -> list[str]:
         left = [p for p in missing if p.trained and p.trained[place].value is not NOT_REACHED]
         never = [pace.curve for pace in missing if pace not in left]
         if never:
-            largest = max(int(curve.latency[-1]) for curve in never)
-            labels = _names(curve.label for curve in never)
-            result.append(
-                f"Not within 1 point of the ANN by T = {largest} ({network}): {labels}. "
-                "A longer sweep may get there."
-            )
+            ends: dict[int, list[Curve]] = {}
+            for curve in never:
+                ends.setdefault(int(curve.latency[-1]), []).append(curve)
+            result += [
+                f"Not within 1 point of the ANN by T = {last} ({network}): "
+                f"{_names(curve.label for curve in ends[last])}. A longer sweep may get there."
+                for last in sorted(ends, reverse=True)
+            ]
         if left:
             result.append(
                 f"Within 1 point of the ANN at the T it was trained for, and below it at larger T "

@@ -13,6 +13,7 @@ from reports.frame import ARMS, Study
 from reports.intervals import Interval, mean_t, wilson
 from reports.labels import label_of, study_marks, variants
 from reports.metrics import NOT_REACHED, sustained_timesteps, trained_timesteps
+from reports.settings import settings
 
 MEASURES = (
     "accuracy",
@@ -35,11 +36,13 @@ class Curve:
 
     timesteps: [n], readout T; measures: name -> [seeds, n], missing values are NaN.
     An ANN has the one timestep 0. base: the registered method that `method` is a setting of;
+    setting: what tells its network from others of this architecture and data set;
     variant: its place among the curves of that base on this network.
     """
 
     dataset: str
     architecture: str
+    setting: str
     depth: int | None
     arm: str
     method: str
@@ -56,8 +59,9 @@ class Curve:
 
     @property
     def network(self) -> str:
-        """Architecture and data set, as one name."""
-        return f"{self.architecture} on {self.dataset}"
+        """Architecture and data set, as one name, with what tells it from others of that name."""
+        name = f"{self.architecture} on {self.dataset}"
+        return f"{name} ({self.setting})" if self.setting else name
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -112,11 +116,13 @@ class Curve:
 def curves(study: Study) -> tuple[Curve, ...]:
     """All curves of a study: networks in the order of the records, ANN first in each."""
     records = study.records.copy()
-    settings = variants(study)
-    records["variant"] = [settings.get(case, "") for case in records["case"]]
+    options, networks = variants(study), settings(study)
+    records["variant"] = [options.get(case, "") for case in records["case"]]
+    records["setting"] = [networks.get(case, "") for case in records["case"]]
     keys = [
         "dataset",
         "architecture",
+        "setting",
         "arm",
         "method",
         "encoding",
@@ -139,6 +145,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
         key=lambda group: (
             group[0]["dataset"],
             order[group[0]["architecture"]],
+            group[0]["setting"],
             ARMS.index(group[0]["arm"]),
         )
     )
@@ -147,7 +154,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
         siblings = [
             other
             for other, _ in groups
-            if all(other[k] == facts[k] for k in ("dataset", "architecture", "base"))
+            if all(other[k] == facts[k] for k in ("dataset", "architecture", "setting", "base"))
         ]
         result.append(_curve(facts, rows, siblings))
     return tuple(result)
@@ -243,6 +250,7 @@ def _curve(
     return Curve(
         dataset=str(facts["dataset"]),
         architecture=str(facts["architecture"]),
+        setting=str(facts["setting"]),
         depth=None if pd.isna(first["depth"]) else int(first["depth"]),
         arm=str(facts["arm"]),
         method=str(facts["method"]),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.frame import Case, Study
 
-VARIANT_KEYS = ("batch_norm", "width", "readout")
+VARIANT_KEYS = ("batch_norm", "readout", "dropout", "augmentation", "calibration_images")
 """Settings outside of a method's own options that may tell two of its cases apart."""
 
 
@@ -57,5 +57,6 @@ def study_marks(records: pd.DataFrame, keys: list[str]) -> pd.Series:
 def _settings(case: Case) -> dict[str, str]:
     facts = case.specification
     chosen = {key: facts[key] for key in VARIANT_KEYS if facts.get(key) is not None}
+    chosen.update(facts.get("training") or {})
     chosen.update(facts.get("options") or {})
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in chosen.items()}
