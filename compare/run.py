@@ -7,7 +7,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,7 +28,7 @@ from network.architectures import depth_of
 from network.encodings import image_keys
 from network.fit import Outcome
 from network.graph import trace
-from network.layout import channels_last
+from network.layout import layout_of
 from network.seeds import derived_seed
 from network.unroll import SpikingNetwork
 
@@ -69,16 +68,17 @@ def result_of(case: Case, setting: Setting) -> Result:
 
 def _run_ann(case: Case, setting: Setting) -> Result:
     device = setting.place.device
-    network = setting.network().to(device).to(memory_format=torch.channels_last)
+    network = setting.network().to(device)
+    arrange = layout_of(network, setting.dataset.shape)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys
-        scores = network(channels_last(images))
+        scores = network(arrange(images))
         return Outcome(F.cross_entropy(scores, labels), scores)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
         del indices
-        scores: Tensor = network(channels_last(images.to(device)))
+        scores: Tensor = network(arrange(images.to(device)))
         return scores
 
     clock = _Clock()

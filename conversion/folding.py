@@ -97,7 +97,7 @@ def _synapse_before(body: fx.GraphModule, node: fx.Node) -> fx.Node | None:
     source = _argument(node)
     while len(source.users) == 1 and _is_transparent(body, source):
         source = _argument(source)
-    if kind_of(body, source) is not Kind.SYNAPSE:
+    if kind_of(body, source) is not Kind.SYNAPSE or not _has_its_channels(body, node, source):
         return None
     if len(source.users) == 1:
         return source
@@ -107,6 +107,15 @@ def _synapse_before(body: fx.GraphModule, node: fx.Node) -> fx.Node | None:
         twin = body.graph.node_copy(source)
     node.replace_input_with(source, twin)
     return twin
+
+
+def _has_its_channels(body: fx.GraphModule, node: fx.Node, source: fx.Node) -> bool:
+    """Whether a norm's channels are the layer's outputs: behind a linear layer on [B, N, F] they
+    are N."""
+    norm, layer = (body.get_submodule(str(n.target)) for n in (node, source))
+    assert isinstance(norm, NORMS)
+    assert isinstance(layer, SYNAPSES)
+    return norm.num_features == layer.weight.shape[0]
 
 
 def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:

@@ -11,7 +11,6 @@ import copy
 import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
-from inspect import signature
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from torch import fx, nn
 from network.functional import FUNCTIONS, ClippedReLU, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
+from network.rewriting import read_what_is_written, spell_out, squeeze_images
 
 
 class Kind(Enum):
@@ -71,7 +71,7 @@ _SHAPE_FUNCTIONS = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.permute, torch.transpose,
     operator.getitem, getattr, "flatten", "view", "reshape", "size", "contiguous", "squeeze",
     "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
-    operator.floordiv, operator.mul,
+    operator.floordiv, operator.mul, squeeze_images,
 }  # fmt: skip
 # Packages whose layers are what their base class says, whatever they override.
 _KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
@@ -139,7 +139,9 @@ def trace(model: nn.Module) -> fx.GraphModule:
                     f"a network must take one input, got {[node.name for node in inputs]}"
                 )
             graph.erase_node(extra)
-    _read_what_is_written(body)
+    for node in list(graph.nodes):
+        spell_out(node)
+    read_what_is_written(body)
     for node in list(graph.nodes):
         _normalise(body, node)
     graph.eliminate_dead_code()
@@ -243,38 +245,6 @@ def swap_activations(
     return [node.name for node, _ in found]
 
 
-def _read_what_is_written(body: fx.GraphModule) -> None:
-    """Let whoever reads a value after an operation in its place read that operation's result;
-    methods such as add_ then need not change it any more."""
-    order = {node: place for place, node in enumerate(body.graph.nodes)}
-    for node in list(body.graph.nodes):
-        written = node.args[0] if node.args else node.kwargs.get("input")
-        if isinstance(written, fx.Node) and _is_in_place(body, node):
-            for reader in list(written.users):
-                if order[reader] > order[node]:
-                    reader.replace_input_with(written, node)
-            if node.op == "call_method":
-                node.target = str(node.target).removesuffix("_")
-
-
-def _is_in_place(body: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether a call changes its first argument."""
-    if node.op == "call_module":
-        return bool(getattr(body.get_submodule(str(node.target)), "inplace", False))
-    if node.op == "call_method":
-        name = str(node.target)
-        return name.endswith("_") and not name.startswith("_")
-    if node.op != "call_function":
-        return False
-    name = getattr(node.target, "__name__", "")
-    build = FUNCTIONS.get(node.target)
-    flag = node.kwargs.get("inplace", False)
-    if build is not None and "inplace" in (names := list(signature(build).parameters)):
-        place = names.index("inplace") + 1
-        flag = node.args[place] if len(node.args) > place else flag
-    return bool(flag) or (name.endswith("_") and not name.startswith("_"))
-
-
 def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
     """Give every function that has a module form, and every module used twice, its own module."""
     if node.op == "call_module":
@@ -287,9 +257,8 @@ def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
     build = FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
     if build is None or not node.args:
         return
-    keywords = {name: value for name, value in node.kwargs.items() if name != "input"}
     try:
-        module = build(*node.args[1:], **keywords)
+        module = build(*node.args[1:], **node.kwargs)
     except TypeError:
         return  # arguments without a module form: the node stays OTHER and is refused by name
     if module is not None and not any(isinstance(a, fx.Node) for a in node.args[1:]):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -15,6 +17,31 @@ def channels_last(x: Tensor) -> Tensor:
     if x.ndim != 4:
         return x
     return torch.empty_like(x, memory_format=torch.channels_last).copy_(x)
+
+
+@torch.no_grad()
+def layout_of(network: nn.Module, shape: tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    """How to lay out images of this shape for a network, whose weights follow.
+
+    channels_last, unless its own forward pass takes a `view` that only the other layout has.
+    """
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    images = torch.zeros(2, *shape, device=device)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        network(images)
+        network.to(memory_format=torch.channels_last)
+        network(channels_last(images))
+    except RuntimeError as error:
+        if "view size is not compatible" not in str(error):
+            return channels_last
+        network.to(memory_format=torch.contiguous_format)
+        return torch.Tensor.contiguous
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    return channels_last
 
 
 def strides_of_steps(x: Tensor) -> tuple[int, ...]:

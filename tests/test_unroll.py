@@ -249,7 +249,7 @@ def test_a_size_taken_in_front_may_be_used_behind() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             size = x.size(0)
-            return torch.relu(self.conv(x)).view(size, -1)
+            return torch.relu(self.conv(x)).view(size, 2, -1)
 
     body = trace(Sized())
     swap_activations(body, lambda name, activation: Neuron(theta=0.2))
@@ -257,7 +257,7 @@ def test_a_size_taken_in_front_may_be_used_behind() -> None:
     assert any(kind_of(body, n) is Kind.NEURON for n in body.graph.nodes)
     with torch.no_grad():
         outputs = unroll(SpikingNetwork(body), images(3), 5, chunk=2)
-    assert outputs.shape == (5, 3, 72)
+    assert outputs.shape == (5, 3, 2, 36)
 
 
 @pytest.mark.parametrize("readout", ["membrane", "mean-current"])

@@ -128,12 +128,12 @@ class _Writer:
         if isinstance(layer, nn.Linear) and len(signal.shape) == 1:
             shape: tuple[int, ...] = (layer.out_features,)
             written = nir.Affine(weight=_array(weight * inputs), bias=_array(bias))
-        elif isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
+        elif isinstance(layer, nn.Conv2d) and _padding(layer) is not None:
             scaled = _ungrouped(layer) * inputs.view(1, -1, 1, 1)
             shape = tuple(layer(torch.zeros(1, *signal.shape).to(weight)).shape[1:])
             written = nir.Conv2d(
                 input_shape=signal.shape[1:], weight=_array(scaled), stride=layer.stride,
-                padding=layer.padding, dilation=layer.dilation, groups=1, bias=_array(bias),
+                padding=_padding(layer), dilation=layer.dilation, groups=1, bias=_array(bias),
             )  # fmt: skip
         else:
             raise UnsupportedNetwork(f"NIR cannot express {describe_node(self.body, node)}")
@@ -248,3 +248,15 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
 
 def _array(value: Tensor) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(value.detach().cpu().float().numpy())
+
+
+def _padding(layer: nn.Conv2d) -> tuple[int, ...] | None:
+    """Zeros on both sides of every axis, or None where no two equal numbers say it."""
+    if layer.padding_mode != "zeros":
+        return None
+    if layer.padding == "valid":
+        return (0, 0)
+    if layer.padding != "same":
+        return tuple(int(p) for p in layer.padding)
+    around = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return None if any(n % 2 for n in around) else tuple(n // 2 for n in around)

@@ -20,6 +20,7 @@ from conversion.methods.local_balance import carry_on
 from conversion.methods.offset import correct
 from conversion.methods.srp import mask
 from network.graph import UnsupportedNetwork, describe_node
+from network.rewriting import squeeze_images
 from network.unroll import Observation, SpikingNetwork
 
 FORMAT = 1
@@ -29,7 +30,7 @@ _FUNCTIONS = {
     "flatten": torch.flatten, "reshape": torch.reshape, "getitem": operator.getitem,
     "getattr": getattr, "mul": operator.mul, "sub": operator.sub, "truediv": operator.truediv,
     "floordiv": operator.floordiv, "squeeze": torch.squeeze, "unsqueeze": torch.unsqueeze,
-    "permute": torch.permute, "transpose": torch.transpose,
+    "permute": torch.permute, "transpose": torch.transpose, "squeeze_images": squeeze_images,
 }  # fmt: skip
 _METHODS = frozenset(
     {"flatten", "view", "reshape", "size", "contiguous", "squeeze", "unsqueeze", "permute",

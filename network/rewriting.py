@@ -1,0 +1,92 @@
+"""Calls of a traced network in the one spelling that the rest of the code reads."""
+
+from __future__ import annotations
+
+import operator
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from network.functional import FUNCTIONS
+
+
+def squeeze_images(x: Tensor) -> Tensor:
+    """x [B, ...] without its axes of length 1, the one of the images kept."""
+    return x.squeeze(tuple(axis for axis in range(1, x.ndim) if x.shape[axis] == 1))
+
+
+def spell_out(node: fx.Node) -> None:
+    """One spelling for calls that say the same.
+
+    What a call reads is its first argument, not a keyword. `view` is `reshape`, which takes every
+    layout in memory, and `flatten` where it keeps the images and nothing else; `squeeze` without an
+    axis leaves the axis of the images alone, however many they are.
+    """
+    if node.op in ("call_function", "call_module") and not node.args and "input" in node.kwargs:
+        node.args = (node.kwargs["input"],)
+        node.kwargs = {key: value for key, value in node.kwargs.items() if key != "input"}
+    if node.target in ("view", "reshape", torch.reshape) and node.op != "call_module":
+        _respell_view(node)
+    elif node.target in ("squeeze", torch.squeeze) and len(node.args) == 1 and not node.kwargs:
+        node.op, node.target = "call_function", squeeze_images
+
+
+def _respell_view(node: fx.Node) -> None:
+    sizes = node.args[1:]
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        sizes = tuple(sizes[0])
+    if node.kwargs or not sizes or any(isinstance(size, torch.dtype) for size in sizes):
+        return
+    if len(sizes) == 2 and _is_number_of_images(sizes[0]) and sizes[1] == -1:
+        node.op, node.target, node.args = "call_function", torch.flatten, (node.args[0], 1)
+    elif node.op == "call_method":
+        node.target = "reshape"
+
+
+def _is_number_of_images(size: Any) -> bool:
+    """Whether a size is x.size(0), x.shape[0] or len(x) of some tensor."""
+    if not isinstance(size, fx.Node):
+        return False
+    if size.op == "call_method" and size.target == "size":
+        return list(size.args[1:]) == [0]
+    if size.target is not operator.getitem or size.args[1] != 0:
+        return False
+    whole = size.args[0]
+    if not isinstance(whole, fx.Node):
+        return False
+    called = whole.op == "call_method" and whole.target == "size" and len(whole.args) == 1
+    return called or (whole.target is getattr and bool(whole.args[1] == "shape"))
+
+
+def read_what_is_written(body: fx.GraphModule) -> None:
+    """Let whoever reads a value after an operation in its place read that operation's result;
+    methods such as add_ then need not change it any more."""
+    order = {node: place for place, node in enumerate(body.graph.nodes)}
+    for node in list(body.graph.nodes):
+        written = node.args[0] if node.args else None
+        if isinstance(written, fx.Node) and _is_in_place(body, node):
+            for reader in list(written.users):
+                if order[reader] > order[node]:
+                    reader.replace_input_with(written, node)
+            if node.op == "call_method":
+                node.target = str(node.target).removesuffix("_")
+
+
+def _is_in_place(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a call changes its first argument."""
+    if node.op == "call_module":
+        return bool(getattr(body.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_method":
+        name = str(node.target)
+        return name.endswith("_") and not name.startswith("_")
+    if node.op != "call_function":
+        return False
+    name = getattr(node.target, "__name__", "")
+    build = FUNCTIONS.get(node.target)
+    flag = node.kwargs.get("inplace", False)
+    if build is not None and "inplace" in (names := list(signature(build).parameters)):
+        place = names.index("inplace") + 1
+        flag = node.args[place] if len(node.args) > place else flag
+    return bool(flag) or (name.endswith("_") and not name.startswith("_"))
