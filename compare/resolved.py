@@ -42,6 +42,12 @@ def for_case(recipe: Recipe, case: Case) -> Recipe:
 def check_training(study: Study, cases: Iterable[Case]) -> None:
     """Raises StudyError for a setting of training that none of the cases it is for would use."""
     cases = list(cases)
+    moved = [c.augmentation for c in cases if c.encoding == "events" and c.augmentation]
+    if any(name != "none" for name in moved):
+        raise StudyError(
+            f'augmentation is for images, and recordings are trained on as they are: "none" '
+            f"or nothing is allowed; got {moved[0]!r}"
+        )
     tables: list[tuple[str, Training, list[Case]]] = [
         ("[ann]", study.ann, [case for case in cases if case.arm == "ann"]),
         ("[direct]", study.direct, [case for case in cases if case.arm == "direct"]),

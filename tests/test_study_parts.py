@@ -161,3 +161,12 @@ def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) 
     assert str(caught.value).startswith(said)
     step = part_study("methods = ['bptt', 'lee2020']\n[direct]\nmilestones = [2]")  # one uses it
     check_training(step, expand(step, method_facts(["bptt", "lee2020"]), sweep_precision="float32"))
+
+
+def test_augmentation_of_recordings_is_refused() -> None:
+    facts = method_facts(["bptt"])
+    study = part_study("methods = ['bptt']\nencoding = 'events'\naugmentation = 'flip-crop'")
+    with pytest.raises(StudyError, match=r"augmentation is for images.* got 'flip-crop'"):
+        check_training(study, expand(study, facts, sweep_precision="float32"))
+    study = part_study("methods = ['bptt']\nencoding = 'events'\naugmentation = 'none'")
+    check_training(study, expand(study, facts, sweep_precision="float32"))
