@@ -22,7 +22,7 @@ LAYER_COLUMNS = (
     "timestep", "index", "layer", "kind", "operation", "neurons", "spikes_per_image",
     "ac_per_image", "mac_per_image", "neuron_updates_per_image", "in_channels", "out_channels",
     "kernel_height", "kernel_width", "stride", "out_height", "out_width",
-    "input_spikes_per_image",
+    "input_spikes_per_image", "groups",
 )  # fmt: skip
 
 

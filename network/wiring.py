@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from network.graph import SYNAPSES, Kind, kind_of
 from network.neurons import Neuron
 from network.nodes import static_nodes
+from network.windows import geometry, sum_pool
 
 INPUT = "input"
 OUTPUT = "output"
@@ -39,7 +39,7 @@ class Synapse:
     static: it computes the same at every step of a constant input.
     reads: the sources of spikes whose output reaches it.
     geometry: in_channels (per group), out_channels, kernel_height, kernel_width, stride,
-        out_height, out_width.
+        out_height, out_width, groups.
     """
 
     name: str
@@ -194,7 +194,7 @@ class _Counter:
             self.analogue[node],
             node in self.static,
             self.reads[node],
-            _geometry(module, dense),
+            geometry(module, dense),
         )
         self.behind[node] = (*self.behind[node], synapse)
         self.analogue[node] = True
@@ -234,40 +234,3 @@ def _unit(module: nn.Module, kind: Kind) -> Callable[[Tensor], Tensor]:
     twin.weight.fill_(1.0)
     twin.bias = None
     return twin
-
-
-def sum_pool(module: nn.Module, x: Tensor) -> Tensor:
-    """Average pooling with every window summed."""
-    if isinstance(module, nn.AvgPool2d):
-        return F.avg_pool2d(
-            x, module.kernel_size, module.stride, module.padding, module.ceil_mode,
-            divisor_override=1,
-        )  # fmt: skip
-    pooled: Tensor = module(x)
-    return pooled * (x[0, 0].numel() / pooled[0, 0].numel())  # windows of equal size
-
-
-def _geometry(module: nn.Module, output: Tensor) -> dict[str, int]:
-    """What the energy models with memory need."""
-    if isinstance(module, nn.Linear):
-        return _sizes(module.in_features, module.out_features, 1, 1, 1, 1, 1)
-    height, width = output.shape[-2:] if output.ndim == 4 else (1, output.shape[-1])
-    if isinstance(module, nn.Conv2d):
-        kernel, stride = module.kernel_size, module.stride[0]
-        inputs = module.in_channels // module.groups
-        return _sizes(inputs, module.out_channels, kernel[0], kernel[1], stride, height, width)
-    window = getattr(module, "kernel_size", 1)
-    size = window if isinstance(window, int) else window[0]
-    return _sizes(1, output.shape[1], size, size, size, height, width)
-
-
-def _sizes(
-    in_channels: int,
-    out_channels: int,
-    kernel_height: int,
-    kernel_width: int,
-    stride: int,
-    out_height: int,
-    out_width: int,
-) -> dict[str, int]:
-    return dict(locals())

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
-from compare.sweep_tables import ann_layers, spiking_layers, spiking_rows
+from compare.sweep_tables import LAYER_COLUMNS, ann_layers, spiking_layers, spiking_rows
 from conversion import convert
 from conversion.methods.local_balance import carry_on
 from network.activity import count_activity
@@ -56,6 +57,30 @@ def test_the_rows_of_an_ann_hold_every_convolution_once() -> None:
             for name in sizes:
                 most *= row[name]
             assert row["mac_per_image"] <= most  # equal but for the padding
+    assert lemaire(rows, 0) > 0
+
+
+def test_the_rows_of_any_layer_describe_all_that_it_multiplies() -> None:
+    """Grouped, along a line, and a linear layer at every place; the columns end with groups."""
+
+    class Lines(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 6, 3, groups=3), nn.Conv1d(6, 4, 3, stride=2)
+            self.third, self.head = nn.Linear(7, 5), nn.Linear(20, 10)
+            self.neurons = nn.ModuleList(nn.ReLU() for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.neurons[0](self.first(x)).flatten(2)[:, :, :16]
+            x = self.neurons[1](self.second(x))
+            return self.head(self.neurons[2](self.third(x)).flatten(1))
+
+    rows = [row for row in ann_layers(wiring(trace(Lines()), SHAPE)) if row["mac_per_image"]]
+    # 14² places · 9 · 1 · 6; 7 places · 3 · 6 · 4; 4 places · 7 · 5; 20 · 10
+    assert [row["mac_per_image"] for row in rows] == [10584, 504, 140, 200]
+    assert [row["groups"] for row in rows] == [3, 1, 1, 1]
+    assert LAYER_COLUMNS[-1] == "groups"
+    assert {name for row in rows for name in row} <= set(LAYER_COLUMNS)
     assert lemaire(rows, 0) > 0
 
 
