@@ -167,10 +167,15 @@ def standing(spikes_per_synapse: float) -> dict[str, bool]:
 
 @dataclass(frozen=True)
 class _Layer:
-    """Sizes of one convolution (a linear layer is one with a 1 × 1 map)."""
+    """Sizes of one convolution (a linear layer is one with a 1 × 1 map).
+
+    channels_in: inputs of one output; channels_driven: outputs of one input. Both are those of one
+    group. reach: places of the output map that one spike reaches.
+    """
 
     channels_in: int
     channels_out: int
+    channels_driven: int
     kernel: int
     reach: int
     outputs: int
@@ -184,13 +189,16 @@ def _layer(row: Mapping[str, Any]) -> _Layer:
     height, width = int(row["kernel_height"]), int(row["kernel_width"])
     stride = max(1, int(row["stride"]))
     positions = int(row["out_height"]) * int(row["out_width"])
+    groups = max(1, int(_or_zero(row.get("groups"))))  # records without the column have none
+    axes = 1 if row.get("operation") == "Conv1d" else 2
     return _Layer(
         channels_in=channels_in,
         channels_out=channels_out,
+        channels_driven=channels_out // groups,
         kernel=height * width,
         reach=math.ceil(height / stride) * math.ceil(width / stride),
         outputs=channels_out * positions,
-        neurons_in=channels_in * positions * stride**2,
+        neurons_in=channels_in * groups * positions * stride**axes,
         weights=channels_in * channels_out * height * width,
         linear=height * width * positions == 1,
     )
@@ -236,8 +244,8 @@ def _spiking_layer(row: Mapping[str, Any], timesteps: int, leak: bool) -> float:
     layer = _layer(row)
     spikes_in, spikes_out = float(row["input_spikes_per_image"]), _or_zero(row["spikes_per_image"])
     updates = 0 if row["kind"] == "shortcut" else timesteps * layer.outputs
-    driven = spikes_in * layer.kernel * layer.channels_out
-    additions = spikes_in * layer.reach * layer.channels_out + updates + spikes_out
+    driven = spikes_in * layer.kernel * layer.channels_driven
+    additions = spikes_in * layer.reach * layer.channels_driven + updates + spikes_out
     energy = _arithmetic(additions + driven, (updates if leak else 0) + 2 * spikes_in)
     energy += _memory(driven, layer.weights) + 2 * _memory(driven + updates, layer.outputs)
     if not layer.linear:

@@ -111,6 +111,57 @@ def test_lemaire_spiking_convolution():
     assert lemaire([row], 3) == pytest.approx(arithmetic + memory)
 
 
+def test_lemaire_spiking_grouped_convolution():
+    # 4 -> 8 channels in 4 groups, 3 x 3, stride 2, 4 x 4 outputs; 10 spikes in, 6 out, T = 3
+    row = linear(
+        in_channels=1, out_channels=8, kernel_height=3, kernel_width=3, stride=2, groups=4,
+        out_height=4, out_width=4, input_spikes_per_image=10.0, spikes_per_image=6.0,
+    )  # fmt: skip
+    # a spike reaches 8 / 4 = 2 channels: ceil(3/2)^2 * 2 = 8 additions: 80 + 3*128 + 6 = 470;
+    # addressing 10*2*9 = 180 and 20
+    arithmetic = (470 + 180) * 0.1 + 20 * 3.2
+    # weights 180 of 1*8*9 = 72; potentials 2 * (180 + 384) of 128; inputs 10 of 4*16*4 bits;
+    # biases 384 of 8; outputs 6 of 128 bits
+    memory = (
+        180 * access(72) + 2 * 564 * access(128) + 10 * access(256, 1) + 384 * access(8)
+        + 6 * access(128, 1)
+    )  # fmt: skip
+    assert lemaire([row], 3) == pytest.approx(arithmetic + memory)
+
+
+def test_lemaire_ann_grouped_convolution():
+    # 4 -> 8 channels in 4 groups, 3 x 3, 4 x 4 outputs: 128 biases, 128*1*9 = 1152 multiply-adds
+    row = linear(
+        in_channels=1, out_channels=8, kernel_height=3, kernel_width=3, groups=4,
+        out_height=4, out_width=4, mac_per_image=1152.0,
+    )  # fmt: skip
+    arithmetic = 128 * 0.1 + 1152 * 3.2
+    # inputs of 4*16 numbers, weights of 8*9, biases of 8, outputs of 128
+    memory = 1152 * (access(64) + access(72)) + 128 * (access(8) + access(128))
+    assert lemaire([row], 0) == pytest.approx(arithmetic + memory)
+
+
+@pytest.mark.parametrize("groups", [{}, {"groups": None}, {"groups": math.nan}])
+def test_lemaire_reads_records_without_groups_as_one_group(groups):
+    assert lemaire([linear(**groups)], 5) == lemaire([linear(groups=1)], 5)
+
+
+def test_lemaire_convolution_along_a_line():
+    # 2 -> 3 channels, kernel 3, stride 2, 5 places out: 15 biases, 15*2*3 = 90 multiply-adds
+    row = linear(operation="Conv1d", kernel_width=3, stride=2, out_width=5, mac_per_image=90.0)
+    # inputs of 2*5*2 numbers, weights of 2*3*3, biases of 3, outputs of 15
+    memory = 90 * (access(20) + access(18)) + 15 * (access(3) + access(15))
+    assert lemaire([row], 0) == pytest.approx(15 * 0.1 + 90 * 3.2 + memory)
+    # 4 spikes in, 2 out, T = 5: ceil(3/2)*3 = 6 additions each, 75 updates; addressing 4*3*3 = 36
+    spiking = linear(operation="Conv1d", kernel_width=3, stride=2, out_width=5)
+    memory = (
+        36 * access(18) + 2 * (36 + 75) * access(15) + 4 * access(20, 1) + 75 * access(3)
+        + 2 * access(15, 1)
+    )  # fmt: skip
+    arithmetic = (24 + 75 + 2 + 36) * 0.1 + 8 * 3.2
+    assert lemaire([spiking], 5) == pytest.approx(arithmetic + memory)
+
+
 def test_lemaire_analogue_first_layer_costs_the_ann_once():
     row = linear(mac_per_image=6.0, input_spikes_per_image=math.nan)
     # ANN layer once; then T = 5: 15 increments, potentials read and written, 2 spikes written
