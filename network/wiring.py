@@ -9,6 +9,7 @@ is analogue) is a property of the graph, never guessed from values.
 Conventions: a multiplication with padding is not counted. A spike that reaches the next membrane
 through an identity shortcut is one AC. Average pooling routes spikes and costs nothing of its
 own, unless a layer of pooling neurons follows it: then it is a synapse. Batch norm is folded.
+Scaling or shifting by constants, and the weights of a sum, drive no synapses and change no count.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ from network.windows import geometry, sum_pool
 
 INPUT = "input"
 OUTPUT = "output"
+
+_SUBTRACTIONS = {"sub", "isub", "subtract", "rsub"}
+_AFFINE = _SUBTRACTIONS | {
+    "mul", "imul", "multiply", "div", "divide", "true_divide", "truediv", "itruediv",
+    "neg", "negative",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -150,9 +157,25 @@ class _Counter:
             return constant.detach().cpu().double() if isinstance(constant, Tensor) else constant
         if node.op == "call_module":
             return self.modules[str(node.target)](*args, **kwargs)
+        if kind is Kind.SUM:
+            kwargs = {name: value for name, value in kwargs.items() if name != "alpha"}
+        passed_on = self._passed_on(node, values) if kind is Kind.OTHER else None
+        if passed_on is not None:
+            return passed_on
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
+
+    def _passed_on(self, node: fx.Node, values: dict[fx.Node, Any]) -> Tensor | None:
+        """What a scaling or shift by constants, or a difference, lets through with every weight 1;
+        None for any other function."""
+        name = str(getattr(node.target, "__name__", node.target)).strip("_")
+        tensors = [n for n in node.all_input_nodes if isinstance(values[n], Tensor)]
+        varying = [values[n] for n in tensors if self.reads[n] or self.behind[n]]
+        if name not in _AFFINE or not varying or (len(varying) > 1 and name not in _SUBTRACTIONS):
+            return None
+        shape = torch.broadcast_shapes(*(values[n].shape for n in tensors))
+        return sum(varying, torch.zeros(shape, dtype=torch.float64))
 
     def _source(self, node: fx.Node, name: str, ones: Tensor) -> Tensor:
         self.reads[node] = (name,)
