@@ -154,8 +154,8 @@ def studies() -> None:
 
 @app.command(name="list")
 def list_(kind: Annotated[str, typer.Argument(help="what to list")]) -> None:
-    """Names of datasets, architectures, conversions, rules, surrogates, neurons, metrics,
-    energies or figures, one line each."""
+    """Names of datasets, architectures, conversions, rules, presets, surrogates, neurons,
+    metrics, energies or figures, one line each."""
     from compare import catalogue
     from compare.terminal import show_rows
 

@@ -17,8 +17,8 @@ studies have cases in common, the second runs only what is new, in the same `--o
 
 Times are estimates from operation counts (`python -m compare.estimate STUDY`), all cases in \
 turn: for 2 cores at the rates of [benchmarks.md](benchmarks.md), for one H100 at a tenth of \
-its peak. They were not measured; `depth-mnist5k` and `timesteps-mnist5k` were run, and \
-the times that they took stand in [receipts](receipts).
+its peak. They were not measured; what the studies that were run here took stands in \
+[receipts](receipts).
 """
 
 

@@ -65,7 +65,7 @@ def sweep(
 ) -> Sweep:
     """Accuracy, spikes and operations of a spiking network at T = 1 … timesteps.
 
-    precision: float32, bfloat16, int16 or int8 (METHODS.md section 9); float32 where the network
+    precision: float32, bfloat16, int16 or int8; float32 where the network
         has parts that whole numbers do not cover, which `arithmetic` then says.
     advance: called with the number of images just done.
     halfway: where a sweep that was cut off is kept, and goes on from.

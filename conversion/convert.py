@@ -59,8 +59,11 @@ def convert(
 
     model: any feed-forward network of ordinary layers, float32 or float64.
     calibration: images as the network sees them, [N, C, H, W] or a list of such batches.
-    encoding: of the input; None takes the method's. Random encodings want pixels in their range.
-    batch_size: images worked on at once; it does not change the result.
+    options: of the method, by name; `isospike list conversions` and CONVERSIONS hold the defaults.
+    encoding: of the input; None takes the method's, which is constant for all of them (spike-norm
+        too: images are normalised, and Poisson spikes want pixels in [0, 1]).
+    reset: of the neurons, 'soft' or 'hard'. seed: of what a method draws.
+    batch_size: images worked on at once; it changes the last bits of float32 sums at most.
 
     Raises UnknownName, UnsupportedNetwork (naming the layer), SilentLayer, or ValueError.
     """

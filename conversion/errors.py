@@ -1,7 +1,7 @@
 """Why a conversion loses accuracy: the error of each layer, split into three parts.
 
-With the ANN's activation a and the spiking output o = rate·θ after T steps (METHODS.md
-section 5), as shares of ‖a‖ over the images::
+With the ANN's activation a and the spiking output o = rate·θ after T steps, as shares
+of ‖a‖ over the images::
 
     clipping      c = min(a, θ) − a        the threshold is too low: take a higher percentile
     quantisation  r = q(a) − min(a, θ)     q: the neuron's output for an even current a;

@@ -1,4 +1,4 @@
-"""Batch norm folded into the layer in front of it (METHODS.md section 4).
+"""Batch norm folded into the layer in front of it.
 
 With running mean μ and variance σ², scale γ and shift β of the norm (Rueckauer 2017, eq. 11;
 Zheng 2021, eqs. 9 and 10)::

@@ -1,4 +1,4 @@
-"""Max pooling moved in front of the activation (METHODS.md section 4, pool-before-relu).
+"""Max pooling moved in front of the activation (pool-before-relu).
 
 The maximum over spikes of several neurons is not the spike train of the fastest. An activation f
 never falls, so that pooling can be moved back to the currents, exactly::

@@ -1,7 +1,7 @@
 """Phase probe: how much of a conversion's loss comes from the order of the spikes.
 
 The spikes of one layer are permuted in time and the network is read again: rates stay, phases go.
-What the accuracy gains or loses by it is the work of unevenness (METHODS.md section 7).
+What the accuracy gains or loses by it is the work of unevenness.
 """
 
 from __future__ import annotations

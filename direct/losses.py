@@ -1,4 +1,4 @@
-"""Losses of direct training (METHODS.md section 3): a registry of functions of one signature."""
+"""Losses of direct training: a registry of functions of one signature."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cross_entropy(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
 
 @LOSSES.register("mse")
 def mse(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
-    """½ Σ_k (score_k − onehot_k)², mean over the batch (Lee 2020, eq. 8; Lee 2016)."""
+    """½ Σ_k (score_k − onehot_k)², mean over the batch (Lee 2020, eqs. 8 and 9; Lee 2016)."""
     del outputs
     error = scores - F.one_hot(labels, scores.shape[-1]).to(scores.dtype)
     return 0.5 * error.square().sum(dim=-1).mean()

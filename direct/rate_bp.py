@@ -1,4 +1,4 @@
-"""Rule `rate-bp`: rate-based backpropagation (Yu 2024), from its definition in METHODS.md.
+"""Rule `rate-bp`: rate-based backpropagation (Yu 2024).
 
 The T steps run without a graph; one backward pass goes through r_l = mean_t s_l with the mean over
 time of each neuron's surrogate slope. Memory does not grow with T.

@@ -1,4 +1,4 @@
-"""Surrogate slopes ds/dv⁻ at x = v⁻ − θ (METHODS.md section 3).
+"""Surrogate slopes ds/dv⁻ at x = v⁻ − θ.
 
 A surrogate is a smooth curve that stands in for the Heaviside step, and its slope. Training uses
 the slope only; the curve says what the slope is the derivative of. Calling a surrogate gives its

@@ -1,4 +1,4 @@
-"""Spikes and operations of a run, counted exactly (METHODS.md section 5).
+"""Spikes and operations of a run, counted exactly.
 
 Counts are whole numbers, kept in float64: exact below 2^53.
 """

@@ -1,4 +1,4 @@
-"""From images to the input of each timestep (METHODS.md section 2).
+"""From images to the input of each timestep.
 
 Stochastic encodings draw from a counter-based generator: the number for (image key, step, pixel)
 is a hash of the three. A spike train therefore belongs to its image and its key, whatever the

@@ -1,6 +1,6 @@
 """Spiking neurons: a pure step, a state that is passed in and handed back, and a layer of them.
 
-One step of every neuron here (METHODS.md section 1)::
+One step of every neuron here::
 
     v⁻ = β·v + z                    charge; β = 1 integrates, β < 1 leaks
     s  = 1 where v⁻ ≥ θ, else 0     fire
@@ -84,7 +84,7 @@ def leaky_integrate_and_fire(*, tau: float = 100.0, reset: Reset = "hard") -> Dy
 def iterative_leaky_integrate_and_fire(
     *, tau_decay: float = 0.25, reset: Reset = "hard"
 ) -> Dynamics:
-    """Iterative LIF (Zheng 2021, eqs. 3–5): v⁻ = τ_decay·v + z, hard reset to 0."""
+    """Iterative LIF (Zheng 2021, eqs. 1–3): v⁻ = τ_decay·v + z, hard reset to 0."""
     return Dynamics(tau_decay, reset)
 
 

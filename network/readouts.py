@@ -1,4 +1,4 @@
-"""From the outputs of every step to class scores at every step (METHODS.md section 2).
+"""From the outputs of every step to class scores at every step.
 
 Each readout takes outputs [T, B, K] of one run and returns scores [T, B, K]: the scores at step t
 use the steps up to t only, so that one run to the largest T holds the answer for every smaller T.
@@ -29,7 +29,7 @@ def mean_current(outputs: Tensor) -> Tensor:
 
 @READOUTS.register("membrane")
 def membrane(outputs: Tensor) -> Tensor:
-    """Potential of a last layer that leaks and never spikes: v(t)/t (Lee 2020, eq. 7)."""
+    """Potential of a last layer that leaks and never spikes: v(t)/t (Lee 2020, eq. 6)."""
     v = torch.zeros_like(outputs[0])
     potentials = []
     for current in outputs:

@@ -75,7 +75,7 @@ class SpikingNetwork(nn.Module):
         return {node.name: module for node, module in found if isinstance(module, Neuron)}
 
     def forward(self, images: Tensor, timesteps: int, keys: Tensor | None = None) -> Tensor:
-        """Class scores after every step, [T, B, K]."""
+        """Class scores after every step, [T, B, K], of images and keys as `unroll` takes them."""
         return self.read(unroll(self, images, timesteps, keys=keys))
 
     def read(self, outputs: Tensor) -> Tensor:
@@ -97,13 +97,17 @@ def unroll(
     taps: Iterable[Tap] = (),
     events: bool = False,
 ) -> Tensor:
-    """Run the network for `timesteps` steps on images [B, ...]; outputs of every step [T, B, K].
+    """Run the network for `timesteps` steps; outputs of every step [T, B, K].
 
+    images: [B, C, H, W], recordings [B, T, C, H, W].
     keys: int64 [B], one per image, for encodings that draw random numbers.
     chunk: steps worked through at once (default 4 without a graph, all of them with one); it
-        never changes a result.
+        changes the last bits of float32 sums at most.
+    taps: what watches inputs and neurons, chunk by chunk.
     events: without a graph, sum weights over the spikes where these are few and a C compiler is
         here: the same numbers apart from the order of float32 rounding.
+
+    Raises ValueError for timesteps or a chunk below 1, keys that are missing, or too few frames.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")

@@ -105,7 +105,7 @@ for _name, _unit, _higher, _definition, _source in (
     _add(Metric(_name, _unit, _higher, _definition, _source or "counted", column=_name))
 
 
-@register("iso-timesteps", unit="steps", higher_is_better=False, source="METHODS: T*(δ), sustained")
+@register("iso-timesteps", unit="steps", higher_is_better=False, source="ours: sustained")
 def sustained_timesteps(
     timesteps: np.ndarray, accuracy: np.ndarray, target: float
 ) -> int | Literal[NotReached.NOT_REACHED]:

@@ -80,7 +80,7 @@ def constant_current(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
-    """METHODS.md section 9 for a chain of layers, step by step, in whole numbers of 64 bits."""
+    """A chain of layers, step by step, in whole numbers of 64 bits."""
     largest = {8: 127, 16: 32512}[bits]
     modules = [(n, snn.body.get_submodule(str(n.target))) for n in snn.body.graph.nodes
                if n.op == "call_module"]  # fmt: skip

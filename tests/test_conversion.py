@@ -1,4 +1,4 @@
-"""Contract of every conversion method, and the oracles of METHODS.md section 4."""
+"""Contract of every conversion method, and the oracles of all."""
 
 import copy
 from pathlib import Path

@@ -162,7 +162,7 @@ def test_rmp_scales_the_thresholds_of_spike_norm() -> None:
 def test_a_neuron_with_even_current_is_the_quantiser(
     a: float, theta: float, timesteps: int, half: bool
 ) -> None:
-    """METHODS.md section 1: spikes = clip(⌊(v₀ + T·a)/θ⌋, 0, T), away from exact thresholds."""
+    """Spikes = clip(⌊(v₀ + T·a)/θ⌋, 0, T), away from exact thresholds."""
     a *= theta
     start = theta / 2 if half else 0.0
     exact = (start + timesteps * a) / theta

@@ -1,4 +1,4 @@
-"""Oracles of METHODS.md sections 1 and 4 over networks that hypothesis makes up."""
+"""Oracles of neurons and conversions over networks that hypothesis makes up."""
 
 import torch
 import torch.nn.functional as F

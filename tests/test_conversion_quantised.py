@@ -44,7 +44,7 @@ def test_quantise_activations_keeps_the_network_and_trains_its_scales() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "residual", "branches", "max-pooled"])
 def test_qcfs_at_t_equal_l_is_the_quantised_ann_in_the_first_layer(name: str) -> None:
-    """Oracle 2 of METHODS.md, in whole numbers of spikes."""
+    """QCFS at T = L equals the quantised ANN in the first layer, in whole numbers of spikes."""
     levels = 4
     model = quantise_activations(network(name), levels).eval()
     for parameter_name, parameter in model.named_parameters():

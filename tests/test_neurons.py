@@ -1,4 +1,4 @@
-"""Neurons: the oracles of METHODS.md section 1, and the fast forms against the plain one."""
+"""Neurons: their oracles, and the fast forms against the plain one."""
 
 import math
 

@@ -24,7 +24,7 @@ def perceptron(*units: int) -> Blueprint:
     """Fully connected network on flattened images, for permutation-invariant tasks."""
     return Blueprint(
         summary=f"fully connected, hidden layers of {', '.join(map(str, units))} units",
-        source="Lee 2016, section 5 (permutation-invariant MNIST)",
+        source="Lee 2016, section 6 (permutation-invariant MNIST)",
         layers=tuple(Dense(width) for width in units),
     )
 

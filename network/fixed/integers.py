@@ -1,4 +1,4 @@
-"""Weights, thresholds and potentials as whole numbers (METHODS.md section 9).
+"""Weights, thresholds and potentials as whole numbers.
 
 One scale per channel of a layer of neurons, over all weights w' that arrive there, each times the
 height of its incoming spikes and divided by what its pooling divides by::

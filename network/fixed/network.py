@@ -63,7 +63,7 @@ def fixed_point(
     units: Units | None = None,
     events: bool | None = None,
 ) -> FixedPointNetwork:
-    """The network in whole numbers of 8 or 16 bits (METHODS.md section 9).
+    """The network in whole numbers of 8 or 16 bits.
 
     images_shape: of one image, [C, H, W].
     units: dense operators; None takes the fastest exact ones of this machine.
