@@ -227,8 +227,9 @@ def _spike_ratio(converted: Read, direct: Read, samples: Samples) -> Estimate | 
 
 
 def _known_ratios(upper: np.ndarray, lower: np.ndarray) -> np.ndarray | None:
-    """Ratios of the resamples in which at least one side got there; None where none is left."""
-    known = np.isfinite(upper) | np.isfinite(lower)
+    """Ratios of the resamples that have one: at least one side got there, and what it is divided
+    by is not 0 (no seed of the resample spiked). None where none is left."""
+    known = (np.isfinite(upper) | np.isfinite(lower)) & (lower > 0) & ~np.isnan(upper)
     return upper[known] / lower[known] if known.any() else None
 
 

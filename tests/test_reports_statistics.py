@@ -1,6 +1,7 @@
 """Intervals and tests against scipy.stats, and the report's own use of them by another path."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import reports
+from reports import iso
 from reports.analysis import Analysis
 from reports.intervals import (
     bootstrap_accuracies,
@@ -20,7 +22,9 @@ from reports.intervals import (
     percentile_interval,
     wilson,
 )
+from reports.iso import paces
 from reports.metrics import NOT_REACHED
+from reports.resampling import resample
 from reports.tables import all_tables, over_grid
 from tests.synthetic_study import write_study
 
@@ -187,3 +191,35 @@ def test_spike_efficiency_with_its_interval_draw_by_draw(analysis):
         assert found.low == pytest.approx(ordered[math.floor(0.025 * 999)])
         assert found.high == pytest.approx(ordered[math.ceil(0.975 * 999)])
         assert found.low <= found.value <= found.high or found.value is NOT_REACHED
+
+
+def test_resamples_without_spikes_have_no_ratio(tmp_path):
+    study = reports.study(write_study(tmp_path, seeds=2, methods=("spike-norm", "bptt")))
+    network = list(Analysis(study).networks.values())[0]
+
+    def efficiencies(silent):
+        """The measure where these seeds of the conversion and of the direct network never fire."""
+        curves = [network[0]]
+        for curve, seeds in zip(network[1:], silent, strict=True):
+            spikes = curve.measures["spikes_per_image"].copy()
+            spikes[list(seeds)] = 0.0
+            measures = curve.measures | {"spikes_per_image": spikes}
+            curves.append(replace(curve, measures=measures))
+        samples = resample(study, curves, np.random.default_rng(3), 200)
+        found = next(p for p in paces(curves, samples) if p.curve.arm == "converted")
+        return found.max_spike_efficiency
+
+    both = efficiencies(((0,), (0,)))  # a resample of seed 0 alone: 0 spikes over 0 spikes
+    assert 0 < both.low <= both.high < np.inf
+    one = efficiencies(((), (0,)))  # some spikes over 0 spikes
+    assert 0 < one.low <= one.high < np.inf
+    assert efficiencies(((0, 1), (0,))).value == 0
+    assert efficiencies(((), (0, 1))) is None
+
+
+def test_no_resample_with_spikes_leaves_the_interval_open():
+    nothing = np.zeros(4)
+    assert iso._known_ratios(nothing, nothing) is None
+    assert iso._known_ratios(np.full(4, np.inf), np.full(4, np.inf)) is None
+    ends = np.array([np.inf, 2.0, np.inf, 0.0]), np.array([2.0, np.inf, np.inf, 0.0])
+    assert iso._known_ratios(*ends).tolist() == [np.inf, 0.0]
