@@ -145,6 +145,59 @@ def test_speedup_bars_say_not_reached(lenet):
     assert words.count("not reached") == missing
 
 
+def test_an_open_end_of_a_whisker_is_an_arrow_to_the_top():
+    common = {"panel": "p", "label": "data-norm", "method": "data-norm", "arm": "converted"}
+    rows = pd.DataFrame(
+        [
+            common | {"variant": 0, "sense": "iso", "speedup": 2.0, "low": 1.5, "high": np.nan},
+            common | {"variant": 0, "sense": "max", "speedup": 3.0, "low": 2.5, "high": 4.0},
+        ]
+    )
+    ax = Canvas().subplots()
+    FIGURES["speedups"].draw(rows, ax)
+    (arrow,) = [text for text in ax.texts if text.arrow_patch is not None]
+    assert (*arrow.xyann, *arrow.xy) == pytest.approx((-0.2, 1.5, -0.2, 1.0))
+    assert arrow.xycoords == ax.get_xaxis_transform()  # 1 is the top of the axes
+    (closed,) = [line for line in ax.lines if len(set(line.get_xdata())) == 1]
+    assert closed.get_ydata() == pytest.approx([2.5, 4.0])
+    assert "arrow" in FIGURES["speedups"].description
+
+
+def test_an_open_end_of_steps_against_depth_is_an_arrow():
+    common = {"panel": "p", "label": "bptt", "method": "bptt", "arm": "direct", "variant": 0}
+    common |= {"trained": np.nan, "largest": 32}
+    rows = pd.DataFrame(
+        [
+            common | {"depth": 5, "timesteps": 4.0, "low": 2.0, "high": 8.0},
+            common | {"depth": 7, "timesteps": 8.0, "low": 6.0, "high": np.nan},
+            common | {"depth": 9, "timesteps": np.nan, "low": 16.0, "high": np.nan},
+        ]
+    )
+    ax = Canvas().subplots()
+    FIGURES["timesteps-depth"].draw(rows, ax)
+    (arrow,) = [text for text in ax.texts if text.arrow_patch is not None]
+    assert (*arrow.xyann, *arrow.xy) == pytest.approx((7, 6.0, 7, 1.0))
+
+
+def test_ann_and_its_quantised_twin_differ_on_the_front():
+    common = {"panel": "p", "arm": "ann", "variant": 0, "timestep": 0, "latency": 0, "front": True}
+    common |= {"accuracy_low": np.nan, "accuracy_high": np.nan}
+    rows = pd.DataFrame(
+        [
+            common | {"label": "ANN", "method": "ann", "accuracy": 0.9, "energy_pj": 9e4},
+            common | {"label": "ANN (qcfs)", "method": "qcfs-ann", "accuracy": 0.8,
+                      "energy_pj": 8e4},
+        ]
+    )  # fmt: skip
+    ax = Canvas().subplots()
+    FIGURES["energy-front"].draw(rows, ax)
+    lines = lines_of(ax)
+    assert lines["ANN"].get_marker() == lines["ANN (qcfs)"].get_marker() == "*"
+    for label, method in (("ANN", "ann"), ("ANN (qcfs)", "qcfs-ann")):
+        assert to_hex(lines[label].get_color(), False).upper() == style.METHODS[method].colour
+    assert lines["ANN"].get_color() != lines["ANN (qcfs)"].get_color()
+
+
 def luminance(colour):
     return colorsys.rgb_to_hls(*to_rgb(colour))[1]
 

@@ -215,3 +215,29 @@ def beside(ax: Axes, x: float, y: float, text: str) -> None:
         ha="left",
         size="small",
     )
+
+
+def whisker(ax: Axes, x: float, low: float, high: float, colour: str) -> None:
+    """A line from low to high; an arrow from low to the top of the axes where high is open (NaN).
+    Nothing where low is not known either."""
+    if pd.isna(low):
+        return
+    if pd.notna(high):
+        ax.plot([x, x], [low, high], color=colour, linewidth=0.8)
+        return
+    ax.update_datalim([(x, low)])
+    ax.autoscale_view()
+    ax.annotate(
+        "",
+        xy=(x, 1),
+        xycoords=ax.get_xaxis_transform(),
+        xytext=(x, low),
+        textcoords="data",
+        arrowprops={
+            "arrowstyle": "-|>,head_length=0.5,head_width=0.25",
+            "color": colour,
+            "linewidth": 0.8,
+            "shrinkA": 0,
+            "shrinkB": 0,
+        },
+    )

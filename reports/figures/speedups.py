@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, empty, identity
+from reports.figures.base import Figure, empty, identity, whisker
 from reports.iso import Estimate
 from reports.metrics import NotReached
 from reports.style import look
@@ -39,7 +39,8 @@ def _end(value: object) -> float:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: two bars per conversion with 95 % whiskers; words where not reached."""
+    """One network: two bars per conversion with 95 % whiskers, arrows where their upper end is not
+    reached; words where the speedup itself is not."""
     labels = list(rows["label"].unique())
     for offset, (sense, hatch) in zip((-0.2, 0.2), SENSES.items(), strict=True):
         own = rows[rows["sense"] == sense].set_index("label").reindex(labels)
@@ -68,8 +69,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
                     size="x-small",
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
                 )
-            elif pd.notna(low) and pd.notna(high):
-                ax.plot([place, place], [low, high], color="black", linewidth=0.8)
+            else:
+                whisker(ax, place, low, high, "black")
     ax.bar([0], [0], color="#767676", label="iso: to the direct network's best accuracy")
     ax.bar([0], [0], color="white", edgecolor="#767676", hatch="////", label="max: to its own best")
     ax.axhline(1, color="black", linewidth=0.7)
@@ -82,7 +83,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "speedups",
     "Speedup of direct training",
-    "Steps of each conversion over steps of the direct network; whiskers: 95 % bootstrap.",
+    "Steps of each conversion over steps of the direct network; whiskers: 95 % bootstrap; arrow: "
+    "no upper end, as the conversion does not get there in every resample.",
     "a conversion and a direct training of one network",
     prepare,
     draw,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.curves import families
-from reports.figures.base import Figure, each, empty, identity, look_of
+from reports.figures.base import Figure, each, empty, identity, look_of, whisker
 from reports.figures.depth import depth_axis
 from reports.metrics import TOLERANCES, NotReached
 
@@ -56,9 +56,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         arguments = look_of(own)
         ax.plot(own["depth"], own["timesteps"], label=label, **arguments)
         for row in own.itertuples():
-            if np.isfinite(row.low) and np.isfinite(row.high):
-                ax.plot([row.depth, row.depth], [row.low, row.high], color=arguments["color"],
-                        linewidth=0.8)  # fmt: skip
+            if np.isfinite(row.timesteps):
+                whisker(ax, row.depth, row.low, row.high, arguments["color"])
         ax.plot(own["depth"], own["trained"], linestyle="none", marker="x", markersize=5,
                 color=arguments["color"])  # fmt: skip
         beyond = own[own["timesteps"].isna()]
@@ -78,7 +77,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "timesteps-depth",
     "T* against depth",
-    "Steps to stay within 1 point of the ANN at every larger T; whiskers: 95 % bootstrap.",
+    "Steps to stay within 1 point of the ANN at every larger T; whiskers: 95 % bootstrap; arrow "
+    "line: no upper end, as it is not reached in every resample.",
     "one family of architectures at several depths, with an ANN",
     prepare,
     draw,
