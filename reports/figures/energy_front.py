@@ -15,6 +15,7 @@ from reports.figures.base import (
     count_axis,
     each,
     energy_scale,
+    look_of,
     sweep_rows,
 )
 from reports.style import GREY
@@ -45,7 +46,7 @@ def on_front(rows: pd.DataFrame) -> np.ndarray:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: a line per method over its T, the ANN as a star, the front in grey."""
+    """One network: a line per method over its T, every ANN as a star, the front in grey."""
     size, unit = energy_scale(rows["energy_pj"])
     rows = rows.assign(energy=rows["energy_pj"] / size)
     front = rows[rows["front"]].sort_values("energy")
@@ -53,7 +54,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             alpha=0.3, label="front")  # fmt: skip
     for label, own in each(rows):
         if own["arm"].iloc[0] == "ann":
-            ax.plot(own["energy"], own["accuracy"] * 100, "k*", markersize=9, label=label)
+            ax.plot(own["energy"], own["accuracy"] * 100, linestyle="none", marker="*",
+                    markersize=9, color=look_of(own)["color"], label=label)  # fmt: skip
         else:
             band(ax, own, "energy", "accuracy", 100)
     count_axis(ax.xaxis, rows["energy"])
