@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,12 @@ class Interval:
     n: int
     kind: str
     deviation: float | None = None
+
+
+def cut(interval: Interval, lowest: float, highest: float) -> Interval:
+    """The interval with its ends inside what the quantity can be."""
+    low, high = (min(max(end, lowest), highest) for end in (interval.low, interval.high))
+    return replace(interval, low=low, high=high)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ def percent(fraction: float, digits: int = 2) -> str:
 
 
 def points(fraction: float) -> str:
-    """A difference of accuracies in points, signed."""
-    return f"{100 * fraction:+.2f}".replace("-", "−")
+    """A difference of accuracies in points, signed; what rounds to zero is +0.00."""
+    return f"{round(100 * fraction, 2) + 0.0:+.2f}".replace("-", "−")
 
 
 def count(value: float) -> str:

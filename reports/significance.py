@@ -12,6 +12,7 @@ from reports.frame import Study
 from reports.intervals import (
     Interval,
     Test,
+    cut,
     holm,
     mcnemar,
     paired_difference,
@@ -24,7 +25,10 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """first − second, each at the T it is reported at. `adjusted` is Holm's p in its network."""
+    """first − second, each at the T it is reported at. `adjusted` is Holm's p in its network.
+
+    difference: of accuracies, its ends within −1 to 1.
+    """
 
     first: Curve
     second: Curve
@@ -55,7 +59,8 @@ def compare(
             for c, t in ((first, at_first), (second, at_second))
         )
         test = paired_t(one, two)
-        return Comparison(first, second, paired_difference(one, two), test, test.p)
+        difference = cut(paired_difference(one, two), -1.0, 1.0)
+        return Comparison(first, second, difference, test, test.p)
     if not shared:
         return None
     rows = [
@@ -65,7 +70,8 @@ def compare(
     if rows[0] is None or rows[1] is None or rows[0].shape != rows[1].shape:
         return None
     test = mcnemar(rows[0], rows[1])
-    return Comparison(first, second, paired_images(rows[0], rows[1]), test, test.p)
+    difference = cut(paired_images(rows[0], rows[1]), -1.0, 1.0)
+    return Comparison(first, second, difference, test, test.p)
 
 
 def comparisons(study: Study, network: Sequence[Curve]) -> tuple[Comparison, ...]:

@@ -8,6 +8,7 @@ import pytest
 from reports.intervals import (
     IntervalError,
     bootstrap_accuracies,
+    cut,
     holm,
     mcnemar,
     mean_t,
@@ -29,6 +30,15 @@ def test_t_interval_of_three_values():
     assert interval.low == pytest.approx(2 - 2.484138, abs=1e-6)
     assert interval.high == pytest.approx(2 + 2.484138, abs=1e-6)
     assert interval.n == 3
+
+
+def test_ends_are_cut_to_what_can_be():
+    wide = mean_t([-0.5, 0.5])
+    assert wide.low < -1 < 1 < wide.high
+    inside = cut(wide, -1.0, 1.0)
+    assert (inside.low, inside.estimate, inside.high) == (-1.0, 0.0, 1.0)
+    assert (inside.n, inside.kind) == (wide.n, wide.kind)
+    assert cut(mean_t([0.1, 0.1]), -1.0, 1.0) == mean_t([0.1, 0.1])
 
 
 def test_t_interval_needs_two_finite_values():

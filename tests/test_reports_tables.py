@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ import reports
 from reports import numbers
 from reports.analysis import Analysis
 from reports.metrics import NOT_REACHED
-from reports.significance import over_timesteps, winner
+from reports.significance import compare, over_timesteps, winner
 from reports.tables import Cell, Column, Table, all_tables, paper, summary
+from reports.tables.cells import difference_cell
 from reports.writers import escape_latex, to_csv, to_latex, to_markdown
 from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
@@ -146,6 +148,20 @@ def test_holm_over_the_grid_is_never_below_the_single_test(analysis):
     assert found[4].difference.estimate > 0.5  # 93.7 % against 32.3 %
 
 
+def test_ends_of_a_difference_stay_within_a_hundred_points(analysis):
+    items = {curve.label: curve for curve in analysis.networks["lenet on mnist-5k"]}
+    two = {}
+    for label, values in (("bptt", [0.9, 0.5]), ("data-norm", [0.4, 0.9])):
+        curve = items[label]
+        accuracy = np.tile(np.array(values)[:, None], (1, len(curve.timesteps)))
+        measures = curve.measures | {"accuracy": accuracy}
+        two[label] = replace(curve, seeds=curve.seeds[:2], measures=measures)
+    test = compare(analysis.study, two["bptt"], two["data-norm"], 4, 4)
+    found = difference_cell(test)  # t(1) at 0.975 is 12.7: the differences 0.5, −0.4 give ±572
+    assert (found.low, found.high, found.interval) == (-100, 100, "[−100.00, +100.00]")
+    assert found.text == "+5.00"
+
+
 def test_paper_beside_ours(analysis):
     table = paper(analysis)
     assert table is not None
@@ -225,6 +241,11 @@ def test_latex_is_balanced(analysis):
         (numbers.energy, 552000.0, "552 nJ"),
         (numbers.energy, 2.5e9, "2.50 mJ"),
         (numbers.points, -0.0123, "−1.23"),
+        (numbers.points, 0.0, "+0.00"),
+        (numbers.points, -0.0, "+0.00"),
+        (numbers.points, -1e-17, "+0.00"),
+        (numbers.points, -0.000049, "+0.00"),
+        (numbers.points, -0.000051, "−0.01"),
         (numbers.times, 4.0, "4.00×"),
         (numbers.times, NOT_REACHED, "not reached"),
         (numbers.steps, NOT_REACHED, "not reached"),
