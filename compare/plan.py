@@ -105,8 +105,8 @@ def image_steps(case: Case, dataset: Dataset) -> float:
     if recipe is None:
         count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
         return test + count * SPIKE_NORM_STEPS
-    steps = case.train_timesteps or 1
-    return test + TRAINING_COST * recipe.epochs * steps * len(dataset.train)
+    epoch = TRAINING_COST * len(dataset.train) + len(dataset.validation)
+    return test + recipe.epochs * (case.train_timesteps or 1) * epoch
 
 
 def cuts_of(study: Study) -> tuple[int | None, int | None, int | None]:

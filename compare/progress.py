@@ -25,6 +25,8 @@ from compare.store import replace_text
 LINE_EVERY_S = 10.0
 FILE_EVERY_S = 1.0
 ESTIMATE_AFTER_S = 10.0
+ESTIMATE_AFTER = 0.02  # of the work: before, its rate is not known
+MOST_UNFINISHED = 0.99  # the largest share that is shown before the last case is done
 
 
 @dataclass
@@ -93,19 +95,28 @@ class Progress:
         self._show(force=False)
 
     @property
+    def share(self) -> float:
+        """Of the work, as far as it is known beforehand; 1 only once every case is done."""
+        if self.finished >= self.cases:
+            return 1.0
+        return min(self.done / self.total, MOST_UNFINISHED) if self.total else 0.0
+
+    @property
     def seconds_left(self) -> float | None:
-        """At the average rate so far; None in the first seconds."""
+        """At the average rate so far; None while that is not known, and where more work is left
+        than was foreseen."""
         elapsed = time.monotonic() - self.started
-        if self.done <= 0 or elapsed < ESTIMATE_AFTER_S:
+        if self.finished >= self.cases:
+            return 0.0
+        if elapsed < ESTIMATE_AFTER_S or not ESTIMATE_AFTER * self.total <= self.done < self.total:
             return None
         return elapsed * (self.total - self.done) / self.done
 
     def line(self) -> str:
         """The state in one line."""
-        share = self.done / self.total if self.total else 1.0
         left = self.seconds_left
         rest = f", {duration(left)} left" if left is not None else ""
-        return f"[{share:4.0%}] {self.finished}/{self.cases} cases done{rest} · {self.label}"
+        return f"[{self.share:4.0%}] {self.finished}/{self.cases} cases done{rest} · {self.label}"
 
     def _show(self, force: bool = False) -> None:
         now = time.monotonic()
@@ -121,10 +132,10 @@ class Progress:
     def _bar(self) -> Table:
         left = self.seconds_left
         grid = Table.grid(padding=(0, 1))
-        bar = ProgressBar(self.total or 1, self.done, width=30)
+        bar = ProgressBar(1.0, self.share, width=30)
         state = f"{self.finished}/{self.cases} cases"
         rest = f"{duration(left)} left" if left is not None else "estimating time left"
-        grid.add_row(bar, f"{self.done / (self.total or 1):.0%}", state, rest, Text(self.label))
+        grid.add_row(bar, f"{self.share:.0%}", state, rest, Text(self.label))
         return grid
 
     def _write(self, force: bool = False) -> None:
@@ -137,7 +148,7 @@ class Progress:
             "state": self.state,
             "cases": self.cases,
             "finished": self.finished,
-            "share": self.done / self.total if self.total else 1.0,
+            "share": self.share,
             "seconds_left": None if left is None else round(left, 1),
             "elapsed_s": round(now - self.started, 1),
             "current": self.label if self.state == "running" else "",

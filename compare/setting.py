@@ -131,24 +131,37 @@ class Setting:
         classify: Callable[[Tensor, Tensor], Tensor],
         cost: float,
     ) -> list[Epoch]:
-        """Train with this case's data, seed, validation split and checkpoint."""
+        """Train with this case's data, seed, validation split and checkpoint.
+
+        cost: of one image in training, in forward passes of one image and one step.
+        """
         data, transform = self.training()
         recipe = for_case(recipe, self.case)
         tell = self.tell("training")
-        per_batch = cost * len(data) / len(batch_sizes(len(data), recipe.batch_size))
+        batches = len(batch_sizes(len(data), recipe.batch_size))
+        per_batch, per_image = cost * len(data) / batches, cost / TRAINING_COST
         position = 0
 
         def report(done: int, total: int, row: Epoch | None) -> None:
             nonlocal position
             if not position and done > 1:
                 self.log.say(f"training goes on after {done - 1} of {total} batches")
+                tell((done - 1) // batches * len(self.validation) * per_image)
             tell(per_batch * (done - position))
             position = done
             if row is not None:
                 self.log.say(_of_epoch(row, recipe.epochs))
 
+        tell_validation = self.tell("validation")
+
+        def classify_and_tell(images: Tensor, indices: Tensor) -> Tensor:
+            scores = classify(images, indices)
+            tell_validation(len(indices) * per_image)
+            return scores
+
         def validate() -> float:
-            return accuracy_of(classify, self.validation, self.place.batch_size, self.say_halved)
+            size = self.place.batch_size
+            return accuracy_of(classify_and_tell, self.validation, size, self.say_halved)
 
         joint = self.place.joint
         try:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -38,7 +39,10 @@ def test_an_accuracy_with_half_a_batch_is_the_same_and_said() -> None:
 
 def made_up() -> Dataset:
     """Noise: 120 images of each part in 5 classes."""
-    pictures = torch.randint(256, (120, *small_networks.SHAPE), dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(11)
+    pictures = torch.randint(
+        256, (120, *small_networks.SHAPE), dtype=torch.uint8, generator=generator
+    )
     part = ArrayImages(pictures, torch.arange(120) % 5)
     return Dataset(
         name="noise", classes=tuple("abcde"), train=part, validation=part, test=part,
@@ -46,17 +50,21 @@ def made_up() -> Dataset:
     )  # fmt: skip
 
 
-def test_the_log_says_that_validation_halved_its_batch(tmp_path: Path) -> None:
-    case = Case(
+def ann_case(**given: Any) -> Case:
+    """The training of an ANN on that noise."""
+    return Case(
         dataset="noise", architecture="", method="ann", base="ann", arm="ann", seed=0, timesteps=0,
         train_timesteps=None, encoding="constant", batch_norm=True, width=1.0, dropout=0.0,
         augmentation=None, validation_images=None, train_images=None, test_images=None,
-        calibration_images=None, precision="float32", sweep_precision="float32", threads=1,
+        calibration_images=None, precision="float32", sweep_precision="float32", threads=1, **given,
     )  # fmt: skip
+
+
+def test_the_log_says_that_validation_halved_its_batch(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.work("a").mkdir(parents=True)
     setting = Setting(
-        case, "a", None, Workplace(store, "s", {"noise": made_up()}, CPU, 100, "test")
+        ann_case(), "a", None, Workplace(store, "s", {"noise": made_up()}, CPU, 100, "test")
     )
     network = small_networks.network("plain")
 

@@ -195,7 +195,7 @@ def test_spike_efficiency_with_its_interval_draw_by_draw(analysis):
 
 def test_resamples_without_spikes_have_no_ratio(tmp_path):
     study = reports.study(write_study(tmp_path, seeds=2, methods=("spike-norm", "bptt")))
-    network = list(Analysis(study).networks.values())[0]
+    network = next(iter(Analysis(study).networks.values()))
 
     def efficiencies(silent):
         """The measure where these seeds of the conversion and of the direct network never fire."""

@@ -56,7 +56,7 @@ def run_one(
     def add(label: str, amount: float) -> None:
         nonlocal done
         done += amount * scale
-        tell(label, done)
+        tell(label, min(done, plan.work[index]))
 
     place = workplace(plan, index, settings, add, joint)
     scale = plan.work[index] / image_steps(case, place.datasets[case.dataset])
