@@ -11,6 +11,7 @@ from torch import Tensor
 from compare.cases import Representation
 from compare.data import Dataset, load, load_events, normalise, pixels
 from compare.data.arrays import ArrayImages, Arrays, EventArrays, FolderImages
+from compare.data.errors import DataError
 from compare.study import Frames
 
 
@@ -67,6 +68,8 @@ def load_dataset(
 ) -> Dataset:
     """The data set, its training or test part cut to some images where a study asks for it.
 
+    Raises DataError where it asks for more than there are (beside those held out for validation).
+
     frames: how its recordings are binned, where it holds recordings.
     """
     if frames is None:
@@ -82,14 +85,17 @@ def load_dataset(
             validation=validation,
         )
     if train_images is not None:
-        dataset = replace(dataset, train=_first(dataset.train, train_images))
+        dataset = replace(dataset, train=_cut(dataset.train, train_images, "train_images", name))
     if test_images is not None:
-        dataset = replace(dataset, test=_first(dataset.test, test_images))
+        dataset = replace(dataset, test=_cut(dataset.test, test_images, "test_images", name))
     return dataset
 
 
-def _first(arrays: Arrays, count: int) -> Arrays:
-    if count >= len(arrays):
+def _cut(arrays: Arrays, count: int, setting: str, name: str) -> Arrays:
+    """So many of the images, always the same; DataError where there are fewer."""
+    if count > len(arrays):
+        raise DataError(f"{setting} must be 1 to {len(arrays)} for {name}, got {count}")
+    if count == len(arrays):
         return arrays
     chosen = torch.randperm(len(arrays), generator=torch.Generator().manual_seed(0))[:count]
     chosen = chosen.sort().values

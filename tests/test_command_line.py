@@ -58,6 +58,15 @@ def test_an_unknown_key_in_a_study_file(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_more_images_than_the_data_set_has(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("train_images = 4000\n")
+    result = isospike("compare", "mine.toml", cwd=tmp_path)
+    assert result.returncode == 2
+    last = result.stderr.splitlines()[-1]
+    assert last == "isospike: train_images must be 1 to 3500 for mnist-5k, got 4000"
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("command", ["compare", "report", "convert"])
 def test_a_file_is_no_place_for_results(command: str, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")

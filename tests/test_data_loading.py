@@ -16,6 +16,7 @@ from compare.data import augmentation as augmentation_module
 from compare.data.arrays import ArrayImages, Dataset, histogram, pixels, statistics
 from compare.data.places import data_directory
 from compare.data.splits import default_validation, hold_out, shares
+from compare.prepared import load_dataset
 from network.registry import UnknownName
 
 
@@ -211,3 +212,17 @@ def test_jitter_is_that_of_torchvision() -> None:
         expected = reference.adjust_saturation(expected, factors[2, index].item())
         # torchvision rounds the weights of grey to 0.2989, 0.587, 0.114.
         torch.testing.assert_close(ours[index], expected, atol=2e-4, rtol=0)
+
+
+def test_more_images_than_there_are_is_refused() -> None:
+    def sizes(train: int | None, test: int | None) -> tuple[int, int]:
+        data = load_dataset(
+            "mnist-5k", None, download=False, validation=600, train_images=train, test_images=test
+        )
+        return len(data.train), len(data.test)
+
+    assert sizes(3400, 1000) == sizes(None, None) == (3400, 1000)
+    with pytest.raises(DataError, match="^train_images must be 1 to 3400 for mnist-5k, got 3401$"):
+        sizes(3401, None)
+    with pytest.raises(DataError, match="^test_images must be 1 to 1000 for mnist-5k, got 5000$"):
+        sizes(None, 5000)
