@@ -13,15 +13,17 @@ from torch import Tensor, nn
 
 from compare.data import Dataset, load
 from compare.machine import choose_device, commit, machine, versions
-from compare.models import ModelError, check_network, load_weights, make_network
+from compare.models import ModelError, check_network, make_network
 from compare.plan import SWEEP_PRECISION
 from compare.prepared import View, sample
 from compare.progress import Progress
 from compare.store import replace_text, replacing_directory, write_csv
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.sweep_tables import SWEEP_COLUMNS
-from conversion import CONVERSIONS, Audit, Conversion, convert
+from compare.weights import Made, load_weights, made_with
+from conversion import CONVERSIONS, Audit, Conversion, convert, quantise_activations
 from conversion.export import save_plain, write_nir
+from conversion.method import resolve_options
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork
 from network.unroll import SpikingNetwork
@@ -53,9 +55,11 @@ def convert_model(
     if directory.exists() and not (directory / RESULT).exists() and any(directory.iterdir()):
         raise ModelError(f"{directory} holds other files: choose another --out")
     device = choose_device(device_name)
+    options = resolve_options(CONVERSIONS.get(method), options)
+    made = Made() if weights is None else made_with(weights, model)
     dataset = load(dataset_name, data, download=data is None)
     geometry = Geometry(*dataset.shape, len(dataset.classes))
-    network = make_network(model, geometry, width=1.0, batch_norm=True, dropout=0.0, seed=0)
+    network = _network(model, geometry, made)
     if weights is not None:
         load_weights(network, weights)
     network.eval().to(device)
@@ -85,6 +89,20 @@ def convert_model(
     }
     _write(directory, content, outcome, converted.network.cpu(), dataset.shape)
     return directory
+
+
+def _network(model: str, geometry: Geometry, made: Made) -> nn.Module:
+    network = make_network(
+        model,
+        geometry,
+        width=made.width,
+        batch_norm=made.batch_norm,
+        dropout=made.dropout,
+        seed=0,
+    )
+    if made.quantisation is None:
+        return network
+    return quantise_activations(network, **made.quantisation)
 
 
 def _write(
@@ -155,10 +173,15 @@ def summary_lines(directory: Path) -> list[str]:
     lines = [
         f"ANN {content['ann_accuracy']:.2%}, converted by {content['method']}: "
         f"{content['snn_accuracy']:.2%} at T = {content['timesteps']}",
-        f"replaced {len(audit.replaced)} activations, folded {len(audit.folded)} batch norms, "
-        f"analogue: {', '.join(audit.analogue) or 'none'}",
+        f"activations replaced: {len(audit.replaced)}, batch norms folded: {len(audit.folded)}, "
+        f"analogue layers: {_listed(audit.analogue)}",
     ]
     return lines + [f"note: {note}" for note in (*audit.notes, *content["exports"]["notes"])]
+
+
+def _listed(layers: tuple[str, ...]) -> str:
+    """How many layers, and their paths: of a sequence these are numbers too."""
+    return f"{len(layers)} ({', '.join(map(repr, layers))})" if layers else "0"
 
 
 def _export(network: SpikingNetwork, shape: tuple[int, ...], directory: Path) -> dict[str, Any]:

@@ -18,8 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -226,41 +224,3 @@ def _refuse_clash(path: Path) -> None:
                     f"{path.name} imports {room!r}, a name taken by isospike: "
                     f"rename {room} in {folder}"
                 )
-
-
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load safetensors or a state dictionary (weights_only) into the network.
-
-    Raises ModelError where the file is neither, or its tensors do not fit.
-    """
-    if not path.is_file():
-        raise ModelError(f"weights file {path} does not exist")
-    state = _read_weights(path)
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"weights {path} do not fit the network: {reason}") from error
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
-            return tensors
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, safetensors.SafetensorError, RuntimeError, ValueError, EOFError) as error:
-        raise ModelError(f"weights {path} cannot be read: {_first_line(error)}") from error
-    except Exception as error:  # pickle's errors share no base class
-        raise ModelError(
-            f"weights {path} hold more than tensors and are not loaded: {_first_line(error)}"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise ModelError(f"weights {path} must be a state dictionary, got {type(content).__name__}")
-    return content
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -222,7 +222,7 @@ def test_more_images_than_there_are_is_refused() -> None:
         return len(data.train), len(data.test)
 
     assert sizes(3400, 1000) == sizes(None, None) == (3400, 1000)
-    with pytest.raises(DataError, match="^train_images must be 1 to 3400 for mnist-5k, got 3401$"):
+    with pytest.raises(DataError, match=r"^train_images must be 1 to 3400 for mnist-5k, got 3401$"):
         sizes(3401, None)
-    with pytest.raises(DataError, match="^test_images must be 1 to 1000 for mnist-5k, got 5000$"):
+    with pytest.raises(DataError, match=r"^test_images must be 1 to 1000 for mnist-5k, got 5000$"):
         sizes(None, 5000)

@@ -1,5 +1,6 @@
 """Networks of the user's: theirs never hide ours nor ours theirs; what does not fit is one line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from compare.models import ModelError, check_network, load_function, load_weights, make_network
+from compare.models import ModelError, check_network, load_function, make_network
+from compare.weights import Made, load_weights, made_with
 from network.architectures import Geometry
 
 GEOMETRY = Geometry(1, 8, 8, 4)
@@ -175,3 +177,60 @@ def test_weights_with_code_in_them_are_not_run(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="hold more than tensors and are not loaded"):
         load_weights(nn.Sequential(nn.Linear(1, 1)), path)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("weights.pt", b"no weights at all", "no state dictionary that torch saved, or cut off"),
+        ("weights.pt", b"", "no state dictionary that torch saved, or cut off"),
+        ("weights.safetensors", b"no weights at all", "not in the format safetensors, or cut off"),
+        ("module", None, "hold more than tensors and are not loaded: save network.state_dict()"),
+        ("list", None, "must be a state dictionary, got list"),
+    ],
+)
+def test_a_file_without_weights_is_one_line_of_ours(
+    name: str, content: bytes | None, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if content is None:
+        torch.save(nn.Linear(1, 1) if name == "module" else [torch.zeros(1)], path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        load_weights(nn.Sequential(nn.Linear(1, 1)), path)
+    message = str(caught.value)
+    assert message.startswith(f"weights {path} ")
+    assert words in message
+    assert "weights_only" not in message
+    assert "\n" not in message
+
+
+def case_beside(folder: Path, **changes: object) -> Path:
+    """A weights file, and beside it what a study says of its case."""
+    spec = {
+        "arm": "ann", "architecture": "lenet", "base": "ann", "width": 0.5, "batch_norm": False,
+        "dropout": 0.25, "options": {}, **changes,
+    }  # fmt: skip
+    (folder / "case.json").write_text(json.dumps({"spec": spec}))
+    return folder / "weights.safetensors"
+
+
+def test_weights_of_a_case_say_how_its_network_was_made(tmp_path: Path) -> None:
+    weights = case_beside(tmp_path)
+    assert made_with(weights, "lenet") == Made(0.5, False, 0.25)
+    with pytest.raises(ModelError, match="are of the architecture lenet, got vgg9"):
+        made_with(weights, "vgg9")
+    assert made_with(weights, "net.py:net") == Made(0.5, False, 0.25)
+    case_beside(tmp_path, base="qcfs-ann", options={"levels": 4})
+    assert made_with(weights, "lenet") == Made(0.5, False, 0.25, {"levels": 4})
+    case_beside(tmp_path, arm="direct", base="bptt")
+    with pytest.raises(ModelError, match=r"a spiking network \(direct, bptt\): give those of the"):
+        made_with(weights, "lenet")
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"spec": 3}', '{"spec": {"width": "wide"}}'])
+def test_what_lies_beside_weights_need_not_be_a_case(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "case.json").write_text(text)
+    assert made_with(tmp_path / "weights.pt", "lenet") == Made()

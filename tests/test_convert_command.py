@@ -1,0 +1,82 @@
+"""`isospike convert`: networks of a study with their own settings, and what is written and said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from compare import convert_command
+from compare.convert_command import convert_model, summary_lines
+from compare.data import ArrayImages, Dataset
+from compare.models import ModelError
+from conversion import quantise_activations
+from network.architectures import Geometry, build
+
+GEOMETRY = Geometry(1, 28, 28, 10)
+MADE = {"width": 0.2, "batch_norm": False, "dropout": 0.25}
+
+
+@pytest.fixture(autouse=True)
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of any data set: 40 images of noise."""
+    generator = torch.Generator().manual_seed(5)
+    pictures = torch.randint(256, (40, 1, 28, 28), dtype=torch.uint8, generator=generator)
+    part = ArrayImages(pictures, torch.arange(40) % 10)
+    data = Dataset(
+        name="noise", classes=tuple("abcdefghij"), train=part, validation=part, test=part,
+        official=None, note="", mean=(0.5,), std=(0.3,), augmentation="none",
+    )  # fmt: skip
+    monkeypatch.setattr(convert_command, "load", lambda *args, **given: data)
+
+
+def weights_of_a_case(folder: Path, base: str = "ann", **options: Any) -> Path:
+    """As a study leaves them: lenet with settings of its own, and case.json."""
+    network = build("lenet", GEOMETRY, seed=3, **MADE)  # type: ignore[arg-type]
+    if base != "ann":
+        network = quantise_activations(network, **options)
+    safetensors.torch.save_file(network.state_dict(), folder / "weights.safetensors")
+    spec = {"architecture": "lenet", "arm": "ann", "base": base, "options": options, **MADE}
+    (folder / "case.json").write_text(json.dumps({"spec": spec}))
+    return folder / "weights.safetensors"
+
+
+def converted(weights: Path, method: str, out: Path, **options: Any) -> Path:
+    return convert_model("lenet", "noise", method, weights, 2, None, out, "cpu", options)
+
+
+def test_the_network_is_built_as_its_case_says(tmp_path: Path) -> None:
+    weights = weights_of_a_case(tmp_path)
+    out = converted(weights, "robust-norm", tmp_path / "out", percentile=99.0)
+    content = json.loads((out / "conversion.json").read_text())
+    assert content["options"] == {"percentile": 99.0, "definition": "all"}
+    (tmp_path / "case.json").unlink()
+    with pytest.raises(ModelError, match="do not fit the network"):
+        converted(weights, "robust-norm", tmp_path / "other")
+
+
+def test_a_network_with_quantised_activations_is_too(tmp_path: Path) -> None:
+    weights = weights_of_a_case(tmp_path, "qcfs-ann", levels=4, start=2.0)
+    out = converted(weights, "qcfs", tmp_path / "out")
+    assert len(json.loads((out / "conversion.json").read_text())["layers"]) > 0
+
+
+def test_the_summary_counts_and_names(tmp_path: Path) -> None:
+    out = converted(weights_of_a_case(tmp_path), "data-norm", tmp_path / "out")
+    content = json.loads((out / "conversion.json").read_text())
+    first = content["audit"]["analogue"]
+    assert len(first) == 1
+    neurons = len(content["layers"])
+    assert summary_lines(out)[1] == (
+        f"activations replaced: {neurons}, batch norms folded: 0, analogue layers: 1 ('{first[0]}')"
+    )
+    content["audit"]["analogue"] = []
+    (out / "conversion.json").write_text(json.dumps(content))
+    assert summary_lines(out)[1].endswith("analogue layers: 0")
+
+
+def test_options_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'percentile'"):
+        converted(tmp_path / "absent.pt", "robust-norm", tmp_path / "out", percentil=99.0)
