@@ -35,7 +35,7 @@ def main() -> None:
     except (ValueError, OSError) as error:
         if os.environ.get("ISOSPIKE_DEBUG"):
             raise
-        code = _fail(str(error) or type(error).__name__)
+        code = _fail(_reason(error))
     except MemoryError:
         code = _fail("out of memory")
     except Exception as error:  # a fault of ours: still one line, and another code
@@ -64,6 +64,13 @@ def _interrupt(number: int, frame: Any) -> None:
 def _fail(message: str) -> int:
     _say(" ".join(message.split()))
     return BAD_INPUT
+
+
+def _reason(error: Exception) -> str:
+    """What the system says of which file, without its number; else the error's own words."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _say(message: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,7 +190,8 @@ def report(
 ) -> None:
     """Rebuild the report of one study, or one report over several."""
     _directory(out)
-    _report(directories, out)
+    with _results_in(out):
+        _report(directories, out)
 
 
 @app.command()
@@ -232,7 +235,8 @@ def convert(
     words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
     directory = out or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", words)
     chosen = parse_options(option or [])
-    with last_word(f"{ENDED}; the same command begins anew: {command_line()}"):
+    ended = f"{ENDED}; the same command begins anew: {command_line()}"
+    with last_word(ended), _results_in(out):
         written = convert_model(
             model, dataset, method, weights, timesteps, data, directory, device, chosen
         )
@@ -247,6 +251,18 @@ def _directory(out: Path | None) -> None:
         raise ValueError(f"--out must be a directory, got the file {out}")
 
 
+@contextmanager
+def _results_in(out: Path | None) -> Iterator[None]:
+    """What the system says where nothing can be written to --out, in one line."""
+    try:
+        yield
+    except OSError as error:
+        if out is None or error.strerror is None:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        raise ValueError(f"--out {out} cannot be written: {error.strerror}{where}") from error
+
+
 def parse_options(pairs: list[str]) -> dict[str, Any]:
     """NAME=VALUE as TOML values; a bare word is text."""
     import tomllib
@@ -256,6 +272,8 @@ def parse_options(pairs: list[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise ValueError(f"--option is written NAME=VALUE, got {pair!r}")
+        if name in options:
+            raise ValueError(f"--option {name} is given twice, the second time as {value!r}")
         try:
             options[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:

@@ -14,6 +14,8 @@ from compare import catalogue
 from compare.spinning import rest_soon
 from tests.test_compare import isospike
 
+RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timesteps-mnist5k"
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -105,6 +107,43 @@ def test_conversions_of_two_networks_lie_side_by_side(tmp_path: Path) -> None:
         assert list(content["layers"].values()) == content["audit"]["replaced"] == ["2"]
         modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
         assert len(set(modes.values())) == 1, modes
+
+
+TWICE = ["--option", "percentile=99", "--option", "percentile=98"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["report", str(RECEIPT), "--out", "/proc/xx"], "--out /proc/xx cannot be written: No"),
+        (
+            ["convert", "lenet", "--dataset", "mnist-5k", "--method", "robust-norm", *TWICE],
+            "--option percentile is given twice, the second time as '98'",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_of_ours(
+    command: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["isospike", *command])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    signal.signal(signal.SIGTERM, handler)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"isospike: {words}")
+    assert "Errno" not in said
+    assert said.count("\n") == 1
+
+
+def test_what_the_system_says_names_the_file_without_a_number() -> None:
+    assert entry._reason(FileNotFoundError(2, "No such file", "a/b")) == "a/b: No such file"
+    assert entry._reason(OSError(28, "No space left")) == "No space left"
+    assert entry._reason(OSError("of another kind")) == "of another kind"
 
 
 @pytest.mark.parametrize(
