@@ -68,7 +68,7 @@ def _run_study(
         study = resolve(study, directory, datasets, device)
         plan = make_plan(study, directory, datasets)
         plan.store.prepare()
-        replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases))
+        replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases, datasets))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
         total = sum(plan.work[i] for i in missing)
         file = directory / "progress.json"

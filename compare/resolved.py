@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from compare.cases import Case
+from compare.cases import Case, representation_of
+from compare.data import Dataset
 from compare.options import QUANTISATION, rule_options
 from compare.study import QUANTISED_ANN, Study, StudyError, Training
 from compare.toml_text import pairs
@@ -77,13 +78,31 @@ def options_of(case: Case) -> dict[str, Any]:
     return dict(options) if start is None else {"conversion": start, **options}
 
 
-def in_force(cases: Iterable[Case]) -> str:
-    """For the end of study.toml: recipe and options of every method, as comments."""
-    lines: dict[str, None] = {}
+def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
+    """For the end of study.toml: images, recipe and options of every method, as comments."""
+    cases = list(cases)
+    lines = dict.fromkeys(_data(case, datasets[case.dataset]) for case in cases)
     for case in cases:
         recipe, options = recipe_of(case), options_of(case)
         if recipe is not None:
             lines[f"# {case.method}, training: {', '.join(pairs(asdict(recipe)))}"] = None
         if options:
             lines[f"# {case.method}, options: {', '.join(pairs(options))}"] = None
+        start = case.base if case.arm == "converted" else options.get("conversion")
+        if start is not None:
+            count = case.calibration_images or CONVERSIONS.get(start).calibration_images
+            count = min(count, len(datasets[case.dataset].train))
+            lines[f"# {case.method}, calibration: calibration_images = {count}"] = None
     return "\n".join(["", "# In force, defaults included:", *lines, ""])
+
+
+def _data(case: Case, data: Dataset) -> str:
+    """How many images there are of each part, and what is done to those of training."""
+    events = representation_of(case) in ("events", "mean-events")
+    found = {
+        "train_images": len(data.train),
+        "validation_images": len(data.validation),
+        "test_images": len(data.test),
+        "augmentation": "none" if events else case.augmentation or data.augmentation,
+    }
+    return f"# {case.dataset}, images: {', '.join(pairs(found))}"

@@ -9,6 +9,7 @@ from compare.method_facts import method_facts
 from compare.options import check_options, rule_options
 from compare.resolved import in_force, options_of, recipe_of
 from compare.study import Study, StudyError
+from tests.test_half_a_batch import made_up
 
 
 def cases_of(methods: list[str], **given: Any) -> list[Any]:
@@ -94,9 +95,19 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
     hybrid = recipe_of(by_method["hybrid"])
     assert hybrid is not None
     assert (hybrid.epochs, hybrid.optimiser, hybrid.learning_rate) == (2, "adamw", 5e-4)
-    lines = in_force(cases).splitlines()
-    assert 'options: percentile = 99.9, definition = "all"' in lines[3]
-    assert [line.split(":")[0] for line in lines[2:]] == [
-        "# ann, training", "# robust-norm, options", "# hybrid, training", "# hybrid, options",
+    lines = in_force(cases, {"mnist-5k": made_up()}).splitlines()[2:]  # 120 images of each part
+    assert [line.split(":")[0] for line in lines] == [
+        "# mnist-5k, images", "# ann, training",
+        "# robust-norm, options", "# robust-norm, calibration",
+        "# hybrid, training", "# hybrid, options", "# hybrid, calibration",
     ]  # fmt: skip
+    assert lines[0].endswith(
+        'train_images = 120, validation_images = 120, test_images = 120, augmentation = "none"'
+    )
+    assert 'options: percentile = 99.9, definition = "all"' in lines[2]
     assert 'conversion = "robust-norm"' in lines[5]
+    assert lines[3].endswith("calibration_images = 120")  # all there are; 1,000 by default
+    few = cases_of(["robust-norm"], calibration_images=7, augmentation="flip-crop")
+    said = in_force(few, {"mnist-5k": made_up()})
+    assert "# robust-norm, calibration: calibration_images = 7\n" in said
+    assert 'augmentation = "flip-crop"' in said
