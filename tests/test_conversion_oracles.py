@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -84,7 +84,11 @@ def networks(draw: st.DrawFn) -> nn.Module:
                 module.running_var.uniform_(0.3, 2.0, generator=generator)
                 module.weight.uniform_(0.5, 1.5, generator=generator)
                 module.bias.uniform_(0.0, 0.5, generator=generator)
-    return model.double().eval()
+    model = model.double().eval()
+    body, _, _ = prepare_ann(model)
+    with torch.no_grad():  # a layer that is never active has no threshold: SilentLayer
+        assume(all(values.max() > 0 for values in activations(body, images(6)).values()))
+    return model
 
 
 def images(count: int, seed: int = 0) -> Tensor:

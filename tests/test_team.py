@@ -145,8 +145,8 @@ def test_torchrun_runs_a_study_as_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_shared_is_one_line_and_the_rest_is_done(tmp_path: Path) -> None:
-    """120 images in batches of 119: the last batch has one image for two processes."""
-    (tmp_path / "joint.toml").write_text(STUDY.format(batch_size=119))
+    """Batches of one image, and two processes."""
+    (tmp_path / "joint.toml").write_text(STUDY.format(batch_size=1))
     result = torchrun(
         "-m", "compare", "compare", "joint.toml", "--methods", "bptt,robust-norm", "--out", "two",
         folder=tmp_path,
