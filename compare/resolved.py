@@ -58,7 +58,8 @@ def check_training(study: Study, cases: Iterable[Case]) -> None:
         tables.append((f"[variants.{name}] training", variant.training, own))
     for where, table, concerned in tables:
         recipes = {case.method: recipe for case in concerned if (recipe := recipe_of(case))}
-        for setting in table.overrides().keys() & WANTED.keys():
+        given = {name for name, value in table.overrides().items() if value not in ((), False)}
+        for setting in sorted(given & WANTED.keys()):
             field, value = WANTED[setting]
             found = {name: getattr(recipe, field) for name, recipe in recipes.items()}
             if found and value not in found.values():

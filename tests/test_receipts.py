@@ -7,6 +7,11 @@ import pandas as pd
 import pytest
 
 import reports
+from compare.cases import expand
+from compare.method_facts import method_facts
+from compare.options import check_options
+from compare.resolved import check_training
+from compare.study import load_study
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIPT = ROOT / "docs" / "receipts" / "conversion-mnist"
@@ -164,3 +169,15 @@ def test_the_accuracies_on_a_part_of_nmnist_are_those_of_the_records() -> None:
     accuracies = [f"{100 * last.accuracy[name]:.2f}" for name in ("lee2016-events", "ann")]
     assert quoted[:2] == accuracies
     assert round(last.spikes_per_image["lee2016-events"]) == 277
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs" / "receipts").glob("*/*.toml")), ids=lambda file: file.parent.name
+)
+def test_the_command_of_a_receipt_is_still_understood(file: Path) -> None:
+    study = load_study(file)
+    facts = method_facts(sorted({study.base_method(name) for name in study.every("methods")}))
+    cases = expand(study, facts, sweep_precision="float32")
+    check_options(cases)
+    check_training(study, cases)
+    assert cases
