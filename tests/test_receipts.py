@@ -148,10 +148,13 @@ def test_qcfs_on_mnist_is_within_half_a_point_by_its_number_of_levels() -> None:
     assert cells == [*accuracies, f"{first}", f"{rows.spikes_per_image[first]:,.0f}"]
 
 
-def test_the_table_of_lee2016_is_that_of_the_records() -> None:
-    receipt = ROOT / "docs" / "receipts" / "lee2016-mnist"
+@pytest.mark.parametrize(
+    ("name", "method"), [("lee2016-mnist", "lee2016"), ("lee2020-lenet", "lee2020")]
+)
+def test_the_table_of_a_preset_on_mnist_is_that_of_the_records(name: str, method: str) -> None:
+    receipt = ROOT / "docs" / "receipts" / name
     records = reports.load(receipt)
-    rows = records[records.method == "lee2016"].set_index("timestep")
+    rows = records[records.method == method].set_index("timestep")
     assert set(rows.images) == {10_000}
     lines = (receipt / "README.md").read_text("utf-8").splitlines()
     heading, _, *body = [line for line in lines if line.startswith("|")]
