@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.agreement import rows_of
+from benchmarks.agreement import largest_of, rows_of
 from benchmarks.epoch import layers_alone
 from benchmarks.measure import Timing, interleave
 from benchmarks.memory import loads_torch
@@ -88,6 +88,11 @@ def test_agreement_counts_what_only_one_gets_right() -> None:
     # exact, two-sided: 3 discordant images, 2 against 1 is no more extreme than any split
     assert row["int16_p"] == 1.0
     assert row["int8_p"] == 1.0
+    later = row | {"timestep": 2, "int8": 0.4}
+    assert largest_of([{"method": "a"} | row, {"method": "a"} | later]) == [
+        {"method": "a", "arithmetic": "int16", "points": 25.0, "timestep": 1},
+        {"method": "a", "arithmetic": "int8", "points": 10.0, "timestep": 2},
+    ]
 
 
 def test_peers_take_only_chains() -> None:

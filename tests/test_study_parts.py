@@ -159,9 +159,7 @@ def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) 
     with pytest.raises(StudyError) as caught:
         check_training(study, cases)
     assert str(caught.value).startswith(said)
-    none = part_study(
-        "methods = ['bptt']\n[direct]\nmilestones = []\nnesterov = false"
-    )
+    none = part_study("methods = ['bptt']\n[direct]\nmilestones = []\nnesterov = false")
     check_training(none, expand(none, method_facts(["bptt"]), sweep_precision="float32"))
     step = part_study("methods = ['bptt', 'lee2020']\n[direct]\nmilestones = [2]")  # one uses it
     check_training(step, expand(step, method_facts(["bptt", "lee2020"]), sweep_precision="float32"))
