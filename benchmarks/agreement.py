@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from compare.machine import commit, machine, versions
 from compare.prepared import View, load_dataset, sample
-from compare.sweep import folded
+from compare.sweep import accuracy_of, folded
 from conversion import convert
 from network.architectures import Geometry, build
 from network.encodings import image_keys
@@ -66,11 +66,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write_rows(options.out / "agreement.csv", rows)
     write_rows(options.out / "largest.csv", largest_of(rows))
+    accuracy = accuracy_of(lambda images, _: network(images), test, 100, print)
     lines = [
         "python -m benchmarks.agreement " + shlex.join(_without_place(sys.argv[1:])),
         f"commit {commit()}, versions {versions()}",
         f"machine {machine(torch.device('cpu'))}",
-        f"ANN: {100 * accuracy_of(network, test):.2f} %",
+        f"ANN: {100 * accuracy:.2f} %",
         *notes,
     ]
     (options.out / "command.txt").write_text("\n".join(lines) + "\n")
@@ -112,16 +113,6 @@ def train_ann(options: argparse.Namespace, data: View, geometry: Geometry) -> nn
 
     fit(network, objective, data, Recipe(epochs=options.epochs), seed=0)
     return network.eval()
-
-
-@torch.no_grad()
-def accuracy_of(network: nn.Module, data: View) -> float:
-    """Share of the images that the ANN gets right."""
-    right = 0
-    for indices in torch.arange(len(data)).split(100):
-        images, labels = data.batch(indices)
-        right += int((network(images).argmax(-1) == labels).sum())
-    return right / len(data)
 
 
 @torch.no_grad()

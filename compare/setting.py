@@ -181,12 +181,15 @@ class Setting:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise OutOfMemory(
-                f"out of memory in training with batches of {recipe.batch_size} images "
-                f"({plain(error)[:120]}): set a smaller batch_size under "
-                f"[{'ann' if self.case.arm == 'ann' else 'direct'}], which is another training "
-                "with another result, or fewer train_timesteps"
-            ) from error
+            raise OutOfMemory(self._too_large(recipe.batch_size, error)) from error
+
+    def _too_large(self, batch_size: int, error: BaseException) -> str:
+        return (
+            f"out of memory in training with batches of {batch_size} images "
+            f"({plain(error)[:120]}): set a smaller batch_size under "
+            f"[{'ann' if self.case.arm == 'ann' else 'direct'}], which is another training "
+            "with another result, or fewer train_timesteps"
+        )
 
     def sweep(self, network: SpikingNetwork) -> Sweep:
         tell, steps = self.tell("sweep"), self.case.timesteps

@@ -9,7 +9,15 @@ import torch
 from torch import fx, nn
 
 from network.functional import SATURATING, SMOOTH
-from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, whereabouts
+from network.graph import (
+    Kind,
+    UnsupportedNetwork,
+    calls_one_of,
+    describe_node,
+    kind_of,
+    layers,
+    whereabouts,
+)
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
 
@@ -100,14 +108,11 @@ def _is_in_front(body: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _advice(body: fx.GraphModule, node: fx.Node) -> str:
+    for types, advice in _ADVICE:
+        if calls_one_of(body, node, types):
+            return advice
     if node.op == "call_module":
         module = body.get_submodule(str(node.target))
-        for types, advice in _ADVICE:
-            if isinstance(module, types):
-                return advice
         return f"{type(module).__name__} is not among the layers that are known ({_GENERAL_ADVICE})"
     name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
-    for types, advice in _ADVICE:
-        if name.replace("_", "") in {kind.__name__.lower() for kind in types}:
-            return advice
     return f"{name} is not among the operations that are known ({_GENERAL_ADVICE})"

@@ -16,11 +16,11 @@ import copy
 import torch
 from torch import Tensor, fx, nn
 
+from network.affine import affine, scale_outputs
 from network.graph import (
     NORMS,
     SYNAPSES,
     Kind,
-    UnsupportedNetwork,
     describe_node,
     kind_of,
     layers,
@@ -58,7 +58,7 @@ def fold(body: fx.GraphModule) -> tuple[str, ...]:
             continue
         layer = copy.deepcopy(body.get_submodule(str(synapse.target)))
         assert isinstance(layer, SYNAPSES)
-        _scale_outputs(layer, scale, shift)
+        scale_outputs(layer, scale, shift)
         replace_module(body, synapse, layer)
         node.replace_all_uses_with(_argument(node))
         body.graph.erase_node(node)
@@ -66,24 +66,6 @@ def fold(body: fx.GraphModule) -> tuple[str, ...]:
     body.graph.lint()
     body.recompile()
     return tuple(folded)
-
-
-def affine(norm: nn.Module, name: str) -> tuple[Tensor, Tensor]:
-    """(scale, shift) [C] in float64 of what a norm does at inference: x·scale + shift."""
-    assert isinstance(norm, NORMS)
-    if norm.running_mean is None or norm.running_var is None:
-        raise UnsupportedNetwork(
-            f"{name} keeps no running statistics (track_running_stats=False): "
-            "train it with them, or replace it by a norm that does"
-        )
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    gain = getattr(norm, "scale", norm.weight)  # of a threshold-dependent norm λαθ, not λ alone
-    if gain is not None:
-        scale = scale * gain.double()
-    shift = -norm.running_mean.double() * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.double()
-    return scale, shift
 
 
 def _argument(node: fx.Node) -> fx.Node:
@@ -125,17 +107,6 @@ def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:
     return node.op == "call_module" and isinstance(
         body.get_submodule(str(node.target)), nn.Identity
     )
-
-
-def _scale_outputs(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
-    """Make `layer` put out scale·(what it put out) + shift, per output channel."""
-    assert isinstance(layer, SYNAPSES)
-    weight = layer.weight
-    kind = weight.dtype
-    shaped = scale.view(-1, *([1] * (weight.ndim - 1)))
-    bias = shift if layer.bias is None else layer.bias.double() * scale + shift
-    layer.weight = nn.Parameter((weight.double() * shaped).to(kind))
-    layer.bias = nn.Parameter(bias.to(kind))
 
 
 def _diagonal(norm: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:

@@ -13,8 +13,9 @@ from network.encodings import image_keys
 from network.functional import ClippedReLU
 from network.graph import Kind, Quantised, layers, replace_module
 from network.neurons import Dynamics, Neuron, Reset
+from network.observation import Observation
 from network.taps import Tap
-from network.unroll import Observation, SpikingNetwork, unroll
+from network.unroll import SpikingNetwork, unroll
 
 
 class SilentLayer(ValueError):

@@ -21,8 +21,9 @@ from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.fit import Outcome
 from network.graph import Kind, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
+from network.observation import Observation
 from network.recipe import Recipe
-from network.unroll import Observation, SpikingNetwork, observe, unroll
+from network.unroll import SpikingNetwork, observe, unroll
 
 OPTIONS: Mapping[str, Any] = MappingProxyType(
     {

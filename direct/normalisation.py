@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from direct.editing import insert_after, leads_to
+from network.affine import affine, scale_outputs
 from network.graph import Kind, kind_of, layers, replace_module
 
 
@@ -147,7 +148,8 @@ def fold_threshold_norm(body: fx.GraphModule) -> list[str]:
         if kind_of(body, source) is not Kind.SYNAPSE or len(source.users) > 1:
             continue
         layer = copy.deepcopy(body.get_submodule(str(source.target)))
-        _fold_into(layer, norm)  # other calls of the layer, and the user's own model, keep theirs
+        # a copy: other calls of the layer, and the user's own model, keep theirs
+        scale_outputs(layer, *affine(norm, node.name))
         replace_module(body, source, layer)
         node.replace_all_uses_with(source)
         body.graph.erase_node(node)
@@ -155,15 +157,3 @@ def fold_threshold_norm(body: fx.GraphModule) -> list[str]:
     body.delete_all_unused_submodules()
     body.recompile()
     return folded
-
-
-def _fold_into(layer: nn.Module, norm: ThresholdNorm) -> None:
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    weight = layer.get_parameter("weight")
-    scale = norm.gain * norm.weight * (norm.running_var + norm.eps).rsqrt()
-    bias = layer._parameters.get("bias")
-    before = torch.zeros_like(norm.running_mean) if bias is None else bias
-    shifted = scale * (before - norm.running_mean) + norm.bias
-    weight.mul_(scale.view(-1, *([1] * (weight.ndim - 1))))
-    layer.register_parameter("bias", nn.Parameter(shifted.clone()))

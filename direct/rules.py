@@ -16,6 +16,7 @@ from network.functional import SATURATING, SMOOTH
 from network.graph import (
     Kind,
     UnsupportedNetwork,
+    calls_one_of,
     describe_node,
     kind_of,
     layers,
@@ -156,19 +157,12 @@ def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> 
     if next(layers(body, Kind.ACTIVATION), None) is None:
         raise UnsupportedNetwork(f"{type(model).__name__} has no ReLU that could become spiking")
     for node in body.graph.nodes:
-        if kind_of(body, node) is Kind.OTHER and _is_analogue_activation(body, node):
+        if kind_of(body, node) is Kind.OTHER and calls_one_of(body, node, SMOOTH + SATURATING):
             raise UnsupportedNetwork(
                 f"{describe_node(body, node)} has no spiking neuron in its place and would stay "
                 f"analogue: use ReLU{whereabouts(node)}"
             )
     return body
-
-
-def _is_analogue_activation(body: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(body.get_submodule(str(node.target)), SMOOTH + SATURATING)
-    name = str(getattr(node.target, "__name__", node.target)).replace("_", "")
-    return name in {kind.__name__.lower() for kind in SMOOTH + SATURATING}
 
 
 def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any]:

@@ -214,6 +214,14 @@ def describe_node(body: fx.GraphModule, node: fx.Node) -> str:
     return f"{node.name} ({name})"
 
 
+def calls_one_of(body: fx.GraphModule, node: fx.Node, types: tuple[type[nn.Module], ...]) -> bool:
+    """Whether a node calls a module of these types, or the function of the same name."""
+    if node.op == "call_module":
+        return isinstance(body.get_submodule(str(node.target)), types)
+    name = str(getattr(node.target, "__name__", node.target)).replace("_", "")
+    return name in {kind.__name__.lower() for kind in types}
+
+
 def whereabouts(node: fx.Node) -> str:
     """The module in whose forward pass a function is called, as ' (in block2, BasicBlock)'."""
     around = list(node.meta.get("nn_module_stack", {}).values())

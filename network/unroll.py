@@ -8,8 +8,7 @@ first neurons, for a constant input) is computed once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from network.graph import Kind, kind_of, layers
 from network.layout import channels_last
 from network.neurons import Neuron, NeuronState
 from network.nodes import call_node, static_nodes
+from network.observation import Observation, Prepare
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
 from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes
@@ -27,24 +27,6 @@ from network.sums.currents import EventSums
 from network.taps import Counts, LayerTap, Tap
 
 INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
-
-
-Prepare = Callable[[Neuron, Tensor], tuple[Tensor, NeuronState]]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """Steps that a network spends before the counted ones, and what its neurons do in them.
-
-    prepare(neuron, current [steps, B, ...]) returns the spikes that the next layer sees meanwhile
-    and the state in which the neuron starts the run proper.
-
-    carries_on: whether the run proper goes on where these steps end; else it starts anew.
-    """
-
-    steps: int
-    prepare: Prepare
-    carries_on: bool = False
 
 
 class SpikingNetwork(nn.Module):

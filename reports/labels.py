@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 
 from reports.frame import Case, Study
+from reports.settings import in_words
 
 VARIANT_KEYS = ("batch_norm", "readout", "dropout", "augmentation", "calibration_images")
 """Settings outside of a method's own options that may tell two of its cases apart."""
@@ -59,4 +58,4 @@ def _settings(case: Case) -> dict[str, str]:
     chosen = {key: facts[key] for key in VARIANT_KEYS if facts.get(key) is not None}
     chosen.update(facts.get("training") or {})
     chosen.update(facts.get("options") or {})
-    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in chosen.items()}
+    return in_words(chosen)

@@ -53,11 +53,12 @@ def _facts(case: Case) -> dict[str, str]:
     spec, data = case.specification, dict(case.facts.get("dataset") or {})
     found = {key: data.get(key) for key in ARRAYS} | {key: spec.get(key) for key in LAYERS}
     found |= {"augmentation": spec.get("augmentation"), **(spec.get("training") or {})}
-    return {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in found.items()
-        if value is not None
-    }
+    return in_words({key: value for key, value in found.items() if value is not None})
+
+
+def in_words(facts: Facts) -> dict[str, str]:
+    """Settings with their values as text."""
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
 
 
 def _bare(facts: Mapping[str, str]) -> dict[str, str]:

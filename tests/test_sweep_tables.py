@@ -11,7 +11,8 @@ from conversion.methods.local_balance import carry_on
 from network.activity import count_activity
 from network.architectures import Geometry, build
 from network.graph import trace
-from network.unroll import Observation, unroll
+from network.observation import Observation
+from network.unroll import unroll
 from network.wiring import wiring
 from reports.energy import lemaire
 

@@ -10,9 +10,10 @@ from network.encodings import ENCODINGS, image_keys
 from network.graph import Kind, kind_of, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron, NeuronState
 from network.nodes import static_nodes
+from network.observation import Observation
 from network.pooling import PooledCurrent
 from network.registry import UnknownName
-from network.unroll import Observation, SpikingNetwork, unroll
+from network.unroll import SpikingNetwork, unroll
 from tests.small_networks import NETWORKS, images, network
 
 

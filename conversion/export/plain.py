@@ -20,8 +20,9 @@ from conversion.methods.local_balance import carry_on
 from conversion.methods.offset import correct
 from conversion.methods.srp import mask
 from network.graph import UnsupportedNetwork, describe_node
+from network.observation import Observation
 from network.rewriting import squeeze_images
-from network.unroll import Observation, SpikingNetwork
+from network.unroll import SpikingNetwork
 
 FORMAT = 1
 

@@ -14,7 +14,7 @@ from conversion.methods.half_shift import halves
 from conversion.source import Balance, SilentLayer, Source
 from network.graph import Kind, kind_of
 from network.neurons import Neuron, NeuronState
-from network.unroll import Observation
+from network.observation import Observation
 
 BATCH_SIZE = 100
 

@@ -10,7 +10,7 @@ from conversion.methods.half_shift import halves
 from conversion.methods.qcfs import trained_scales
 from conversion.source import Balance, Source
 from network.neurons import Neuron, NeuronState, per_channel
-from network.unroll import Observation
+from network.observation import Observation
 
 
 @method(

@@ -9,7 +9,7 @@ from conversion.methods.half_shift import halves
 from conversion.methods.qcfs import trained_scales
 from conversion.source import Balance, Source
 from network.neurons import Neuron, NeuronState, per_channel
-from network.unroll import Observation
+from network.observation import Observation
 
 RESIDUAL = 1e-3  # in thresholds: a potential above it counts as a remainder
 
