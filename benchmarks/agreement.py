@@ -3,9 +3,10 @@
     python -m benchmarks.agreement --data DIR --dataset mnist --architecture lenet \\
         --methods robust-norm,half-shift --out DIR
 
-writes agreement.csv (one row per method and T), largest.csv and command.txt. float64 stands beside
-the others to show how far float32 itself is from exact sums. The p value is that of McNemar's exact
-test on the images that only one of the two arithmetics gets right (two-sided).
+trains an ANN (with --weights FILE: takes that of a study's case) and writes agreement.csv (one row
+per method and T), largest.csv and command.txt. float64 stands beside the others to show how far
+float32 itself is from exact sums. The p value is that of McNemar's exact test on the images that
+only one of the two arithmetics gets right (two-sided).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from compare.machine import commit, machine, versions
 from compare.prepared import View, load_dataset, sample
 from compare.sweep import accuracy_of, folded
+from compare.weights import load_weights, made_with
 from conversion import convert
 from network.architectures import Geometry, build
 from network.encodings import image_keys
@@ -54,7 +56,7 @@ def main() -> None:
     )
     test = View(dataset.test, "normalised", dataset.mean, dataset.std)
     train = View(dataset.train, "normalised", dataset.mean, dataset.std)
-    network = train_ann(options, train, Geometry(*dataset.shape, len(dataset.classes)))
+    network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
     images, _ = sample(train, CALIBRATION_IMAGES, seed=0)
     rows, notes = [], []
     for method in options.methods.split(","):
@@ -87,6 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--methods", default="robust-norm")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--weights", type=Path)
     parser.add_argument("--train-images", type=int)
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--timesteps", type=int, default=64)
@@ -95,15 +98,22 @@ def _options() -> argparse.Namespace:
 
 
 def _without_place(arguments: list[str]) -> list[str]:
-    """The command without the folder that the data lies in on this machine."""
+    """The command without the folders that data and weights lie in on this machine."""
     return [
-        "DIR" if before == "--data" else argument
+        {"--data": "DIR", "--weights": "CASE/weights.safetensors"}.get(before, argument)
         for before, argument in zip(["", *arguments], arguments, strict=False)
     ]
 
 
-def train_ann(options: argparse.Namespace, data: View, geometry: Geometry) -> nn.Module:
-    """The ANN, trained with the recipe's defaults."""
+def given_or_trained(options: argparse.Namespace, data: View, geometry: Geometry) -> nn.Module:
+    """The ANN with the weights that are given, else trained with the recipe's defaults."""
+    if options.weights:
+        made = made_with(options.weights, options.architecture)
+        network = build(
+            options.architecture, geometry, seed=0, width=made.width, batch_norm=made.batch_norm
+        )
+        load_weights(network, options.weights)
+        return network.eval()
     network = build(options.architecture, geometry, seed=0, width=options.width)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
