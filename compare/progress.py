@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import time
+from bisect import bisect_right
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ LINE_EVERY_S = 10.0
 FILE_EVERY_S = 1.0
 ESTIMATE_AFTER_S = 10.0
 ESTIMATE_AFTER = 0.02  # of the work: before, its rate is not known
+REMEMBERED = 400  # moments over the whole time, for the rate of its later half
 MOST_UNFINISHED = 0.99  # the largest share that is shown before the last case is done
 
 
@@ -48,6 +50,7 @@ class Progress:
     failures: dict[str, str] = field(default_factory=dict)
     state: str = "running"
     started: float = field(default_factory=time.monotonic)
+    _past: list[tuple[float, float]] = field(default_factory=list)  # moments, and work done then
     _shown: float = 0.0
     _filed: float = 0.0
     _live: Live | None = None
@@ -82,12 +85,12 @@ class Progress:
 
     def advance(self, work: float) -> None:
         """Add work done."""
-        self.done = min(self.done + work, self.total)
-        self._show()
+        self.set_done(self.done + work)
 
     def set_done(self, work: float) -> None:
         """Set the work done so far."""
         self.done = min(work, self.total)
+        self._remember()
         self._show()
 
     def finish_case(self) -> None:
@@ -103,14 +106,31 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the average rate so far; None while that is not known, and where more work is left
-        than was foreseen."""
-        elapsed = time.monotonic() - self.started
+        """At the rate of the later half of the time so far, since what a case goes on from is told
+        at once; None while that is not known, and where more work is left than was foreseen."""
+        now = time.monotonic()
+        elapsed = now - self.started
         if self.finished >= self.cases:
             return 0.0
         if elapsed < ESTIMATE_AFTER_S or not ESTIMATE_AFTER * self.total <= self.done < self.total:
             return None
-        return elapsed * (self.total - self.done) / self.done
+        moment, before = self._halfway(now)
+        gained = self.done - before
+        return (now - moment) * (self.total - self.done) / gained if gained > 0 else None
+
+    def _halfway(self, now: float) -> tuple[float, float]:
+        """The last moment of the earlier half that is remembered, and the work done then."""
+        half = (self.started + now) / 2
+        index = bisect_right(self._past, (half, self.total))
+        return self._past[index - 1] if index else (self.started, 0.0)
+
+    def _remember(self) -> None:
+        """Some hundred moments, however long the study: none of the earlier half but the last."""
+        now = time.monotonic()
+        if self._past and now - self._past[-1][0] < (now - self.started) / REMEMBERED:
+            return
+        keep = bisect_right(self._past, ((self.started + now) / 2, self.total)) - 1
+        self._past = [*self._past[max(keep, 0) :], (now, self.done)]
 
     def line(self) -> str:
         """The state in one line."""

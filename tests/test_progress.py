@@ -52,6 +52,33 @@ def test_the_line(shown: Progress, line: str, monkeypatch: pytest.MonkeyPatch) -
     assert shown.line() == line
 
 
+def test_what_was_done_before_does_not_make_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training that goes on tells half of the work at once; then 1 of 1000 units a second."""
+    now = 0.0
+    monkeypatch.setattr("compare.progress.time", SimpleNamespace(monotonic=lambda: now))
+    shown = Progress(1000.0, 1, Console(quiet=True), started=0.0)
+    shown.set_done(500.0)
+    left = []
+    for second in range(1, 201):
+        now = float(second)
+        shown.advance(1.0)
+        left.append(shown.seconds_left)
+    assert left[:9] == [None] * 9
+    assert left[9:] == pytest.approx([500.0 - second for second in range(10, 201)], rel=0.02)
+    assert len(shown._past) < 250
+
+
+def test_the_rate_follows_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first 4 units a second, later, beside other work, 1."""
+    now = 0.0
+    monkeypatch.setattr("compare.progress.time", SimpleNamespace(monotonic=lambda: now))
+    shown = Progress(10_000.0, 1, Console(quiet=True), started=0.0)
+    for second in range(1, 2001):
+        now = float(second)
+        shown.advance(4.0 if second <= 1000 else 1.0)
+    assert shown.seconds_left == pytest.approx(5000, rel=0.01)
+
+
 def test_the_last_case_makes_it_whole(tmp_path: Path) -> None:
     file = tmp_path / "progress.json"
     with Progress(1.0, 1, Console(file=io.StringIO()), file) as shown:
