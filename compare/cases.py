@@ -27,7 +27,7 @@ VERSIONS = {
     "membrane-bp": 3,
     "rate-bp": 2,
     "hybrid": 2,
-    "diet": 2,
+    "diet": 3,
     "ledinauskas2020": 2,
     "lee2020": 3,
     "zheng2021": 3,

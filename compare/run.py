@@ -23,10 +23,10 @@ from compare.ways import way_of
 from conversion import CONVERSIONS, Conversion, convert
 from conversion.convert import prepare_ann
 from conversion.errors import error_split
-from direct import prepare
+from direct import Trainable, prepare
 from network.architectures import depth_of
 from network.encodings import image_keys
-from network.fit import Outcome
+from network.fit import Epoch, Outcome
 from network.graph import trace
 from network.layout import layout_of
 from network.seeds import derived_seed
@@ -207,19 +207,13 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         readout=way.readout,
         start=start,
     )
-    network = trainable.network
-    seed = derived_seed(case.seed, 16)
-
-    def classify(batch: Tensor, indices: Tensor) -> Tensor:
-        keys = image_keys(seed, indices).to(device)
-        scores: Tensor = network(batch.to(device), steps, keys)[-1]
-        return scores
-
-    history = setting.fit(
-        network, trainable.objective, trainable.recipe, classify, TRAINING_COST * steps
-    )
+    before = setting.trained_before()
+    history = _trained(case, setting, trainable) if before is None else before.history
     finished = trainable.finish()
     clock.lap("train")
+    if before is not None:
+        finished.load_state_dict(before.weights)
+        clock.laps |= before.elapsed_s
     outcome = setting.sweep(finished)
     clock.lap("sweep")
     traces = setting.traces(finished)
@@ -234,10 +228,26 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         parameters=_count(finished),
         thresholds=_summaries(theta),
         leak=_leaks(finished),
-        tables=trainable.records,
+        extra={} if before is None else {"notes": [f"training and its times are {before.case}'s"]},
+        tables=trainable.records if before is None else before.tables,
         traces=traces,
         elapsed_s=clock.laps,
     )
+
+
+def _trained(case: Case, setting: Setting, trainable: Trainable) -> list[Epoch]:
+    """Train; the history of it."""
+    assert case.train_timesteps is not None
+    network, device, steps = trainable.network, setting.place.device, case.train_timesteps
+    seed = derived_seed(case.seed, 16)
+
+    def classify(batch: Tensor, indices: Tensor) -> Tensor:
+        keys = image_keys(seed, indices).to(device)
+        scores: Tensor = network(batch.to(device), steps, keys)[-1]
+        return scores
+
+    cost = TRAINING_COST * steps
+    return setting.fit(network, trainable.objective, trainable.recipe, classify, cost)
 
 
 def _leaks(network: SpikingNetwork) -> bool:

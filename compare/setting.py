@@ -25,6 +25,7 @@ from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.traces import Arrays, trace_neurons
+from compare.trained_before import Training, trained_before
 from conversion import quantise_activations
 from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, batch_sizes, fit
@@ -103,6 +104,18 @@ class Setting:
         file = self.place.store.path(self.ann) / "weights.safetensors"
         network.load_state_dict(safetensors.torch.load_file(file))
         return network.eval().to(self.place.device)
+
+    def trained_before(self) -> Training | None:
+        """This case's training, where the study has done it for another sweep.
+
+        Processes that train together train again: they would have to agree on it.
+        """
+        if self.place.joint is not None:
+            return None
+        found = trained_before(self.case, self.place.store, self.dataset.fingerprint)
+        if found is not None:
+            self.log.say(f"takes the training of {found.case}, which differs in its sweep alone")
+        return found
 
     def training(self) -> tuple[View, Augment]:
         """Training images as pixels, and what turns a batch of them into the network's input."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -101,6 +101,12 @@ class NeuronState(NamedTuple):
     since: Tensor | None = None
 
 
+def _follow_decay(neuron: nn.Module, *_: object) -> None:
+    """The dynamics of a neuron leak as its trained decay says."""
+    assert isinstance(neuron, Neuron)
+    neuron.dynamics = replace(neuron.dynamics, decay=float(neuron.get_buffer("decay")))
+
+
 class Neuron(nn.Module):
     """A layer of spiking neurons. Its state lives inside one unroll and nowhere else.
 
@@ -150,13 +156,18 @@ class Neuron(nn.Module):
             self.leak = nn.Parameter(torch.tensor(self.dynamics.decay))
 
     def freeze_threshold(self) -> None:
-        """Undo `train_threshold`: θ is a buffer again, and the trained λ the decay."""
+        """Undo `train_threshold`: θ is a buffer again, and the trained λ the decay.
+
+        λ stands in the state dictionary, as `decay`, and loading one sets it.
+        """
         theta = self.theta.detach().clone()
         del self.theta
         self.register_buffer("theta", theta)
         if self.leak is not None:
-            self.dynamics = Dynamics(self.leak.item(), self.dynamics.reset)
+            self.register_buffer("decay", self.leak.detach().clone())
+            self.register_load_state_dict_post_hook(_follow_decay)
             self.leak = None
+            _follow_decay(self)
 
     def initial_state(self, current: Tensor) -> NeuronState:
         """State before the first step of current [T, B, ...]."""
