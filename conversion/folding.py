@@ -115,12 +115,13 @@ def _diagonal(norm: nn.Module, scale: Tensor, shift: Tensor) -> nn.Module:
     assert norm.running_mean is not None
     channels = scale.numel()
     layer: nn.Conv1d | nn.Conv2d | nn.Conv3d
-    if isinstance(norm, nn.BatchNorm1d):
-        layer = PerFeature(channels)
-    elif isinstance(norm, nn.BatchNorm2d):
-        layer = nn.Conv2d(channels, channels, 1, groups=channels)
-    else:
-        layer = nn.Conv3d(channels, channels, 1, groups=channels)
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and not used
+        if isinstance(norm, nn.BatchNorm1d):
+            layer = PerFeature(channels)
+        elif isinstance(norm, nn.BatchNorm2d):
+            layer = nn.Conv2d(channels, channels, 1, groups=channels)
+        else:
+            layer = nn.Conv3d(channels, channels, 1, groups=channels)
     kind, device = norm.running_mean.dtype, norm.running_mean.device
     layer = layer.to(device=device, dtype=kind)
     layer.weight.copy_(scale.view_as(layer.weight[:, 0]).unsqueeze(1).to(kind))

@@ -2,8 +2,9 @@
 
     x̂ = αθ·(x − E[x]) / √(Var[x] + ε),   y = λx̂ + β,   statistics over T, B, H and W
 
-α = 1, and 1/√2 on both branches in front of the last neuron of a residual block, so that their sum
-starts as N(0, θ²). λ starts at 1, β at 0. For inference it is folded into the layer before it.
+α = 1, and 1/√n on each of the n branches of a sum in front of a neuron (residual block: 1/√2), so
+that the sum starts as N(0, θ²). λ starts at 1, β at 0. For inference it is folded into the layer
+before it.
 """
 
 from __future__ import annotations
@@ -71,36 +72,59 @@ NORM_OF: tuple[tuple[type[nn.Module], type[nn.Module], type[ThresholdNorm]], ...
 
 
 def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> list[str]:
-    """Put tdBN in the place of every batch norm, and on every shortcut; their node names.
+    """tdBN behind every synaptic layer that feeds neurons, and on every shortcut; their node names.
 
-    A network without batch norm gets one behind every synaptic layer that feeds neurons. Spikes
-    that an identity shortcut brings to a sum are normalised as well (Zheng 2021, fig. 5b).
+    It takes the place of batch norm where there is one. Spikes that an identity shortcut brings to
+    a sum are normalised as well (Zheng 2021, fig. 5b).
     """
     places = [node for node, _ in layers(body, Kind.NORM)]
-    if not places:
-        for node, layer in list(layers(body, Kind.SYNAPSE)):
-            if leads_to(body, node, Kind.NEURON) or leads_to(body, node, Kind.ACTIVATION):
-                channels = layer.get_parameter("weight").shape[0]
-                norm = _like(layer, channels, theta)
-                places.append(insert_after(body, node, f"{node.name}_tdbn", norm))
-    for node in places:
+    for node, layer in list(layers(body, Kind.SYNAPSE)):
+        feeds = leads_to(body, node, Kind.NEURON) or leads_to(body, node, Kind.ACTIVATION)
+        if feeds and not leads_to(body, node, Kind.NORM):
+            norm = _like(layer, layer.get_parameter("weight").shape[0], theta)
+            places.append(insert_after(body, node, f"{node.name}_tdbn", norm))
+    shares = dict.fromkeys(places, alpha)
+    sums = _sums(body)
+    for branches in sums:
+        for _, branch in branches:
+            if (origin := _origin(body, branch)) in shares:
+                shares[origin] = alpha / math.sqrt(len(branches))
+    for node, share in shares.items():
         old = body.get_submodule(str(node.target))
-        share = alpha / math.sqrt(2.0) if leads_to(body, node, Kind.SUM) else alpha
         assert isinstance(old, _BatchNorm)
         replace_module(body, node, _like(old, old.num_features, share * theta))
-    for total in [node for node in body.graph.nodes if kind_of(body, node) is Kind.SUM]:
-        places += _on_shortcuts(body, total, alpha / math.sqrt(2.0) * theta)
+    for branches in sums:
+        places += _on_shortcuts(body, branches, alpha / math.sqrt(len(branches)) * theta)
     body.delete_all_unused_submodules()
     body.recompile()
     return [node.name for node in places]
 
 
-def _on_shortcuts(body: fx.GraphModule, total: fx.Node, gain: float) -> list[fx.Node]:
+Branch = tuple[fx.Node, fx.Node]  # the sum that reads it, and what it reads
+
+
+def _sums(body: fx.GraphModule) -> list[list[Branch]]:
+    """The branches of every sum; sums of sums that nothing else reads are one."""
+    branches: dict[fx.Node, list[Branch]] = {}
+    for node in body.graph.nodes:
+        if kind_of(body, node) is not Kind.SUM:
+            continue
+        branches[node] = []
+        for branch in node.all_input_nodes:
+            inner = _origin(body, branch)
+            if inner in branches and len(inner.users) == len(branch.users) == 1:
+                branches[node] += branches.pop(inner)
+            else:
+                branches[node].append((node, branch))
+    return list(branches.values())
+
+
+def _on_shortcuts(body: fx.GraphModule, branches: list[Branch], gain: float) -> list[fx.Node]:
     """A tdBN on every branch of a sum that brings spikes, where another brings a norm's output."""
-    branches = {node: _origin(body, node) for node in total.all_input_nodes}
+    origins = [_origin(body, branch) for _, branch in branches]
     norms = [
         body.get_submodule(str(origin.target))
-        for origin in branches.values()
+        for origin in origins
         if kind_of(body, origin) is Kind.NORM
     ]
     if not norms:
@@ -108,7 +132,7 @@ def _on_shortcuts(body: fx.GraphModule, total: fx.Node, gain: float) -> list[fx.
     beside = norms[0]
     assert isinstance(beside, ThresholdNorm)
     added = []
-    for branch, origin in branches.items():
+    for (total, branch), origin in zip(branches, origins, strict=True):
         if kind_of(body, origin) in (Kind.NEURON, Kind.ACTIVATION):
             target = f"calls.{total.name}_{branch.name}_tdbn"
             body.add_submodule(target, _like(beside, beside.num_features, gain))
@@ -121,8 +145,8 @@ def _on_shortcuts(body: fx.GraphModule, total: fx.Node, gain: float) -> list[fx.
 
 
 def _origin(body: fx.GraphModule, node: fx.Node) -> fx.Node:
-    """What a value comes from, behind dropout, reshaping and average pooling."""
-    while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL):
+    """What a value comes from, behind dropout, reshaping and pooling."""
+    while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL, Kind.MAX_POOL):
         node = node.all_input_nodes[0]
     return node
 

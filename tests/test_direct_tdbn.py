@@ -104,6 +104,54 @@ def test_what_reaches_the_last_neuron_of_a_block_starts_with_the_square_of_theta
     assert spreads == pytest.approx([1.0] * len(sums), abs=0.3)  # branches are not independent
 
 
+class Branches(nn.Module):
+    """Behind neurons a sum of three: two of a norm each, and a norm or the spikes themselves."""
+
+    def __init__(self, identity: bool) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.convs = nn.ModuleList([nn.Conv2d(4, 4, 3, padding=1) for _ in range(3)])
+        self.norms = nn.ModuleList([nn.BatchNorm2d(4) for _ in range(4)])
+        self.identity, self.output = identity, nn.Linear(144, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.norms[3](self.stem(x)))
+        one, two, three = (self.norms[k](self.convs[k](x)) for k in range(3))
+        out: Tensor = self.output(
+            torch.relu(one + two + (x if self.identity else three)).flatten(1)
+        )
+        return out
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_three_branches_of_a_sum_share_the_variance(identity: bool) -> None:
+    torch.manual_seed(0)
+    body = trace(Branches(identity))
+    install_threshold_norm(body, theta=2.0, alpha=1.0)
+    gains = [norm.gain for _, norm in layers(body, Kind.NORM)]
+    assert gains == pytest.approx([2.0] + 3 * [2.0 / math.sqrt(3)])
+
+
+class PlainHead(nn.Module):
+    """Features with batch norm, hidden layers of the classifier without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU())
+        self.classifier = nn.Sequential(nn.Linear(48, 8), nn.ReLU(), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.classifier(self.features(x).flatten(1))
+        return out
+
+
+def test_layers_without_norm_get_one_beside_those_that_have_one() -> None:
+    body = trace(seeded(PlainHead))
+    install_threshold_norm(body, theta=1.0, alpha=1.0)
+    kinds = [type(norm) for _, norm in layers(body, Kind.NORM)]
+    assert kinds == [ThresholdNorm2d, ThresholdNorm1d]
+
+
 def test_a_network_without_norm_gets_one_before_every_neuron() -> None:
     body = trace(seeded(WithoutNorm))
     install_threshold_norm(body, theta=1.0, alpha=1.0)
@@ -156,7 +204,7 @@ class Twice(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("model", [Pooled, Twice, Residual])
+@pytest.mark.parametrize("model", [Pooled, Twice, Residual, PlainHead])
 @pytest.mark.parametrize("threshold", [1.0, 3.0])
 def test_a_sweep_computes_what_the_trained_network_does(
     model: type[nn.Module], threshold: float

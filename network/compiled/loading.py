@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+
 from network.compiled.building import NoCompiler, built
 
 T = TypeVar("T")
@@ -20,7 +22,9 @@ def agreeing(
     it does not run or does not agree. Functions of a library return int unless told otherwise."""
     try:
         found = wrap(ctypes.CDLL(str(built(source))))
-        if agrees(found):
+        with torch.random.fork_rng(devices=[]):  # it may run amid a training
+            agreed = agrees(found)
+        if agreed:
             return found
         reason = "what was compiled does not agree with PyTorch"
     except (NoCompiler, OSError, AttributeError) as error:
