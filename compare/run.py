@@ -207,6 +207,9 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         readout=way.readout,
         start=start,
     )
+    for name, values in trainable.facts.items():
+        said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        setting.log.say(f"{name}: {said}")
     before = setting.trained_before()
     history = _trained(case, setting, trainable) if before is None else before.history
     finished = trainable.finish()
@@ -228,7 +231,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         parameters=_count(finished),
         thresholds=_summaries(theta),
         leak=_leaks(finished),
-        extra={} if before is None else {"notes": [f"training and its times are {before.case}'s"]},
+        extra={**trainable.facts, "notes": [] if before is None else [before.said()]},
         tables=trainable.records if before is None else before.tables,
         traces=traces,
         elapsed_s=clock.laps,

@@ -32,6 +32,10 @@ class Training:
     tables: dict[str, list[dict[str, str]]]
     elapsed_s: dict[str, float]
 
+    def said(self) -> str:
+        """For the case that takes it."""
+        return f"training and its times are those of {self.case}"
+
 
 def trained_before(case: Case, store: Store, fingerprint: str) -> Training | None:
     """The training of a directly trained case, where the study has done it for another sweep.

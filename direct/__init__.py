@@ -11,6 +11,7 @@ from direct import (  # noqa: F401  (importing a rule registers it)
 )
 from direct.losses import LOSSES
 from direct.presets import PRESETS, Preset
+from direct.range_test import RangeTest, learning_rate_range
 from direct.rules import RULES, OptionError, Rule, Trainable, prepare
 from direct.surrogates import SURROGATES
 
@@ -21,7 +22,9 @@ __all__ = [
     "SURROGATES",
     "OptionError",
     "Preset",
+    "RangeTest",
     "Rule",
     "Trainable",
+    "learning_rate_range",
     "prepare",
 ]

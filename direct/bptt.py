@@ -1,25 +1,26 @@
 """Rule `bptt`: backpropagation through time with a surrogate slope (Ledinauskas 2020).
 
 Batch norm between a linear layer and its neuron is batch norm of input currents, over images and
-steps (section 2.6). It is the architecture's own: ordinary layers see [T·B, ...]. A network
-without batch norm starts from thresholds balanced on the data instead.
+steps (section 2.6). It is the architecture's own: ordinary layers see [T·B, ...]. Neurons
+without it start from thresholds balanced on the data instead.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from direct.gradients import record_gradients
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.fit import Outcome
-from network.graph import Kind, layers, swap_activations
+from network.graph import Kind, kind_of, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
 from network.observation import Observation
 from network.recipe import Recipe
@@ -33,7 +34,7 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
         "surrogate": "fast-sigmoid",
         "gamma": 2.0,  # steepness: the width of the slope is 2/gamma, whatever its shape
         "loss": "cross-entropy",
-        "balance": True,  # thresholds from the data where there is no batch norm
+        "balance": True,  # thresholds from the data where no batch norm stands in front
         "record_gradients": False,  # mean |gradient| by layer of a first batch (§2.5, fig. 3)
     }
 )
@@ -67,28 +68,56 @@ def spiking(
     return SpikingNetwork(task.body, encoding=task.encoding, readout=task.readout)
 
 
-def has_norm(network: SpikingNetwork) -> bool:
-    """Whether any layer is a batch norm."""
-    return next(layers(network.body, Kind.NORM), None) is not None
+def without_norm(body: fx.GraphModule) -> set[Neuron]:
+    """Neurons whose currents pass no norm on their way from weights, or from the input."""
+    found = set()
+    for node, neuron in layers(body, Kind.NEURON):
+        sources = _sources(body, node)
+        if Kind.NORM not in sources and sources != {Kind.NEURON}:
+            assert isinstance(neuron, Neuron)
+            found.add(neuron)
+    return found
+
+
+def _sources(body: fx.GraphModule, node: fx.Node) -> set[Kind]:
+    """What a node's value comes from: norms, weights, neurons, the input."""
+    kinds: set[Kind] = set()
+    for source in node.all_input_nodes:
+        kind = kind_of(body, source)
+        if kind in (Kind.NORM, Kind.SYNAPSE, Kind.NEURON) or not source.all_input_nodes:
+            kinds.add(kind)
+        else:
+            kinds |= _sources(body, source)
+    return kinds
 
 
 @torch.no_grad()
 def balance_thresholds(network: SpikingNetwork, task: Task) -> None:
-    """θ_l = the largest input current of layer l over the images and all steps (§2.6).
+    """θ_l = the largest input current of layer l over the images and all steps (§2.6), where no
+    norm stands in front of it.
 
     One run in the order of the layers: each spikes with the threshold it has just been given. A
     layer that receives no positive current keeps its threshold.
     """
+    chosen = without_norm(network.body)
+    if not chosen:
+        return
 
     def set_threshold(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
         largest = current.max()
-        if largest > 0:
+        if neuron in chosen and largest > 0:
             neuron.theta.copy_(largest)
         return neuron.advance(current, None)
 
     keys = torch.arange(len(task.images), device=task.images.device) + task.seed
     network.eval()
+    norms = [norm for _, norm in layers(network.body, Kind.NORM)]
+    kept = [copy.deepcopy(norm.state_dict()) for norm in norms]
+    for norm in norms:
+        norm.train()  # it knows no other statistics yet than those of these images
     observe(network, task.images, Observation(task.timesteps, set_threshold), keys=keys)
+    for norm, state in zip(norms, kept, strict=True):
+        norm.eval().load_state_dict(state)
 
 
 def objective_of(
@@ -122,7 +151,7 @@ def bptt(task: Task) -> Trainable:
     options = task.options
     dynamics = dynamics_of(options["neuron"], options["reset"], options["tau"])
     network = spiking(task, dynamics, slope_of(options["surrogate"], options["gamma"]))
-    if options["balance"] and not has_norm(network):
+    if options["balance"]:
         balance_thresholds(network, task)
     objective = objective_of(network, task.timesteps, options["loss"])
     trainable = Trainable(network, objective, task.recipe, finished(network))

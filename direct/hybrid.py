@@ -7,7 +7,7 @@ A converted network emits spikes as high as their threshold, θ·s. Its surrogat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -67,6 +67,8 @@ def diet(task: Task) -> Trainable:
     network = differentiable_start(task)
     for neuron in network.neurons().values():
         neuron.train_threshold(leak=task.options["leak"])
+        assert isinstance(neuron.slope, Scaled)
+        neuron.slope = replace(neuron.slope, theta=neuron.theta.detach())  # follows the trained one
     inner = objective_of(network, task.timesteps, task.options["loss"])
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:

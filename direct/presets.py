@@ -19,7 +19,7 @@ from network.registry import Registry
 class Preset:
     """One paper's way of training.
 
-    chosen_here: what the paper leaves open and we had to choose.
+    chosen_here: what the paper leaves open and we had to choose, or what is not as in the paper.
     """
 
     name: str
@@ -70,7 +70,9 @@ _register(
         "regularisation of the output layer too (paper: of hidden ones), "
         "without which firing grows over the epochs; lowest threshold half of the first; traces "
         "in their mean over the run; three quarters of the largest output's own slope in the "
-        "error (paper: none)",
+        "error (paper: none); threshold regularisation per update, so 20 times weaker for an "
+        "image than with the paper's batches of 1; a refractory time of 1 ms, in steps of 1 ms, "
+        "keeps no spike back",
     )
 )
 _register(
@@ -87,7 +89,9 @@ _register(
         options=MappingProxyType({"neuron": "if", "reset": "soft", "surrogate": "fast-sigmoid"}),
         dropout=0.5,
         chosen_here="epochs, batch size, maximum learning rate (paper: by a range test); in a "
-        "study thresholds are balanced on 500 training images (paper: on all)",
+        "study thresholds are balanced on 500 training images (paper: on all); the logits are the "
+        "mean current (paper: its sum, T times as large); spikes reach the next layer in their own "
+        "step (paper: one later)",
     )
 )
 _register(
@@ -113,7 +117,9 @@ _register(
         options=MappingProxyType({"tau": 100.0, "reset": "hard", "pooling_threshold": 0.75}),
         dropout=0.2,
         chosen_here="momentum 0.9 and a factor of 0.1 at the milestones; loss and ΔW are means "
-        "over the batch",
+        "over the batch (with sums the same rate would be 32 times as much); "
+        "dropout in front of the output layer alone, or behind hidden fully connected ones (paper, "
+        "algorithm 1: behind every layer)",
     )
 )
 _register(

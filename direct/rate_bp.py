@@ -15,7 +15,6 @@ from direct.bptt import (
     balance_thresholds,
     dynamics_of,
     finished,
-    has_norm,
     slope_of,
     spiking,
 )
@@ -64,7 +63,7 @@ def rate_bp(task: Task) -> Trainable:
     surrogate = slope_of(options["surrogate"], options["gamma"])
     dynamics = dynamics_of(options["neuron"], options["reset"], options["tau"])
     network = spiking(task, dynamics, None)
-    if options["balance"] and not has_norm(network):
+    if options["balance"]:
         balance_thresholds(network, task)
 
     def make(neuron: Neuron) -> MeanSurrogate:

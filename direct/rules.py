@@ -63,6 +63,7 @@ class Trainable:
 
     records: rows by table name, e.g. 'gradients' with value, index, layer, gradient.
     finish: returns the trained network as it is swept: eval mode, norm folded where the rule says.
+    facts: what was found before training, e.g. 'tuning' with gamma, ratio, evaluations.
     """
 
     network: SpikingNetwork
@@ -70,6 +71,7 @@ class Trainable:
     recipe: Recipe
     finish: Callable[[], SpikingNetwork]
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    facts: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -76,11 +76,12 @@ def fit_spike_train(
     generator: torch.Generator,
     kernel: Tensor | None = None,
     updates: int = 500,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.003,
 ) -> Fit:
     """The demonstration: find weights [M] with which the neuron answers inputs with the target.
 
-    Plain gradient descent on eq. 3, or on eq. 4 where a kernel is given; it stops at no error.
+    Plain gradient descent on eq. 3, or on eq. 4 where a kernel is given; it stops at no error. A
+    long kernel makes nearby spikes nearly as good: some steps may then stay wrong.
     """
     weights = 0.1 * torch.randn(inputs.shape[1], generator=generator)
     weights.requires_grad_(True)

@@ -109,6 +109,8 @@ def tune_width(task: Task) -> Trainable:
     tuning = tune(measure, start=task.options["gamma"])
     use(tuning.gamma)
     trainable.records["gradients"] = list(tuning.rows)
+    found = {"gamma": tuning.gamma, "ratio": tuning.ratio, "evaluations": tuning.evaluations}
+    trainable.facts["tuning"] = found
     return trainable
 
 

@@ -243,3 +243,18 @@ def test_every_layer_draws_weights_of_its_own() -> None:
     assert drawn.abs().max().item() <= math.sqrt(3 / 36)
     shared = torch.corrcoef(drawn) - torch.eye(3)
     assert shared.abs().max().item() < 0.1  # 1,296 independent pairs: 3.6 standard errors
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rho", -1.0), ("threshold_rate", -0.1), ("weight_lambda", -1.0), ("inhibition", -0.4)],
+)
+def test_negative_options_are_refused(name: str, value: float) -> None:
+    with pytest.raises(OptionError, match=f"option {name} must be 0 or more, got {value}"):
+        prepared("membrane-bp", options={name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("floor", 1.5), ("balance", 7.0), ("floor", -1.0)])
+def test_shares_are_from_0_to_1(name: str, value: float) -> None:
+    with pytest.raises(OptionError, match=f"option {name} must be from 0 to 1, got {value}"):
+        prepared("membrane-bp", options={name: value})

@@ -70,7 +70,7 @@ def test_lif_against_spikingjelly(reset: str, tau: float) -> None:
 
 
 @pytest.mark.parametrize(("reset", "mechanism"), [("soft", "subtract"), ("hard", "zero")])
-@pytest.mark.parametrize("decay", [0.25, 0.9, math.exp(-0.01)])
+@pytest.mark.parametrize("decay", [0.25, 0.9, math.exp(-0.01), 1.0])  # 1.0: neuron `if`
 def test_lif_against_snntorch(reset: str, mechanism: str, decay: float) -> None:
     snntorch = peer("snntorch")
     leaky = snntorch.Leaky(beta=decay, reset_mechanism=mechanism, reset_delay=False)

@@ -15,7 +15,16 @@ from network.encodings import ENCODINGS
 from network.graph import UnsupportedNetwork
 from network.readouts import READOUTS
 from network.registry import UnknownName
-from tests.direct_networks import Toy, WithoutNorm, accuracy, converted, prepared, seeded, trained
+from tests.direct_networks import (
+    Residual,
+    Toy,
+    WithoutNorm,
+    accuracy,
+    converted,
+    prepared,
+    seeded,
+    trained,
+)
 
 STEPS = {"membrane-bp": 40, "spike-bp": 16}
 RATES = {"hybrid": 1e-2, "diet": 1e-2, "spike-bp": 5e-3}  # few updates: faster than the rules'
@@ -144,8 +153,36 @@ def test_balanced_thresholds_by_hand() -> None:
 
 
 def test_batch_norm_networks_are_not_balanced() -> None:
-    thetas = [neuron.theta.item() for neuron in prepared("bptt").network.neurons().values()]
-    assert thetas == [1.0, 1.0]
+    network = prepared("bptt", model=seeded(Residual)).network
+    assert [neuron.theta.item() for neuron in network.neurons().values()] == [1.0, 1.0]
+
+
+class PartlyNormalised(nn.Module):
+    """Features with batch norm, a classifier without; a shortcut behind the norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)
+        self.again, self.second = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+        self.hidden, self.output = nn.Linear(48, 8), nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.conv(x)))
+        x = torch.relu(self.second(self.again(x)) + x)
+        out: torch.Tensor = self.output(torch.relu(self.hidden(x.flatten(1))))
+        return out
+
+
+@pytest.mark.parametrize("rule", ["bptt", "rate-bp"])
+def test_neurons_without_a_norm_are_balanced_beside_those_that_have_one(rule: str) -> None:
+    network = prepared(rule, model=seeded(PartlyNormalised)).network
+    thetas = [neuron.theta.item() for neuron in network.neurons().values()]
+    assert thetas[:2] == [1.0, 1.0]
+    assert thetas[2] != 1.0
+    norm = network.body.get_submodule("norm")
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.num_batches_tracked == 0
+    assert torch.equal(norm.running_mean, torch.zeros(3))
 
 
 def test_hybrid_starts_where_the_conversion_ended() -> None:
@@ -175,6 +212,31 @@ def test_diet_trains_thresholds_and_leaks() -> None:
     after = [n.theta.item() for n in trainable.finish().neurons().values()]
     assert all(one != other for one, other in zip(before, after, strict=True))
     assert all(n.dynamics.decay <= 1.0 for n in trainable.network.neurons().values())
+
+
+def test_the_surrogate_of_diet_follows_the_trained_threshold() -> None:
+    trainable = prepared("diet")
+    trained(trainable, Toy(), epochs=1)
+    for neuron in trainable.network.neurons().values():
+        assert isinstance(neuron.slope, Scaled)
+        assert torch.equal(neuron.slope.theta, neuron.theta.detach())
+
+
+def test_trained_leaks_stand_in_the_weights() -> None:
+    trainable = prepared("diet")
+    start = copy.deepcopy(trainable.finish())
+    second = prepared("diet")
+    for neuron, leak in zip(second.network.neurons().values(), (0.9, 0.75), strict=True):
+        assert neuron.leak is not None
+        neuron.leak.data.fill_(leak)
+    network = second.finish()
+    decays = [neuron.dynamics.decay for neuron in network.neurons().values()]
+    assert decays == pytest.approx([0.9, 0.75])
+    start.load_state_dict(network.state_dict())
+    assert [neuron.dynamics.decay for neuron in start.neurons().values()] == decays
+    images = Toy(8).images
+    with torch.no_grad():
+        assert torch.equal(start(images, 5), network(images, 5))
 
 
 def test_balancing_leaves_a_silent_layer_at_its_threshold() -> None:

@@ -155,3 +155,10 @@ def test_a_run_by_events_is_a_run() -> None:
             dense = unroll(network, Toy(12).images, 6)
             events = unroll(network, Toy(12).images, 6, events=True)
         torch.testing.assert_close(events, dense, rtol=1e-4, atol=1e-4)
+
+
+def test_the_probe_of_the_kernel_draws_nothing() -> None:
+    """It runs in the first batch of a training, whose dropout masks must not depend on it."""
+    before = torch.get_rng_state()
+    assert float_currents.__wrapped__() is not None
+    assert torch.equal(torch.get_rng_state(), before)

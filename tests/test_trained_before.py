@@ -42,6 +42,11 @@ def test_a_longer_sweep_takes_what_was_trained(changes: dict[str, Any], tmp_path
     study(tmp_path / "twice", **changes, timesteps=SHORT)
     twice = study(tmp_path / "twice", **changes, timesteps=LONG)
     assert runs.differing({name: twice[name] for name in straight}, straight) == []
+    for case in (tmp_path / "straight" / "cases").glob("*-tune-width-*"):
+        found = [json.loads((p / "cases" / case.name / "case.json").read_text())["tuning"]
+                 for p in (tmp_path / "straight", tmp_path / "twice")]  # fmt: skip
+        assert found[0] == found[1]
+        assert set(found[0]) == {"gamma", "ratio", "evaluations"}
     for method in changes["methods"]:
         first, then = (logs(tmp_path / "twice", method, steps) for steps in (SHORT, LONG))
         assert "epoch 1 of 1" in first

@@ -49,9 +49,28 @@ class Counts:
         self.of[name] = self.of[name] + count if first else count
 
 
+RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "inhibition": (0.0, math.inf),
+        "output_inhibition": (0.0, math.inf),
+        "weight_lambda": (0.0, math.inf),
+        "weight_beta": (0.0, math.inf),
+        "output_lambda": (0.0, math.inf),
+        "threshold_rate": (0.0, math.inf),
+        "rho": (0.0, math.inf),
+        "floor": (0.0, 1.0),
+        "balance": (0.0, 1.0),
+    }
+)
+
+
 def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
     """Event neurons behind every linear layer, the last one too; weights and θ drawn (eq. 9)."""
     options, body = task.options, task.body
+    for name, (lowest, highest) in RANGES.items():
+        if not lowest <= options[name] <= highest:
+            allowed_here = f"from {lowest:g} to {highest:g}" if highest < math.inf else "0 or more"
+            raise OptionError(f"option {name} must be {allowed_here}, got {options[name]}")
     allowed = (Kind.INPUT, Kind.OUTPUT, Kind.SHAPE, Kind.SYNAPSE, Kind.ACTIVATION)
     for node in body.graph.nodes:
         if kind_of(body, node) not in allowed:
