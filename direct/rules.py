@@ -102,6 +102,11 @@ class Rule:
 
 RULES: Registry[Rule] = Registry("rule")
 
+# option -> another one and the value of that with which it decides nothing
+WITHOUT_EFFECT: Mapping[str, tuple[str, Any]] = MappingProxyType(
+    {"tau": ("neuron", "if"), "pooling_threshold": ("spiking_pooling", False)}
+)
+
 
 def prepare(
     model: nn.Module | None,
@@ -186,6 +191,12 @@ def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any
         if reason is not None:
             raise OptionError(f"rule {owner} does not take {name} = {value!r}: {reason}")
         resolved[name] = value
+    for name, (other, value) in WITHOUT_EFFECT.items():
+        if resolved.get(other) == value and resolved[name] != defaults[name]:
+            raise OptionError(
+                f"option {name} of rule {owner} has no effect with {other} = {value!r}: leave it "
+                f"out, got {resolved[name]!r}"
+            )
     _check_values(owner, resolved)
     return MappingProxyType(resolved)
 

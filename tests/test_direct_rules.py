@@ -256,6 +256,25 @@ def test_balancing_leaves_a_silent_layer_at_its_threshold() -> None:
     assert [n.theta.item() for n in trainable.network.neurons().values()] == thetas
 
 
+@pytest.mark.parametrize(
+    ("rule", "options", "line"),
+    [
+        ("bptt", {"tau": 5.0}, "tau of rule bptt has no effect with neuron = 'if'"),
+        ("tdbn", {"tau": 5.0, "neuron": "if"}, "tau of rule tdbn has no effect with neuron = 'if'"),
+        (
+            "spike-bp",
+            {"pooling_threshold": 0.5, "spiking_pooling": False},
+            "pooling_threshold of rule spike-bp has no effect with spiking_pooling = False",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    rule: str, options: dict[str, object], line: str
+) -> None:
+    with pytest.raises(OptionError, match=f"option {line}: leave it out, got "):
+        prepared(rule, options=options)
+
+
 @pytest.mark.parametrize("rule", ["spike-bp", "rate-bp"])
 def test_rules_on_mean_rates_refuse_a_loss_of_every_step(rule: str) -> None:
     with pytest.raises(OptionError, match="does not take loss = 'tet': it goes back through mean"):
