@@ -1,19 +1,22 @@
-"""Neurons and gradients against SpikingJelly, snnTorch and sinabs, where these are installed.
+"""Neurons and gradients against SpikingJelly, snnTorch, sinabs and Norse, where they are installed.
 
-They are no dependencies: `make test` installs snnTorch, the extra `bench` all of them.
+They are no dependencies: `make test` installs snnTorch and Norse, the extra `bench` all of them.
 """
 
 import math
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from direct.surrogates import Arctan
+from direct.surrogates import Arctan, FastSigmoid, Surrogate
 from network.graph import swap_activations, trace
 from network.neurons import Dynamics, Neuron, advance_by_steps
 from network.unroll import SpikingNetwork, unroll
+
+NORSE = "norse.torch.functional"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the other libraries' imports
 
@@ -98,22 +101,15 @@ def two_layers() -> nn.Sequential:
         )
 
 
-@pytest.mark.parametrize("reset", ["soft", "hard"])
-def test_bptt_gradients_against_spikingjelly(reset: str) -> None:
-    neuron_module = peer("spikingjelly.activation_based.neuron")
-    surrogate = peer("spikingjelly.activation_based.surrogate")
-    model, theirs = two_layers(), two_layers()
+def check_gradients(theirs: nn.Sequential, reset: str, slope: Surrogate) -> None:
+    """Outputs and gradients of our two layers and theirs, whose neurons leak by half."""
+    model = two_layers()
     body = trace(model)
     dynamics = Dynamics(0.5, reset)  # type: ignore[arg-type]
-    swap_activations(body, lambda name, relu: Neuron(dynamics, slope=Arctan(alpha=2.0)))
+    swap_activations(body, lambda name, relu: Neuron(dynamics, slope=slope))
     x = 3 * torch.rand(4, 5, generator=torch.Generator().manual_seed(1))
     outputs = unroll(SpikingNetwork(body), x, 7)
     outputs.square().sum().backward()
-    for index in (1, 3):
-        theirs[index] = neuron_module.LIFNode(
-            tau=2.0, decay_input=False, v_reset=None if reset == "soft" else 0.0,
-            detach_reset=True, surrogate_function=surrogate.ATan(alpha=2.0),
-        )  # fmt: skip
     expected = torch.stack([theirs(x) for _ in range(7)])
     expected.square().sum().backward()
     torch.testing.assert_close(outputs, expected)
@@ -122,6 +118,58 @@ def test_bptt_gradients_against_spikingjelly(reset: str) -> None:
         assert parameter.grad is not None
         assert parameter.grad.abs().sum() > 0
         torch.testing.assert_close(found, parameter.grad, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_bptt_gradients_against_spikingjelly(reset: str) -> None:
+    neuron_module = peer("spikingjelly.activation_based.neuron")
+    surrogate = peer("spikingjelly.activation_based.surrogate")
+    theirs = two_layers()
+    for index in (1, 3):
+        theirs[index] = neuron_module.LIFNode(
+            tau=2.0, decay_input=False, v_reset=None if reset == "soft" else 0.0,
+            detach_reset=True, surrogate_function=surrogate.ATan(alpha=2.0),
+        )  # fmt: skip
+    check_gradients(theirs, reset, Arctan(alpha=2.0))
+
+
+class NorseNeurons(nn.Module):
+    """Norse's leaky neurons, v ← v + (z − v)/2 with z twice the current: v ← v/2 + current.
+
+    Resets are constants in the backward pass, as ours are.
+    """
+
+    def __init__(self, reset: str) -> None:
+        super().__init__()
+        self.box, resets = peer(f"{NORSE}.lif_box"), peer(f"{NORSE}.reset")
+        its_own = resets.reset_value if reset == "hard" else resets.reset_subtract
+        self.parameters_of_norse = self.box.LIFBoxParameters(
+            tau_mem_inv=torch.tensor(500.0),  # in steps of 1 ms
+            alpha=torch.tensor(2.0),  # its slope is 1/(1 + |x|)^alpha
+            reset_method=lambda z, *potentials: its_own(z.detach(), *potentials),
+        )
+        self.state: Any = None
+
+    def forward(self, current: Tensor) -> Tensor:
+        state = self.state or self.box.LIFBoxFeedForwardState(v=torch.zeros_like(current))
+        spikes: Tensor
+        spikes, self.state = self.box.lif_box_feed_forward_step(
+            2 * current, state, self.parameters_of_norse
+        )
+        return spikes
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_lif_against_norse(reset: str) -> None:
+    neurons = NorseNeurons(reset)
+    check(lambda z: (neurons(z), neurons.state.v), 0.5, reset)
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_bptt_gradients_against_norse(reset: str) -> None:
+    theirs = two_layers()
+    theirs[1], theirs[3] = NorseNeurons(reset), NorseNeurons(reset)
+    check_gradients(theirs, reset, FastSigmoid(gamma=1.0))
 
 
 def test_bptt_gradients_against_the_written_out_derivative() -> None:
