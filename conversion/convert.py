@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from conversion.method import CONVERSIONS, Method, resolve_options
 from conversion.pooling import pool_before_activation
 from conversion.reparametrised import without_reparametrisation
 from conversion.source import Source
+from network.copying import copied
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
@@ -98,7 +98,7 @@ def prepare_ann(
     Returns the network and the paths of the norms folded and of the poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
-    body = trace(without_reparametrisation(copy.deepcopy(model).eval())).requires_grad_(False)
+    body = trace(without_reparametrisation(copied(model).eval())).requires_grad_(False)
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)

@@ -11,7 +11,6 @@ import copy
 import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import fx, nn
@@ -20,6 +19,9 @@ from network.functional import FUNCTIONS, ClippedReLU, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
 from network.rewriting import read_what_is_written, spell_out, squeeze_images
+from network.tracing import DROPOUTS as DROPOUTS
+from network.tracing import UnsupportedNetwork as UnsupportedNetwork
+from network.tracing import follow
 
 
 class Kind(Enum):
@@ -41,17 +43,10 @@ class Kind(Enum):
     OTHER = "other"  # anything else: stays as it is, and a conversion refuses it
 
 
-class UnsupportedNetwork(ValueError):
-    """The network cannot be traced or cannot become spiking; the message names the layer."""
-
-
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
-DROPOUTS = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
-)  # fmt: skip
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
 
@@ -73,72 +68,23 @@ _SHAPE_FUNCTIONS = {
     "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
     operator.floordiv, operator.mul, squeeze_images,
 }  # fmt: skip
-# Packages whose layers are what their base class says, whatever they override.
-_KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
 _SIZE_FUNCTIONS = {"size", "dim", getattr}
 _INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
 
 
 _KEPT = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
-_UNTRACEABLE = (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError)
-
-
-class _Tracer(fx.Tracer):
-    """Keeps ordinary layers, activations and neurons whole; looks into everything else, also into
-    a subclass of a layer that computes in its own way."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, _KEPT):
-            return _computes_as_known(m)
-        return super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except _UNTRACEABLE as error:
-            if not isinstance(m, _KEPT):
-                raise
-            raise UnsupportedNetwork(
-                f"{self.path_of_module(m)} ({type(m).__name__}) computes in a way of its own that "
-                f"torch.fx cannot follow ({str(error).splitlines()[0]}): use the layer of torch "
-                "that it is based on, and layers of their own for what it adds"
-            ) from error
-
-
-def _computes_as_known(module: nn.Module) -> bool:
-    """Whether the code that a call of the module runs is torch's, or ours."""
-    methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
-    return all(
-        method.__module__.partition(".")[0] in _KNOWN_PACKAGES
-        for method in methods
-        if method is not None
-    )
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
     """The network as a graph in normal form. The layers themselves are shared, not copied.
 
+    The graph is what the network computes in eval mode; its dropouts and norms follow their mode.
     Raises UnsupportedNetwork where torch.fx cannot follow the forward pass.
     """
     if isinstance(model, fx.GraphModule) and NORMAL_FORM in model.meta:
         return _again(model)
-    try:
-        graph = _Tracer().trace(model)
-    except _UNTRACEABLE as error:
-        reason = str(error).splitlines()[0]
-        raise UnsupportedNetwork(
-            f"{type(model).__name__} cannot be traced by torch.fx ({reason}); "
-            "write its forward pass without control flow that depends on the data"
-        ) from error
+    graph = follow(model, _KEPT)
     body = fx.GraphModule(model, graph)
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    if len(inputs) > 1:
-        for extra in inputs[1:]:
-            if extra.users:
-                raise UnsupportedNetwork(
-                    f"a network must take one input, got {[node.name for node in inputs]}"
-                )
-            graph.erase_node(extra)
     for node in list(graph.nodes):
         spell_out(node)
     read_what_is_written(body)
