@@ -150,6 +150,15 @@ def layers(body: fx.GraphModule, *kinds: Kind) -> Iterator[tuple[fx.Node, nn.Mod
             yield node, body.get_submodule(str(node.target))
 
 
+def reads_input(body: fx.GraphModule) -> set[fx.Node]:
+    """Nodes whose values depend on the images: all but parameters and what is computed of these."""
+    found: set[fx.Node] = set()
+    for node in body.graph.nodes:
+        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
 def describe_node(body: fx.GraphModule, node: fx.Node) -> str:
     """The node as a user would name it: module path and type, or function name."""
     if node.op == "call_module":

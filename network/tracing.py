@@ -112,7 +112,7 @@ def _graph(model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: boo
                 "compiled by torch.jit; give the network as it was before"
             )
     try:
-        with _mode(model, training):
+        with _in_mode(model, training):
             return _Tracer(kept).trace(model)
     except UnsupportedNetwork:
         raise
@@ -124,16 +124,17 @@ def _graph(model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: boo
 
 
 @contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """All modules in one mode, and afterwards each in the one it was in."""
-    modes = {module: module.training for module in model.modules()}
-    for module in modes:
+def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """All modules in one mode, and afterwards each with the attributes that it had."""
+    before = {module: dict(vars(module)) for module in model.modules()}
+    for module in before:
         module.training = training
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        for module, attributes in before.items():
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 def _first_line(error: Exception) -> str:
