@@ -12,11 +12,14 @@ a depthwise 1×1 convolution, one weight per channel.
 from __future__ import annotations
 
 import copy
+import operator
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from network.affine import affine, scale_outputs
+from network.functional import GlobalAverage
 from network.graph import (
     NORMS,
     SYNAPSES,
@@ -97,7 +100,55 @@ def _has_its_channels(body: fx.GraphModule, node: fx.Node, source: fx.Node) -> b
     norm, layer = (body.get_submodule(str(n.target)) for n in (node, source))
     assert isinstance(norm, NORMS)
     assert isinstance(layer, SYNAPSES)
+    if isinstance(layer, nn.Linear) and _axes(body, source) == 3:
+        return False
     return norm.num_features == layer.weight.shape[0]
+
+
+_AXES: dict[int, tuple[type[nn.Module], ...]] = {
+    2: (GlobalAverage,),
+    3: (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
+    4: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
+    5: (nn.Conv3d, nn.BatchNorm3d),
+}
+
+
+def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
+    """How many axes a value has where the input is images [B, C, H, W]; None where that is not
+    seen in the graph."""
+    if node.op == "placeholder":
+        return 4
+    if node.target in ("reshape", torch.reshape):
+        sizes = node.args[1:]
+        return len(sizes[0]) if isinstance(sizes[0], list | tuple) else len(sizes)
+    if not node.all_input_nodes:
+        return None
+    before = _axes(body, node.all_input_nodes[0])
+    if node.op == "call_module":
+        module = body.get_submodule(str(node.target))
+        if isinstance(module, nn.Flatten):
+            return _flattened(before, module.start_dim, module.end_dim)
+        return next((n for n, kinds in _AXES.items() if isinstance(module, kinds)), before)
+    if node.target in ("flatten", torch.flatten):
+        start, end = (*node.args[1:], *(0, -1)[len(node.args) - 1 :])
+        start, end = node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)
+        return _flattened(before, start, end)
+    return before if node.target in _SAME_AXES else None
+
+
+_SAME_AXES = {
+    operator.add, operator.iadd, operator.mul, operator.truediv, torch.add, torch.permute,
+    torch.transpose, torch.cat, "add", "permute", "transpose", "contiguous", "clone",
+}  # fmt: skip
+
+
+def _flattened(axes: int | None, start: Any, end: Any) -> int | None:
+    """How many axes are left when those from start to end become one."""
+    if start == 1 and end == -1:
+        return 2
+    if axes is None or not isinstance(start, int) or not isinstance(end, int):
+        return None
+    return axes - (end % axes - start % axes)
 
 
 def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:

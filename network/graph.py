@@ -186,10 +186,24 @@ def whereabouts(node: fx.Node) -> str:
     return f" (in {path}, {kind.__name__})" if isinstance(kind, type) else ""
 
 
+def free_target(body: fx.GraphModule, name: str, caller: fx.Node | None = None) -> str:
+    """Where a module for a node of this name is stored: calls.<name>, unless a node other than
+    `caller` reads a module there, as of a user whose own layers are in `calls`."""
+    others = {
+        f"{node.target}."
+        for node in body.graph.nodes
+        if node.op in ("call_module", "get_attr") and node is not caller
+    }
+    home = "calls"
+    while f"{home}." in others or any(own.startswith(f"{home}.{name}.") for own in others):
+        home += "_"
+    return f"{home}.{name}"
+
+
 def replace_module(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
     """Let this node, and no other, call `module`; it is stored as calls.<node name>."""
     node.meta.setdefault("path", str(node.target) if node.op == "call_module" else node.name)
-    target = f"calls.{node.name}"
+    target = free_target(body, node.name, node)
     body.add_submodule(target, module)
     if node.op != "call_module":
         node.op, node.args, node.kwargs = "call_module", (node.args[0],), {}
@@ -216,6 +230,11 @@ def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
             clipped = hardtanh(called.min_val, called.max_val)
             if clipped is not None:
                 replace_module(body, node, clipped)
+        if getattr(called, "return_indices", False):
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} returns indices with what it pools: "
+                "use it without return_indices"
+            )
         return
     build = FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
     if build is None or not node.args:
