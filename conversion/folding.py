@@ -112,6 +112,11 @@ _AXES: dict[int, tuple[type[nn.Module], ...]] = {
     5: (nn.Conv3d, nn.BatchNorm3d),
 }
 
+_SAME_AXES = {
+    operator.add, operator.iadd, operator.mul, operator.truediv, torch.add, torch.permute,
+    torch.transpose, torch.cat, "add", "permute", "transpose", "contiguous", "clone",
+}  # fmt: skip
+
 
 def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
     """How many axes a value has where the input is images [B, C, H, W]; None where that is not
@@ -121,34 +126,27 @@ def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
     if node.target in ("reshape", torch.reshape):
         sizes = node.args[1:]
         return len(sizes[0]) if isinstance(sizes[0], list | tuple) else len(sizes)
-    if not node.all_input_nodes:
-        return None
-    before = _axes(body, node.all_input_nodes[0])
-    if node.op == "call_module":
-        module = body.get_submodule(str(node.target))
-        if isinstance(module, nn.Flatten):
-            return _flattened(before, module.start_dim, module.end_dim)
-        return next((n for n, kinds in _AXES.items() if isinstance(module, kinds)), before)
+    module = body.get_submodule(str(node.target)) if node.op == "call_module" else None
+    known = next((axes for axes, kinds in _AXES.items() if isinstance(module, kinds)), None)
+    if known is not None or not node.all_input_nodes:
+        return known
+    source = node.all_input_nodes[0]
+    if isinstance(module, nn.Flatten):
+        return _flattened(body, source, module.start_dim, module.end_dim)
     if node.target in ("flatten", torch.flatten):
-        start, end = (*node.args[1:], *(0, -1)[len(node.args) - 1 :])
-        start, end = node.kwargs.get("start_dim", start), node.kwargs.get("end_dim", end)
-        return _flattened(before, start, end)
-    return before if node.target in _SAME_AXES else None
+        given: dict[str, Any] = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False))
+        given |= node.kwargs
+        return _flattened(body, source, given.get("start_dim", 0), given.get("end_dim", -1))
+    follows = module is not None or node.target in _SAME_AXES
+    return _axes(body, source) if follows else None
 
 
-_SAME_AXES = {
-    operator.add, operator.iadd, operator.mul, operator.truediv, torch.add, torch.permute,
-    torch.transpose, torch.cat, "add", "permute", "transpose", "contiguous", "clone",
-}  # fmt: skip
-
-
-def _flattened(axes: int | None, start: Any, end: Any) -> int | None:
+def _flattened(body: fx.GraphModule, source: fx.Node, start: int, end: int) -> int | None:
     """How many axes are left when those from start to end become one."""
-    if start == 1 and end == -1:
+    if (start, end) == (1, -1):
         return 2
-    if axes is None or not isinstance(start, int) or not isinstance(end, int):
-        return None
-    return axes - (end % axes - start % axes)
+    axes = _axes(body, source)
+    return None if axes is None else axes - (end % axes - start % axes)
 
 
 def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:
