@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,9 @@ from torch.utils.data import DataLoader, TensorDataset
 import direct
 from compare.sweep import folded
 from conversion import convert
-from network.graph import UnsupportedNetwork
+from network.fixed import NotFixedPoint, fixed_point
+from network.fixed.static import static_values
+from network.graph import UnsupportedNetwork, trace
 
 SHAPE = (3, 8, 8)
 
@@ -68,7 +72,7 @@ class Indices(nn.Module):
         return result
 
 
-def made(kind: type[nn.Module]) -> nn.Module:
+def made(kind: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = kind()
@@ -104,6 +108,33 @@ def test_direct_training_folds_what_it_trained(kind: type[nn.Module]) -> None:
     trained.eval()
     with torch.no_grad():
         torch.testing.assert_close(folded(trained)(x, 3), trained(x, 3), rtol=1e-4, atol=1e-5)
+
+
+class Sequences(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 6, 3)
+        self.head = nn.Linear(6 * 62, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(F.relu(self.conv(x.flatten(2))).flatten(1))
+        return result
+
+
+@pytest.mark.parametrize("kind", [Tokens, Sequences])
+def test_neurons_of_tokens_are_not_run_in_whole_numbers(kind: type[nn.Module]) -> None:
+    """The kernels know layers of features and of maps; anything else runs in float32."""
+    network = convert(made(kind), images(), method="data-norm").network
+    with pytest.raises(NotFixedPoint, match=r"is no layer \[B, F\] and no maps"):
+        fixed_point(network, SHAPE, 16)
+
+
+def test_the_bias_of_a_linear_layer_belongs_to_features() -> None:
+    layer, x = made(lambda: nn.Linear(64, 5)), images().flatten(2)
+    body = trace(nn.Sequential(layer))
+    found = static_values(body, list(body.graph.nodes)[:-1], x)
+    with torch.no_grad():
+        torch.testing.assert_close(found["_0"].float(), layer(x), rtol=1e-4, atol=1e-5)
 
 
 def test_pooling_with_indices_is_refused_by_name() -> None:
