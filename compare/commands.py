@@ -117,11 +117,14 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
     from compare.execute import run_study
 
     plan, failures = run_study(study, directory, settings, console)
+    if failures:  # said first: whatever becomes of the report, the reasons are there
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        line = f"isospike: {len(failures)} of {len(plan.names)} cases failed: {reasons}"
+        typer.echo(" ".join(line.split()), err=True)
     if len(failures) < len(plan.names):
         _report([directory], None)
     if failures:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
-        raise ValueError(f"{len(failures)} of {len(plan.names)} cases failed: {reasons}")
+        raise typer.Exit(2)  # as every bad input
 
 
 def _report(directories: list[Path], out: Path | None) -> None:

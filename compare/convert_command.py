@@ -63,7 +63,7 @@ def convert_model(
     if weights is not None:
         load_weights(network, weights)
     network.eval().to(device)
-    check_network(network, geometry)
+    check_network(network, geometry, to_train=False)
     work = len(dataset.test) * (1 + timesteps)
     with Progress(work, 1, Console(stderr=True)) as progress:
         converted = _converted(network, dataset, method, options, progress)
@@ -99,6 +99,7 @@ def _network(model: str, geometry: Geometry, made: Made) -> nn.Module:
         batch_norm=made.batch_norm,
         dropout=made.dropout,
         seed=0,
+        to_train=False,
     )
     if made.quantisation is None:
         return network

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from network.architectures import Geometry, build
+from network.copying import copied
 
 ROOMS = ("network", "conversion", "direct", "compare", "reports")
 
@@ -38,25 +39,27 @@ def make_network(
     batch_norm: bool,
     dropout: float,
     seed: int,
+    to_train: bool = True,
 ) -> nn.Module:
     """A fresh network: a registered architecture, or module:function, or file.py:function.
 
     A user's function is called with those of channels, height, width, classes, num_classes and
-    seed that its signature names, with torch's generator seeded.
+    seed that its signature names, with torch's generator seeded. to_train: as `check_network`.
     """
     if ":" not in architecture:
         return build(
             architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=seed
         )
     network = call_function(load_function(architecture), geometry, seed)
-    check_network(network, geometry)
+    check_network(network, geometry, to_train=to_train)
     return network
 
 
-def check_network(network: nn.Module, geometry: Geometry) -> None:
-    """Raise ModelError unless the network turns images into finite class scores [B, K].
+def check_network(network: nn.Module, geometry: Geometry, *, to_train: bool = True) -> None:
+    """Raise ModelError unless the network turns images into class scores [B, K].
 
-    K may be larger than the number of classes, never smaller.
+    K may be larger than the number of classes, never smaller. to_train: it must do so in training
+    mode as well. The network itself is not run, but a copy of it.
     """
     state = network.state_dict()
     spoilt = [n for n, t in state.items() if t.is_floating_point() and not t.isfinite().all()]
@@ -65,30 +68,37 @@ def check_network(network: nn.Module, geometry: Geometry) -> None:
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ModelError("the network has no weights that could be trained")
     shape = (geometry.channels, geometry.height, geometry.width)
-    training = network.training
+    try:
+        twin = copied(network)
+    except Exception as error:  # the user's attributes may be anything at all
+        raise ModelError(
+            f"the network cannot be copied (copy.deepcopy): {type(error).__name__}: {error}"
+        ) from error
+    _check_scores(twin.eval(), shape, geometry.classes)
+    if to_train:
+        _check_scores(twin.train(), shape, geometry.classes)
+
+
+def _check_scores(network: nn.Module, shape: tuple[int, int, int], classes: int) -> None:
+    """Run the network in the mode that it is in, on two black images."""
     device = next(network.parameters()).device
-    network.eval()
+    where = "in training mode the network" if network.training else "the network"
     try:
         with torch.no_grad(), torch.random.fork_rng():
             scores = network(torch.zeros(2, *shape, device=device))
     except Exception as error:  # the user's code may raise anything at all
         reason = (str(error).splitlines() or [""])[0]
         raise ModelError(
-            f"the network does not take images of shape {shape}: {type(error).__name__}: {reason}"
+            f"{where} does not take images of shape {shape}: {type(error).__name__}: {reason}"
         ) from error
-    finally:
-        network.train(training)
     if not isinstance(scores, Tensor):
-        raise ModelError(
-            f"the network must return class scores [B, K], got {type(scores).__name__}"
-        )
+        got = type(scores).__name__
+        raise ModelError(f"{where} must return class scores [B, K], got {got}")
     if not scores.is_floating_point() or scores.ndim != 2 or len(scores) != 2:
         got = f"{scores.dtype} of shape {tuple(scores.shape)}"
-        raise ModelError(f"the network must return class scores [B, K] as floats, got {got}")
-    if scores.shape[1] < geometry.classes:
-        raise ModelError(
-            f"the network has {scores.shape[1]} outputs, the data set {geometry.classes} classes"
-        )
+        raise ModelError(f"{where} must return class scores [B, K] as floats, got {got}")
+    if scores.shape[1] < classes:
+        raise ModelError(f"{where} has {scores.shape[1]} outputs, the data set {classes} classes")
 
 
 def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -> nn.Module:

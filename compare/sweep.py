@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from compare.halfway import Counted, Halfway, key_of, restore, snapshot
 from compare.sweep_tables import ENERGY_MODEL, ann_layers, spiking_layers, spiking_rows
 from conversion.folding import fold
 from network.activity import ActivityCounter, EffectiveMacs, count_activity
+from network.copying import copied
 from network.encodings import image_keys
 from network.fit import Batches
 from network.fixed import Bits, FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
@@ -125,7 +125,7 @@ def folded(network: SpikingNetwork) -> SpikingNetwork:
     network.eval()
     if next(layers(network.body, Kind.NORM), None) is None:
         return network
-    twin = copy.deepcopy(network).requires_grad_(False)
+    twin = copied(network).requires_grad_(False)
     fold(twin.body)
     return twin
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from conversion.method import CONVERSIONS, Method, resolve_options
 from conversion.pooling import pool_before_activation
 from conversion.reparametrised import without_reparametrisation
 from conversion.source import Source
+from network.copying import copied
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
@@ -98,7 +98,7 @@ def prepare_ann(
     Returns the network and the paths of the norms folded and of the poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
-    body = trace(without_reparametrisation(copy.deepcopy(model).eval())).requires_grad_(False)
+    body = trace(without_reparametrisation(copied(model).eval())).requires_grad_(False)
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)
@@ -110,6 +110,12 @@ def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
     training = {module: module.training for module in model.modules()}
     try:
         expected = model.eval()(images.clone())
+    except Exception as error:  # the user's code may raise anything at all
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"calibration must be images as the network takes them, in batches [N, C, H, W]; with "
+            f"{tuple(images.shape)} it raises {type(error).__name__}: {reason}"
+        ) from error
     finally:
         for module, mode in training.items():
             module.training = mode
@@ -143,7 +149,13 @@ def _batches(
 ) -> tuple[Tensor, ...]:
     if size < 1:
         raise ValueError(f"batch_size must be at least 1, got {size}")
-    whole = [calibration] if isinstance(calibration, Tensor) else list(calibration)
+    whole = [calibration] if isinstance(calibration, Tensor) else calibration
+    if not isinstance(whole, Sequence) or not all(isinstance(part, Tensor) for part in whole):
+        kinds = {type(part).__name__ for part in whole} if isinstance(whole, list | tuple) else ()
+        got = type(calibration).__name__ + (f" of {', '.join(sorted(kinds))}" if kinds else "")
+        raise ValueError(
+            f"calibration must be a tensor of images [N, C, H, W] or a list of such, got {got}"
+        )
     batches = tuple(part.to(device) for images in whole for part in images.split(size) if len(part))
     if not batches:
         raise ValueError("calibration needs at least one image, got none")

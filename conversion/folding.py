@@ -12,11 +12,14 @@ a depthwise 1×1 convolution, one weight per channel.
 from __future__ import annotations
 
 import copy
+import operator
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from network.affine import affine, scale_outputs
+from network.functional import GlobalAverage
 from network.graph import (
     NORMS,
     SYNAPSES,
@@ -97,7 +100,53 @@ def _has_its_channels(body: fx.GraphModule, node: fx.Node, source: fx.Node) -> b
     norm, layer = (body.get_submodule(str(n.target)) for n in (node, source))
     assert isinstance(norm, NORMS)
     assert isinstance(layer, SYNAPSES)
+    if isinstance(layer, nn.Linear) and _axes(body, source) == 3:
+        return False
     return norm.num_features == layer.weight.shape[0]
+
+
+_AXES: dict[int, tuple[type[nn.Module], ...]] = {
+    2: (GlobalAverage,),
+    3: (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
+    4: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
+    5: (nn.Conv3d, nn.BatchNorm3d),
+}
+
+_SAME_AXES = {
+    operator.add, operator.iadd, operator.mul, operator.truediv, torch.add, torch.permute,
+    torch.transpose, torch.cat, "add", "permute", "transpose", "contiguous", "clone",
+}  # fmt: skip
+
+
+def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
+    """How many axes a value has where the input is images [B, C, H, W]; None where that is not
+    seen in the graph."""
+    if node.op == "placeholder":
+        return 4
+    if node.target in ("reshape", torch.reshape):
+        sizes = node.args[1:]
+        return len(sizes[0]) if isinstance(sizes[0], list | tuple) else len(sizes)
+    module = body.get_submodule(str(node.target)) if node.op == "call_module" else None
+    known = next((axes for axes, kinds in _AXES.items() if isinstance(module, kinds)), None)
+    if known is not None or not node.all_input_nodes:
+        return known
+    source = node.all_input_nodes[0]
+    if isinstance(module, nn.Flatten):
+        return _flattened(body, source, module.start_dim, module.end_dim)
+    if node.target in ("flatten", torch.flatten):
+        given: dict[str, Any] = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False))
+        given |= node.kwargs
+        return _flattened(body, source, given.get("start_dim", 0), given.get("end_dim", -1))
+    follows = module is not None or node.target in _SAME_AXES
+    return _axes(body, source) if follows else None
+
+
+def _flattened(body: fx.GraphModule, source: fx.Node, start: int, end: int) -> int | None:
+    """How many axes are left when those from start to end become one."""
+    if (start, end) == (1, -1):
+        return 2
+    axes = _axes(body, source)
+    return None if axes is None else axes - (end % axes - start % axes)
 
 
 def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:

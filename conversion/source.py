@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 from network.encodings import image_keys
 from network.functional import ClippedReLU
-from network.graph import Kind, Quantised, layers, replace_module
+from network.graph import Kind, Quantised, free_target, layers, replace_module
 from network.neurons import Dynamics, Neuron, Reset
 from network.observation import Observation
 from network.taps import Tap
@@ -173,8 +173,9 @@ class _End(nn.Module):
 def _cut_behind(body: fx.GraphModule, node: fx.Node) -> None:
     output = next(n for n in body.graph.nodes if n.op == "output")
     with body.graph.inserting_before(output):
-        body.add_submodule("calls.end", _End())
-        end = body.graph.call_module("calls.end", (node,))
+        target = free_target(body, "end")
+        body.add_submodule(target, _End())
+        end = body.graph.call_module(target, (node,))
     output.args = (end,)
     body.graph.eliminate_dead_code()
 

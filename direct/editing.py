@@ -7,13 +7,13 @@ import math
 import torch
 from torch import fx, nn
 
-from network.graph import Kind, kind_of, layers
+from network.graph import Kind, free_target, kind_of, layers
 from network.neurons import Dynamics, Neuron
 
 
 def insert_after(body: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> fx.Node:
     """Call `module` on the value of `node`; all that read the node now read the module."""
-    target = f"calls.{name}"
+    target = free_target(body, name)
     body.add_submodule(target, module)
     with body.graph.inserting_after(node):
         added = body.graph.create_node("call_module", target, (node,), name=name)

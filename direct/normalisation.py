@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from direct.editing import insert_after, leads_to
 from network.affine import affine, scale_outputs
-from network.graph import Kind, kind_of, layers, replace_module
+from network.graph import Kind, free_target, kind_of, layers, replace_module
 
 
 class ThresholdNorm(_BatchNorm):
@@ -134,10 +134,10 @@ def _on_shortcuts(body: fx.GraphModule, branches: list[Branch], gain: float) -> 
     added = []
     for (total, branch), origin in zip(branches, origins, strict=True):
         if kind_of(body, origin) in (Kind.NEURON, Kind.ACTIVATION):
-            target = f"calls.{total.name}_{branch.name}_tdbn"
+            name = f"{total.name}_{branch.name}_tdbn"
+            target = free_target(body, name)
             body.add_submodule(target, _like(beside, beside.num_features, gain))
             with body.graph.inserting_before(total):
-                name = target.removeprefix("calls.")
                 norm = body.graph.create_node("call_module", target, (branch,), name=name)
             total.replace_input_with(branch, norm)
             added.append(norm)

@@ -105,16 +105,19 @@ class GlobalAverage(nn.AdaptiveAvgPool2d):
         return super().forward(input).flatten(1)
 
 
+DROPOUT_FUNCTIONS: dict[Any, Callable[[float], nn.Module]] = {
+    F.dropout: nn.Dropout, F.dropout1d: nn.Dropout1d, F.dropout2d: nn.Dropout2d,
+    F.dropout3d: nn.Dropout3d, F.alpha_dropout: nn.AlphaDropout,
+    F.feature_alpha_dropout: nn.FeatureAlphaDropout, torch.dropout: nn.Dropout,
+}  # fmt: skip
+
 FUNCTIONS: dict[Any, Build] = {
     F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
     F.relu6: _relu6, F.hardtanh: hardtanh,
     torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
-    F.dropout: _dropout(nn.Dropout), F.dropout1d: _dropout(nn.Dropout1d),
-    F.dropout2d: _dropout(nn.Dropout2d), F.dropout3d: _dropout(nn.Dropout3d),
-    F.alpha_dropout: _dropout(nn.AlphaDropout),
-    F.feature_alpha_dropout: _dropout(nn.FeatureAlphaDropout),
-    torch.dropout: _dropout(nn.Dropout), F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
+    F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
+    **{function: _dropout(kind) for function, kind in DROPOUT_FUNCTIONS.items()},
 }  # fmt: skip
 
 

@@ -11,7 +11,6 @@ import copy
 import operator
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
 
 import torch
 from torch import fx, nn
@@ -20,6 +19,9 @@ from network.functional import FUNCTIONS, ClippedReLU, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
 from network.rewriting import read_what_is_written, spell_out, squeeze_images
+from network.tracing import DROPOUTS as DROPOUTS
+from network.tracing import UnsupportedNetwork as UnsupportedNetwork
+from network.tracing import follow
 
 
 class Kind(Enum):
@@ -41,17 +43,10 @@ class Kind(Enum):
     OTHER = "other"  # anything else: stays as it is, and a conversion refuses it
 
 
-class UnsupportedNetwork(ValueError):
-    """The network cannot be traced or cannot become spiking; the message names the layer."""
-
-
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
-DROPOUTS = (
-    nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
-)  # fmt: skip
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
 
@@ -73,72 +68,23 @@ _SHAPE_FUNCTIONS = {
     "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
     operator.floordiv, operator.mul, squeeze_images,
 }  # fmt: skip
-# Packages whose layers are what their base class says, whatever they override.
-_KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
 _SIZE_FUNCTIONS = {"size", "dim", getattr}
 _INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
 
 
 _KEPT = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
-_UNTRACEABLE = (fx.proxy.TraceError, TypeError, NotImplementedError, RuntimeError)
-
-
-class _Tracer(fx.Tracer):
-    """Keeps ordinary layers, activations and neurons whole; looks into everything else, also into
-    a subclass of a layer that computes in its own way."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, _KEPT):
-            return _computes_as_known(m)
-        return super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except _UNTRACEABLE as error:
-            if not isinstance(m, _KEPT):
-                raise
-            raise UnsupportedNetwork(
-                f"{self.path_of_module(m)} ({type(m).__name__}) computes in a way of its own that "
-                f"torch.fx cannot follow ({str(error).splitlines()[0]}): use the layer of torch "
-                "that it is based on, and layers of their own for what it adds"
-            ) from error
-
-
-def _computes_as_known(module: nn.Module) -> bool:
-    """Whether the code that a call of the module runs is torch's, or ours."""
-    methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
-    return all(
-        method.__module__.partition(".")[0] in _KNOWN_PACKAGES
-        for method in methods
-        if method is not None
-    )
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
     """The network as a graph in normal form. The layers themselves are shared, not copied.
 
+    The graph is what the network computes in eval mode; its dropouts and norms follow their mode.
     Raises UnsupportedNetwork where torch.fx cannot follow the forward pass.
     """
     if isinstance(model, fx.GraphModule) and NORMAL_FORM in model.meta:
         return _again(model)
-    try:
-        graph = _Tracer().trace(model)
-    except _UNTRACEABLE as error:
-        reason = str(error).splitlines()[0]
-        raise UnsupportedNetwork(
-            f"{type(model).__name__} cannot be traced by torch.fx ({reason}); "
-            "write its forward pass without control flow that depends on the data"
-        ) from error
+    graph = follow(model, _KEPT)
     body = fx.GraphModule(model, graph)
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    if len(inputs) > 1:
-        for extra in inputs[1:]:
-            if extra.users:
-                raise UnsupportedNetwork(
-                    f"a network must take one input, got {[node.name for node in inputs]}"
-                )
-            graph.erase_node(extra)
     for node in list(graph.nodes):
         spell_out(node)
     read_what_is_written(body)
@@ -204,6 +150,15 @@ def layers(body: fx.GraphModule, *kinds: Kind) -> Iterator[tuple[fx.Node, nn.Mod
             yield node, body.get_submodule(str(node.target))
 
 
+def reads_input(body: fx.GraphModule) -> set[fx.Node]:
+    """Nodes whose values depend on the images: all but parameters and what is computed of these."""
+    found: set[fx.Node] = set()
+    for node in body.graph.nodes:
+        if node.op == "placeholder" or not found.isdisjoint(node.all_input_nodes):
+            found.add(node)
+    return found
+
+
 def describe_node(body: fx.GraphModule, node: fx.Node) -> str:
     """The node as a user would name it: module path and type, or function name."""
     if node.op == "call_module":
@@ -231,10 +186,24 @@ def whereabouts(node: fx.Node) -> str:
     return f" (in {path}, {kind.__name__})" if isinstance(kind, type) else ""
 
 
+def free_target(body: fx.GraphModule, name: str, caller: fx.Node | None = None) -> str:
+    """Where a module for a node of this name is stored: calls.<name>, unless a node other than
+    `caller` reads a module there, as of a user whose own layers are in `calls`."""
+    others = {
+        f"{node.target}."
+        for node in body.graph.nodes
+        if node.op in ("call_module", "get_attr") and node is not caller
+    }
+    home = "calls"
+    while f"{home}." in others or any(own.startswith(f"{home}.{name}.") for own in others):
+        home += "_"
+    return f"{home}.{name}"
+
+
 def replace_module(body: fx.GraphModule, node: fx.Node, module: nn.Module) -> None:
     """Let this node, and no other, call `module`; it is stored as calls.<node name>."""
     node.meta.setdefault("path", str(node.target) if node.op == "call_module" else node.name)
-    target = f"calls.{node.name}"
+    target = free_target(body, node.name, node)
     body.add_submodule(target, module)
     if node.op != "call_module":
         node.op, node.args, node.kwargs = "call_module", (node.args[0],), {}
@@ -261,6 +230,11 @@ def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
             clipped = hardtanh(called.min_val, called.max_val)
             if clipped is not None:
                 replace_module(body, node, clipped)
+        if getattr(called, "return_indices", False):
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} returns indices with what it pools: "
+                "use it without return_indices"
+            )
         return
     build = FUNCTIONS.get(node.target) if node.op.startswith("call_") else None
     if build is None or not node.args:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS
-from network.graph import Kind, kind_of, layers
+from network.graph import Kind, kind_of, layers, reads_input
 from network.layout import channels_last
 from network.neurons import Neuron, NeuronState
 from network.nodes import call_node, static_nodes
@@ -133,6 +133,7 @@ class _Run:
         self.layer_taps = [tap for tap in taps if isinstance(tap, LayerTap)]
         self.batch = images.shape[0]
         self.modules = dict(self.body.named_modules())
+        self.of_images = reads_input(self.body)
         self.kinds = {node: kind_of(self.body, node) for node in self.body.graph.nodes}
         self.last_reader = {
             argument: node for node in self.body.graph.nodes for argument in node.all_input_nodes
@@ -164,11 +165,10 @@ class _Run:
                     self.once[node] = self._static(node, inputs)
                 continue
             if node.op == "output":
-                result = self._fetch(node.args[0], values, steps)
+                result = fx.map_arg(node.args[0], lambda n: self._fetch(n, values, steps))
                 if not isinstance(result, Tensor):
-                    raise ValueError(
-                        f"a network must return one tensor, got {type(result).__name__}"
-                    )
+                    got = type(result).__name__.removeprefix("immutable_")  # as fx names them
+                    raise ValueError(f"a network must return one tensor, got {got}")
                 return result.unflatten(0, (steps, self.batch))
             kind = self.kinds[node]
             if kind is Kind.NEURON:
@@ -281,11 +281,11 @@ class _Run:
         return fx.map_arg((node.args, node.kwargs), lambda n: values[n])
 
     def _fetch(self, node: Any, values: dict[fx.Node, Any], steps: int) -> Any:
-        """The value of a node; what was computed once is repeated for every step."""
+        """The value of a node; what was computed of the images once is repeated for every step."""
         if node in values:
             return values[node]
         value = self.once[node]
-        if not isinstance(value, Tensor) or self.kinds[node] is Kind.CONSTANT:
+        if not isinstance(value, Tensor) or node not in self.of_images:
             return value
         return value.repeat(steps, *([1] * (value.ndim - 1)))
 

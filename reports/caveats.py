@@ -18,8 +18,14 @@ ALWAYS = (
 )
 
 
-def caveats(analysis: Analysis, omitted: Iterable[Figure] = ()) -> tuple[str, ...]:
-    """Sentences, the gravest first; `omitted`: figures for which the study has no data."""
+def caveats(
+    analysis: Analysis, omitted: Iterable[Figure] = (), failed: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Sentences, the gravest first.
+
+    omitted: figures for which the study has no data; failed: title and reason of those that could
+    not be drawn.
+    """
     found = [
         *_seeds(analysis),
         *_not_reached(analysis),
@@ -31,6 +37,8 @@ def caveats(analysis: Analysis, omitted: Iterable[Figure] = ()) -> tuple[str, ..
     missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
     if missing:
         found.append(f"Figures left out for want of data: {'; '.join(missing)}.")
+    if failed:
+        found.append(f"Figures that could not be drawn: {'; '.join(failed)}.")
     return tuple(found)
 
 

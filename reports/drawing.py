@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
@@ -53,6 +54,7 @@ class Artists:
         self.directory = directory.resolve()
         self.waiting: Queue[Drawing | None] = Queue()
         self.returned: list[Drawing] = []  # to be drawn here, for the error or for want of others
+        self.failed: dict[str, str] = {}  # key of a figure that could not be drawn -> the reason
         others = (_cores() if processes is None else processes) - 1
         self.processes = [_start() for _ in range(others)]
         self.threads = [Thread(target=self._serve, args=(each,)) for each in self.processes]
@@ -81,17 +83,26 @@ class Artists:
         self.waiting.put(drawing)
 
     def finish(self) -> None:
-        """Draw with the others until every figure lies there, whole."""
+        """Draw with the others until every figure lies there whole, or is in `failed`."""
         while True:
             try:
                 drawing = self.waiting.get_nowait()
             except Empty:
                 break
             if drawing is not None:
-                _draw(drawing, self.directory)
+                self._try(drawing)
         self._dismiss()
         for drawing in [*self.returned, *self._left()]:
+            self._try(drawing)
+
+    def _try(self, drawing: Drawing) -> None:
+        """One figure that cannot be drawn leaves the others as they are."""
+        try:
             _draw(drawing, self.directory)
+        except Exception as error:  # matplotlib, or a figure of the user's: anything at all
+            self.failed[drawing.key] = reason_of(drawing.figure, error)
+            for path in self.directory.glob(f"{drawing.key}.*"):
+                path.unlink()
 
     def _serve(self, process: subprocess.Popen[bytes]) -> None:
         """Hand a process one drawing after another, until there is None or it dies."""
@@ -148,6 +159,14 @@ def _ask(process: subprocess.Popen[bytes], drawing: Drawing, directory: Path) ->
     except BrokenPipeError:
         return b""
     return process.stdout.read(1)
+
+
+def reason_of(figure: Figure, error: Exception) -> str:
+    """Why a figure is not there, in one line that is also given as a warning."""
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    said = f"{figure.title.lower()} ({words})"
+    warnings.warn(f"a figure cannot be drawn: {said}", stacklevel=2)
+    return said
 
 
 def _draw(drawing: Drawing, directory: Path) -> None:

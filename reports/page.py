@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +20,7 @@ from reports.analysis import Analysis
 from reports.answers import Answer, answers
 from reports.caveats import caveats
 from reports.curves import curves, family_of
-from reports.drawing import Artists, Drawing
+from reports.drawing import Artists, Drawing, reason_of
 from reports.figures import FIGURES, Figure, leading
 from reports.provenance import Fact, commands, compared, provenance
 from reports.tables import Cell, Column, Table, all_tables
@@ -115,6 +115,8 @@ def _build(analyses: list[Analysis], home: Path) -> None:
     with Artists(home / "figures") as artists:
         plans = [_plan(*each, artists) for each in zip(analyses, prefixes, strict=True)]
         artists.finish()
+    for plan in plans:
+        plan.leave_out(artists.failed)
     made = [
         _study(analysis, key, prefix, plan, home)
         for analysis, key, prefix, plan in zip(analyses, keys, prefixes, plans, strict=True)
@@ -156,7 +158,7 @@ def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) ->
         compared=compared(analysis),
         tables=_tables(analysis, prefix, home),
         figures=_figures(plan, home / "figures"),
-        caveats=caveats(analysis, plan.omitted),
+        caveats=caveats(analysis, plan.omitted, plan.failed),
         commands=commands(analysis),
         provenance=provenance(analysis),
     )
@@ -164,18 +166,31 @@ def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) ->
 
 @dataclass(frozen=True)
 class Plan:
-    """The drawings of a study, a description of each, and the figures that it has no data for."""
+    """The drawings of a study, a description of each, the figures that it has no data for, and why
+    others could not be drawn."""
 
-    drawings: list[Drawing]
-    descriptions: list[str]
-    omitted: list[Figure]
+    drawings: list[Drawing] = field(default_factory=list)
+    descriptions: list[str] = field(default_factory=list)
+    omitted: list[Figure] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def leave_out(self, failed: Mapping[str, str]) -> None:
+        """Take out the drawings with these keys, for these reasons."""
+        pairs = list(zip(self.drawings, self.descriptions, strict=True))
+        self.failed.extend(failed[d.key] for d, _ in pairs if d.key in failed)
+        self.drawings[:] = [d for d, _ in pairs if d.key not in failed]
+        self.descriptions[:] = [words for d, words in pairs if d.key not in failed]
 
 
 def _plan(analysis: Analysis, prefix: str, artists: Artists) -> Plan:
     """Prepare every figure, and have it drawn."""
-    plan = Plan([], [], [])
+    plan = Plan()
     for figure in FIGURES.values():
-        rows = figure.prepare(analysis)
+        try:
+            rows = figure.prepare(analysis)
+        except Exception as error:  # one figure leaves the others as they are
+            plan.failed.append(reason_of(figure, error))
+            continue
         if not len(rows):
             plan.omitted.append(figure)
             continue

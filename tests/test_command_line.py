@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -219,3 +220,28 @@ def test_they_are_told_before_torch_is_loaded() -> None:
     clean = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "10000", done.stderr
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_failed_cases_are_said_before_the_report(
+    broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """And their reasons stand also where the report cannot be built."""
+    from compare import commands, execute
+
+    plan = SimpleNamespace(names=["ann", "bptt"])
+    monkeypatch.setattr(execute, "run_study", lambda *given: (plan, {"bptt": "a\nreason"}))
+
+    def report(directories: list[Path], out: Path | None) -> None:
+        print("the report", flush=True)
+        if broken:
+            raise ValueError("of the report")
+
+    monkeypatch.setattr(commands, "_report", report)
+    monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--out", str(tmp_path / "out")])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("isospike: ")]
+    assert said[0] == "isospike: 1 of 2 cases failed: bptt: a reason"
+    assert said[1:] == (["isospike: of the report"] if broken else [])

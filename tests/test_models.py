@@ -108,6 +108,7 @@ def test_the_command_runs_beside_files_of_our_names(tmp_path: Path) -> None:
         ("return nn.Flatten()", "no weights that could be trained"),
         ("return Wrong()", r"must return class scores \[B, K\], got tuple"),
         ("return Wrong.Whole()", r"as floats, got torch.int64"),
+        ("return Two()", r"in training mode the network must return .* \[B, K\], got tuple"),
         ("return Raising()", "ZeroDivisionError: of mine"),
         ("return Dead(float('nan'))", "weights 1.weight .* not finite"),
         ("return Small()", "3 outputs, the data set 4 classes"),
@@ -133,6 +134,11 @@ class Whole(Small):
 
 Wrong.Whole = Whole
 
+class Two(Small):
+    def forward(self, x):
+        scores = torch.cat([super().forward(x)] * 2, 1)
+        return (scores, x) if self.training else scores
+
 class Raising(Small):
     def forward(self, x):
         raise ZeroDivisionError("of mine\\nsecond line")
@@ -152,6 +158,15 @@ def net():
 
 def test_a_network_may_have_more_outputs_than_there_are_classes(tmp_path: Path) -> None:
     assert built(f"{write(tmp_path / 'net.py', out='classes + 2')}:net") is not None
+
+
+def test_a_network_that_is_not_trained_is_not_asked_in_training_mode() -> None:
+    class Two(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = super().forward(x.flatten(1))
+            return (scores, x) if self.training else scores
+
+    check_network(Two(64, 4), GEOMETRY, to_train=False)
 
 
 def test_checking_changes_nothing() -> None:

@@ -68,11 +68,14 @@ def test_what_cannot_be_handed_over_is_drawn_here(analysis, tmp_path):
     assert len(list(tmp_path.glob("*.svg"))) == 2
 
 
-def test_an_error_of_another_process_is_raised(analysis, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_figure_that_cannot_be_drawn_leaves_the_others(analysis, tmp_path, processes):
     items = drawings(analysis)
     broken = replace(items[1], rows=items[1].rows.drop(columns="energy_pj"))
-    with pytest.raises(KeyError, match="energy_pj"):
-        draw_all([broken, items[2]], tmp_path, 2)
+    with pytest.warns(UserWarning, match="cannot be drawn: .*KeyError: 'energy_pj'"):
+        artists = draw_all([broken, items[2]], tmp_path, processes)
+    assert list(artists.failed) == ["energy"]
+    assert {path.stem for path in tmp_path.iterdir()} == {"thresholds"}
 
 
 def test_a_process_that_dies_loses_no_figure(analysis, tmp_path):

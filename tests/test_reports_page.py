@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,21 @@ def study(tmp_path):
 
 def analysis_of(tmp_path, **settings):
     return Analysis(reports.study(write_study(tmp_path, **settings)))
+
+
+@pytest.mark.parametrize("part", ["prepare", "draw"])
+def test_a_figure_that_cannot_be_drawn_is_said_on_the_page(study, monkeypatch, part):
+    def broken(*given):
+        raise ZeroDivisionError("of mine")
+
+    whole = FIGURES["energy"]
+    chosen = {**page.FIGURES, "energy": replace(whole, **{part: broken})}
+    monkeypatch.setattr(page, "FIGURES", chosen)
+    with pytest.warns(UserWarning, match="of mine"):
+        text = page.build([study]).read_text()
+    assert f"Figures that could not be drawn: {whole.title.lower()} (ZeroDivisionError" in text
+    assert (study / "report" / "figures" / "accuracy-timesteps.svg").exists()
+    assert not (study / "report" / "figures" / "energy.svg").exists()
 
 
 def test_files_of_the_contract(study):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from conversion.method import method
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, Source
+from network.copying import copied
 from network.graph import Kind, Quantised, layers, swap_activations, trace
 
 LEVELS = 8
@@ -61,7 +60,7 @@ def quantise_activations(model: nn.Module, levels: int = LEVELS, start: float = 
     start: of every λ; about the size of large activations, 2 to 4 behind batch norm.
     Raises UnsupportedNetwork where it cannot be traced.
     """
-    body = trace(copy.deepcopy(model).train())
+    body = trace(copied(model).train())
     swap_activations(body, lambda name, activation: QuantisedReLU(levels, float(start)))
     return body
 

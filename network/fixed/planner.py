@@ -234,9 +234,10 @@ class _Planner:
         neuron = self.body.get_submodule(str(node.target))
         assert isinstance(neuron, Neuron)
         name = describe_node(self.body, node)
-        fire, height = neuron_layer(
-            node.name, name, neuron, self._arriving(node.all_input_nodes[0]), self.rounding
-        )
+        arriving = self._arriving(node.all_input_nodes[0])
+        if len(arriving.shape) not in (2, 4):
+            raise NotFixedPoint(f"{name} is no layer [B, F] and no maps [B, C, H, W]")
+        fire, height = neuron_layer(node.name, name, neuron, arriving, self.rounding)
         self.instructions.append(fire)
         return Spikes(node.name, height, 1)
 

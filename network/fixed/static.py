@@ -59,7 +59,9 @@ def _synapse(layer: nn.Module, x: Tensor) -> Tensor:
     result: Tensor = exact(round_to_bits(x, x.ndim - 1, bits))
     if bias is None:
         return result
-    return result + (bias if result.ndim == 2 else bias.view(-1, *([1] * (result.ndim - 2))))
+    if isinstance(layer, nn.Linear) or result.ndim == 2:  # its outputs are the last axis
+        return result + bias
+    return result + bias.view(-1, *([1] * (result.ndim - 2)))
 
 
 def exact_bits(products: int) -> int:

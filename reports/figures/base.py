@@ -57,10 +57,16 @@ def identity(curve: Curve) -> dict[str, Any]:
 def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame:
     """One row per curve and T: the mean of each measure, and its 95 % ends where seeds give them.
 
+    A network with the ANN alone has no T, and so no rows.
     Columns: IDENTITY, timestep, latency, n, and MEASURE, MEASURE_low, MEASURE_high.
     """
-    tables = []
-    for curve in curves:
+    given = list(curves)
+    swept = {curve.network for curve in given if curve.arm != "ann"}
+    ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high")]
+    tables = [pd.DataFrame(columns=[*IDENTITY, "timestep", "latency", "n", *ends])]
+    for curve in given:
+        if curve.network not in swept:
+            continue
         columns = identity(curve) | {
             "timestep": curve.timesteps.astype(int),
             "latency": curve.latency.astype(int),
@@ -69,7 +75,7 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
         for measure in measures:
             columns |= spreads(measure, curve.measures[measure])
         tables.append(pd.DataFrame(columns))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
 def spreads(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
