@@ -18,6 +18,7 @@ from network.graph import (
     layers,
     whereabouts,
 )
+from network.sizes import is_size
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
 
@@ -76,7 +77,7 @@ def analogue_layers(body: fx.GraphModule, *, spiking_input: bool) -> tuple[str, 
         kind = kind_of(body, node)
         if kind is Kind.INPUT:
             spikes[node] = spiking_input
-        elif kind in (Kind.ACTIVATION, Kind.NEURON, Kind.CONSTANT):
+        elif kind in (Kind.ACTIVATION, Kind.NEURON, Kind.CONSTANT) or is_size(node):
             spikes[node] = True
         else:
             spikes[node] = all(spikes[source] for source in node.all_input_nodes)

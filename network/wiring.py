@@ -25,6 +25,7 @@ from torch import Tensor, fx, nn
 from network.graph import SYNAPSES, Kind, kind_of
 from network.neurons import Neuron
 from network.nodes import static_nodes
+from network.sizes import is_size
 from network.windows import geometry, sum_pool
 
 INPUT = "input"
@@ -111,7 +112,7 @@ class _Counter:
     def run(self, shape: tuple[int, ...]) -> Wiring:
         values: dict[fx.Node, Any] = {}
         for node in self.body.graph.nodes:
-            inputs = node.all_input_nodes
+            inputs = [] if is_size(node) else node.all_input_nodes
             self.analogue[node] = any(self.analogue[n] for n in inputs)
             self.behind[node] = _union(self.behind[n] for n in inputs)
             self.reads[node] = _union(self.reads[n] for n in inputs)
