@@ -9,6 +9,7 @@ is analogue) is a property of the graph, never guessed from values.
 Conventions: a multiplication with padding is not counted. A spike that reaches the next membrane
 through an identity shortcut is one AC. Average pooling routes spikes and costs nothing of its
 own, unless a layer of pooling neurons follows it: then it is a synapse. Batch norm is folded.
+Which spike max pooling lets through is known only while it runs: what it puts out is a source.
 Scaling or shifting by constants, and the weights of a sum, drive no synapses and change no count.
 """
 
@@ -16,13 +17,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from network.graph import SYNAPSES, Kind, kind_of
+from network.graph import SYNAPSES, Kind, UnsupportedNetwork, describe_node, kind_of
 from network.neurons import Neuron
 from network.nodes import static_nodes
 from network.sizes import is_size
@@ -75,10 +76,12 @@ class Wiring:
 
     fan_out: source -> target -> synapses that one spike drives there, float64 of the source's
         shape. A target is a synapse, or a layer of neurons reached by an identity shortcut.
+    pooled: the sources that are max pooling over spikes -> the sources whose spikes they read.
     """
 
     layers: tuple[Layer, ...]
     fan_out: dict[str, dict[str, Tensor]]
+    pooled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def synapses(self) -> tuple[Synapse, ...]:
@@ -101,6 +104,7 @@ class _Counter:
         self.static = static_nodes(body)
         self.sources: dict[str, Tensor] = {}
         self.driven: dict[str, Tensor] = {}
+        self.pooled: dict[str, tuple[str, ...]] = {}
         self.layers: list[Layer] = []
         self.placed: set[str] = set()
         # per node: analogue values? synapses since the last neurons; sources since the last synapse
@@ -121,7 +125,7 @@ class _Counter:
                 self._place(OUTPUT, OUTPUT, outputs, self.behind[node])
                 break
             values[node] = self._value(node, values, shape)
-        return Wiring(tuple(self.layers), self._fan_out())
+        return Wiring(tuple(self.layers), self._fan_out(), self.pooled)
 
     def _fan_out(self) -> dict[str, dict[str, Tensor]]:
         table: dict[str, dict[str, Tensor]] = {name: {} for name in self.sources}
@@ -151,6 +155,8 @@ class _Counter:
             return self._synapse(node, kind, args[0])
         if kind is Kind.AVERAGE_POOL:
             return sum_pool(self.modules[str(node.target)], args[0])
+        if kind is Kind.MAX_POOL and self._carries_spikes(node):
+            return self._max_pool(node, args[0])
         if kind in (Kind.NORM, Kind.DROPOUT):
             return args[0]
         if kind is Kind.CONSTANT:
@@ -204,6 +210,24 @@ class _Counter:
         self._place(node.name, role, current.numel(), self.behind[node])
         return self._source(node, node.name, torch.ones_like(current).detach())
 
+    def _carries_spikes(self, node: fx.Node) -> bool:
+        """Whether a node reads spikes and nothing analogue."""
+        spiking = self.spiking or self.spiking_input
+        return spiking and bool(self.reads[node]) and not self.analogue[node]
+
+    def _max_pool(self, node: fx.Node, spikes: Tensor) -> Tensor:
+        if not _are_whole(self.body, node.all_input_nodes[0]):
+            raise UnsupportedNetwork(
+                f"{describe_node(self.body, node)} takes the maximum over averaged or scaled "
+                "spikes, whose synapses cannot be counted: take it over the spikes themselves"
+            )
+        read, behind = self.reads[node], self.behind[node]
+        self.pooled[node.name] = _union(self.pooled.get(name, (name,)) for name in read)
+        pooled: Tensor = self.modules[str(node.target)](spikes)
+        source = self._source(node, node.name, torch.ones_like(pooled).detach())
+        self.behind[node] = behind
+        return source
+
     def _synapse(self, node: fx.Node, kind: Kind, x: Tensor) -> Tensor:
         module = self.modules[str(node.target)]
         unit = _unit(module, kind)
@@ -232,6 +256,19 @@ def multiplications(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
     ones = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
     unit = _unit(layer, Kind.SYNAPSE)
     return torch.autograd.grad(unit(ones).sum(), ones)[0][0]
+
+
+def _are_whole(body: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether the node's values are numbers of spikes: nothing has averaged or scaled them."""
+    kind = kind_of(body, node)
+    if kind in (Kind.INPUT, Kind.NEURON, Kind.CONSTANT):
+        return True
+    whole = (Kind.SHAPE, Kind.JOIN, Kind.SUM, Kind.DROPOUT, Kind.MAX_POOL)
+    return (
+        kind in whole
+        and "alpha" not in node.kwargs
+        and all(_are_whole(body, source) for source in node.all_input_nodes)
+    )
 
 
 def _union(groups: Any) -> tuple[Any, ...]:
