@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from network.encodings import image_keys
 from network.fit import Batches
 from network.fixed import Bits, FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
 from network.graph import Kind, layers
+from network.reparametrised import is_reparametrised, plain_copy
 from network.unroll import SpikingNetwork, unroll
 from reports.energy import energy_pj_per_image
 
@@ -121,11 +121,13 @@ def _outcome(
 
 
 def folded(network: SpikingNetwork) -> SpikingNetwork:
-    """The network as it runs when it is used: in eval mode, every batch norm folded."""
+    """The network as it runs when it is used: in eval mode, with plain weights, every batch norm
+    folded."""
     network.eval()
-    if next(layers(network.body, Kind.NORM), None) is None:
+    normed = next(layers(network.body, Kind.NORM), None) is not None
+    if not normed and not is_reparametrised(network):
         return network
-    twin = copy.deepcopy(network).requires_grad_(False)
+    twin = plain_copy(network).requires_grad_(False)
     fold(twin.body)
     return twin
 
