@@ -18,6 +18,7 @@ from network.graph import (
     layers,
     whereabouts,
 )
+from network.passing import instead, name_of
 from network.sizes import is_size
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
@@ -116,4 +117,5 @@ def _advice(body: fx.GraphModule, node: fx.Node) -> str:
         module = body.get_submodule(str(node.target))
         return f"{type(module).__name__} is not among the layers that are known ({_GENERAL_ADVICE})"
     name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
-    return f"{name} is not among the operations that are known ({_GENERAL_ADVICE})"
+    advice = instead(name_of(body, node))
+    return f"{name} is not among the operations that are known ({_GENERAL_ADVICE}){advice}"

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from network.functional import FUNCTIONS, ClippedReLU, hardtanh
+from network.functional import FUNCTIONS, ClippedReLU, Mean, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
 from network.rewriting import keep_images, read_what_is_written, spell_out, squeeze_images
@@ -48,7 +48,7 @@ class UnsupportedNetwork(ValueError):
 
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, Mean)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
 DROPOUTS = (
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
@@ -73,6 +73,7 @@ _SHAPE_FUNCTIONS = {
     operator.getitem, getattr, "flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze",
     "permute", "transpose", "unflatten", "clone", "detach", keep_images, squeeze_images,
 }  # fmt: skip
+_SPLIT_FUNCTIONS = {torch.chunk, torch.split, "chunk", "split"}
 # Packages whose layers are what their base class says, whatever they override.
 _KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
 
@@ -169,6 +170,9 @@ def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
         return Kind.SUM
     if node.target in _JOIN_FUNCTIONS:
         return Kind.JOIN
+    if node.target in _SPLIT_FUNCTIONS:
+        axis = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+        return Kind.OTHER if axis == 0 else Kind.SHAPE
     return Kind.SHAPE if node.target in _SHAPE_FUNCTIONS else Kind.OTHER
 
 

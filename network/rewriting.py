@@ -5,10 +5,11 @@ from __future__ import annotations
 from inspect import signature
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
 
-from network.functional import FUNCTIONS
-from network.sizes import is_number_of_images
+from network.functional import FUNCTIONS, square_average
+from network.sizes import are_sides_of, is_number_of_images, is_side_of
 
 
 def squeeze_images(x: Tensor) -> Tensor:
@@ -35,6 +36,22 @@ def spell_out(node: fx.Node) -> None:
         _respell_view(node)
     elif node.target in ("squeeze", torch.squeeze) and len(node.args) == 1 and not node.kwargs:
         node.op, node.target = "call_function", squeeze_images
+    elif node.target is F.avg_pool2d:
+        _respell_pool(node)
+    elif node.target == "float" and len(node.args) == 1 and isinstance(node.args[0], fx.Node):
+        node.replace_all_uses_with(node.args[0])  # networks compute in floats as it is
+
+
+def _respell_pool(node: fx.Node) -> None:
+    """Average pooling over the whole map, whose kernel is read from its shape."""
+    settings = {**dict(zip(("kernel_size",), node.args[1:2], strict=False)), **node.kwargs}
+    x, kernel = node.args[0], settings.pop("kernel_size", None)
+    if len(node.args) > 2 or settings:
+        return
+    if are_sides_of(kernel, x):
+        node.target, node.args, node.kwargs = F.adaptive_avg_pool2d, (x, 1), {}
+    elif is_side_of(kernel, x):
+        node.target, node.args, node.kwargs = square_average, (x,), {}
 
 
 def _respell_view(node: fx.Node) -> None:

@@ -40,6 +40,36 @@ def is_number_of_images(size: Any) -> bool:
     return isinstance(whole, fx.Node) and _is_whole(whole) and bool(_argument(size) == 0)
 
 
+def are_sides_of(kernel: Any, x: Any) -> bool:
+    """Whether a pooling's kernel is the height and width of the map x: x.shape[2:] and the like."""
+    if isinstance(kernel, tuple | list):
+        return len(kernel) == 2 and all(
+            _is_axis_of(size, x, axes)
+            for size, axes in zip(kernel, ((2, -2), (3, -1)), strict=True)
+        )
+    if not isinstance(kernel, fx.Node) or kernel.target is not operator.getitem:
+        return False
+    place = _argument(kernel)
+    return _is_shape_of(kernel.args[0], x) and place in (slice(2, None), slice(-2, None))
+
+
+def _is_axis_of(size: Any, x: Any, axes: tuple[int, ...]) -> bool:
+    if not isinstance(size, fx.Node):
+        return False
+    if size.target is operator.getitem:
+        return _is_shape_of(size.args[0], x) and _argument(size) in axes
+    return size.target == "size" and size.args[0] is x and _axis(size) in axes
+
+
+def _is_shape_of(whole: Any, x: Any) -> bool:
+    return isinstance(whole, fx.Node) and _is_whole(whole) and whole.args[0] is x
+
+
+def is_side_of(kernel: Any, x: Any) -> bool:
+    """Whether a pooling's kernel is one side of the map x."""
+    return _is_axis_of(kernel, x, (2, 3, -1, -2))
+
+
 def holds_number_of_images(node: fx.Node) -> bool:
     """Whether a size changes with the number of images; their axis is the first."""
     if not is_size(node) or node.target == "dim":

@@ -32,11 +32,12 @@ _FUNCTIONS = {
     "getattr": getattr, "mul": operator.mul, "sub": operator.sub, "truediv": operator.truediv,
     "floordiv": operator.floordiv, "squeeze": torch.squeeze, "unsqueeze": torch.unsqueeze,
     "permute": torch.permute, "transpose": torch.transpose, "squeeze_images": squeeze_images,
-    "keep_images": keep_images, "pow": operator.pow, "mod": operator.mod, "neg": operator.neg,
+    "chunk": torch.chunk, "split": torch.split, "keep_images": keep_images,
+    "pow": operator.pow, "mod": operator.mod, "neg": operator.neg,
 }  # fmt: skip
 _METHODS = frozenset(
     {"flatten", "view", "reshape", "size", "contiguous", "squeeze", "unsqueeze", "permute",
-     "transpose", "dim", "add", "add_"}
+     "transpose", "chunk", "split", "dim", "add", "add_"}
 )  # fmt: skip
 _OBSERVATIONS = {"srp": mask, "offset": correct, "delay": carry_on}
 
