@@ -85,6 +85,7 @@ def snapshot(counter: ActivityCounter) -> dict[str, Any]:
     return {
         "images": counter.images,
         "spikes": {name: counts.clone() for name, counts in counter.spikes.items()},
+        "pooled": {name: counts.clone() for name, counts in counter.pooled.items()},
         "accumulates": {name: counts.clone() for name, counts in counter.accumulates.items()},
     }
 
@@ -93,6 +94,7 @@ def restore(counter: ActivityCounter, content: dict[str, Any]) -> None:
     """Put a snapshot back."""
     counter.images = content["images"]
     counter.spikes = {name: counts.clone() for name, counts in content["spikes"].items()}
+    counter.pooled = {name: counts.clone() for name, counts in content.get("pooled", {}).items()}
     counter.accumulates = {n: counts.clone() for n, counts in content["accumulates"].items()}
 
 

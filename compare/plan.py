@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from compare import machine, ranks
 from compare.cases import Case, expand
@@ -22,7 +23,7 @@ from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
 from conversion import CONVERSIONS
 from network.architectures import Geometry
-from network.graph import trace
+from network.graph import UnsupportedNetwork, trace
 from network.wiring import wiring
 
 SWEEP_PRECISION: Precision = (
@@ -66,7 +67,7 @@ def resolve(
         threads = threads or earlier.threads
     if precision == "auto" or threads is None:
         network, shape = _first_network(study, datasets)
-        operations = sum(s.operations for s in wiring(trace(network.eval()), shape).synapses)
+        operations = multiplications(network, shape)
         if threads is None:
             cores = max(1, (os.cpu_count() or 1) // ranks.processes_here())
             threads = 1 if operations < SMALL_NETWORK else cores
@@ -145,12 +146,24 @@ def _earlier(directory: Path) -> Study | None:
 
 
 def _operations(case: Case, dataset: Dataset) -> int:
-    """Multiplications of one forward pass of one image."""
     network = _network(
         dataset, case.architecture, case.width, batch_norm=case.batch_norm, dropout=case.dropout
     )
-    wires = wiring(trace(network.eval()), dataset.shape)
-    return sum(synapse.operations for synapse in wires.synapses)
+    return multiplications(network, dataset.shape)
+
+
+def multiplications(network: torch.nn.Module, shape: tuple[int, ...]) -> int:
+    """Of one forward pass of one image of `shape` [C, H, W].
+
+    torch's own number, with those of padding, where a network cannot be counted: only the cases
+    that train it fail, and say why.
+    """
+    try:
+        return sum(s.operations for s in wiring(trace(network.eval()), shape).synapses)
+    except UnsupportedNetwork:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, *shape))
+        return int(counter.get_total_flops()) // 2
 
 
 def _network(

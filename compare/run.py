@@ -18,12 +18,13 @@ from compare.prepared import sample
 from compare.resolved import ANN_RECIPE
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
-from compare.sweep import evaluate_ann
+from compare.sweep import evaluate_ann, folded
 from compare.ways import way_of
 from conversion import CONVERSIONS, Conversion, convert
 from conversion.convert import prepare_ann
 from conversion.errors import error_split
 from direct import Trainable, prepare
+from network.activity import count_activity
 from network.architectures import depth_of
 from network.encodings import image_keys
 from network.fit import Epoch, Outcome
@@ -31,6 +32,7 @@ from network.graph import trace
 from network.layout import layout_of
 from network.seeds import derived_seed
 from network.unroll import SpikingNetwork
+from network.wiring import wiring
 
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
 ERROR_IMAGES = 32  # for the conversion error by layer
@@ -81,6 +83,7 @@ def _run_ann(case: Case, setting: Setting) -> Result:
         scores: Tensor = network(arrange(images.to(device)))
         return scores
 
+    wiring(trace(network.eval()), setting.dataset.shape)  # refused before any training
     clock = _Clock()
     history = setting.fit(network, objective, ANN_RECIPE, classify, TRAINING_COST)
     clock.lap("train")
@@ -210,6 +213,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     for name, values in trainable.facts.items():
         said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
         setting.log.say(f"{name}: {said}")
+    count_activity(folded(trainable.network), setting.dataset.shape, 1)  # the same here
     before = setting.trained_before()
     history = _trained(case, setting, trainable) if before is None else before.history
     finished = trainable.finish()

@@ -16,11 +16,11 @@ from compare.halfway import Counted, Halfway, key_of, restore, snapshot
 from compare.sweep_tables import ENERGY_MODEL, ann_layers, spiking_layers, spiking_rows
 from conversion.folding import fold
 from network.activity import ActivityCounter, EffectiveMacs, count_activity
-from network.copying import copied
 from network.encodings import image_keys
 from network.fit import Batches
 from network.fixed import Bits, FixedPointNetwork, NotFixedPoint, fixed_point, unroll_fixed
 from network.graph import Kind, layers
+from network.reparametrised import is_reparametrised, plain_copy
 from network.unroll import SpikingNetwork, unroll
 from reports.energy import energy_pj_per_image
 
@@ -121,11 +121,13 @@ def _outcome(
 
 
 def folded(network: SpikingNetwork) -> SpikingNetwork:
-    """The network as it runs when it is used: in eval mode, every batch norm folded."""
+    """The network as it runs when it is used: in eval mode, with plain weights, every batch norm
+    folded."""
     network.eval()
-    if next(layers(network.body, Kind.NORM), None) is None:
+    normed = next(layers(network.body, Kind.NORM), None) is not None
+    if not normed and not is_reparametrised(network):
         return network
-    twin = copied(network).requires_grad_(False)
+    twin = plain_copy(network).requires_grad_(False)
     fold(twin.body)
     return twin
 

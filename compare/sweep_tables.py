@@ -71,7 +71,8 @@ _SPIKING = ("hidden", "pooling")
 
 
 def spiking_layers(counter: ActivityCounter, steps: npt.NDArray[np.int32]) -> list[dict[str, Any]]:
-    cumulative = {n: (s.cumsum(0) / counter.images).tolist() for n, s in counter.spikes.items()}
+    spikes = {**counter.spikes, **counter.pooled}
+    cumulative = {n: (s.cumsum(0) / counter.images).tolist() for n, s in spikes.items()}
     adds = {n: (s.cumsum(0) / counter.images).tolist() for n, s in counter.accumulates.items()}
     rows = []
     for i, t in enumerate(steps.tolist()):

@@ -18,6 +18,8 @@ from network.graph import (
     layers,
     whereabouts,
 )
+from network.passing import instead, name_of
+from network.sizes import is_size
 
 _AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
 
@@ -76,7 +78,7 @@ def analogue_layers(body: fx.GraphModule, *, spiking_input: bool) -> tuple[str, 
         kind = kind_of(body, node)
         if kind is Kind.INPUT:
             spikes[node] = spiking_input
-        elif kind in (Kind.ACTIVATION, Kind.NEURON, Kind.CONSTANT):
+        elif kind in (Kind.ACTIVATION, Kind.NEURON, Kind.CONSTANT) or is_size(node):
             spikes[node] = True
         else:
             spikes[node] = all(spikes[source] for source in node.all_input_nodes)
@@ -115,4 +117,5 @@ def _advice(body: fx.GraphModule, node: fx.Node) -> str:
         module = body.get_submodule(str(node.target))
         return f"{type(module).__name__} is not among the layers that are known ({_GENERAL_ADVICE})"
     name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
-    return f"{name} is not among the operations that are known ({_GENERAL_ADVICE})"
+    advice = instead(name_of(body, node))
+    return f"{name} is not among the operations that are known ({_GENERAL_ADVICE}){advice}"

@@ -13,12 +13,11 @@ from conversion.audit import Audit, analogue_layers, refuse_unsupported
 from conversion.folding import fold
 from conversion.method import CONVERSIONS, Method, resolve_options
 from conversion.pooling import pool_before_activation
-from conversion.reparametrised import without_reparametrisation
 from conversion.source import Source
-from network.copying import copied
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
+from network.reparametrised import plain_copy
 from network.unroll import SpikingNetwork
 
 CHECKED_IMAGES = 4  # on which the graph is compared with the network itself
@@ -98,7 +97,7 @@ def prepare_ann(
     Returns the network and the paths of the norms folded and of the poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
-    body = trace(without_reparametrisation(copied(model).eval())).requires_grad_(False)
+    body = trace(plain_copy(model)).requires_grad_(False)
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)

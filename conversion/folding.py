@@ -11,7 +11,6 @@ a depthwise 1×1 convolution, one weight per channel.
 
 from __future__ import annotations
 
-import copy
 import operator
 from typing import Any
 
@@ -29,6 +28,7 @@ from network.graph import (
     layers,
     replace_module,
 )
+from network.reparametrised import plain_copy
 
 
 class PerFeature(nn.Conv1d):
@@ -59,7 +59,7 @@ def fold(body: fx.GraphModule) -> tuple[str, ...]:
         if synapse is None:
             replace_module(body, node, _diagonal(norm, scale, shift))
             continue
-        layer = copy.deepcopy(body.get_submodule(str(synapse.target)))
+        layer = plain_copy(body.get_submodule(str(synapse.target)))
         assert isinstance(layer, SYNAPSES)
         scale_outputs(layer, scale, shift)
         replace_module(body, synapse, layer)

@@ -21,6 +21,7 @@ from network.graph import (
     replace_module,
 )
 from network.pooling import PooledCurrent
+from network.sizes import is_size
 
 
 def pool_before_activation(body: fx.GraphModule) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def carries_spikes(body: fx.GraphModule, node: fx.Node) -> bool:
     kind = kind_of(body, node)
     if kind in (Kind.ACTIVATION, Kind.NEURON):
         return True
-    if kind in (Kind.SYNAPSE, Kind.NORM):
+    if kind in (Kind.SYNAPSE, Kind.NORM) or is_size(node):
         return False
     return any(carries_spikes(body, source) for source in node.all_input_nodes)
 

@@ -9,6 +9,7 @@ from torch import fx, nn
 
 from network.graph import Kind, free_target, kind_of, layers
 from network.neurons import Dynamics, Neuron
+from network.sizes import is_size
 
 
 def insert_after(body: fx.GraphModule, node: fx.Node, name: str, module: nn.Module) -> fx.Node:
@@ -52,7 +53,8 @@ def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
 
 def _of_currents(body: fx.GraphModule, node: fx.Node) -> bool:
     """Whether a pooling reads what weights, norms or sums put out."""
-    kinds = {source: kind_of(body, source) for source in node.all_input_nodes}
+    sources = [source for source in node.all_input_nodes if not is_size(source)]
+    kinds = {source: kind_of(body, source) for source in sources}
     passing = (Kind.DROPOUT, Kind.SHAPE, Kind.JOIN, Kind.AVERAGE_POOL, Kind.MAX_POOL)
     return any(
         _of_currents(body, source)

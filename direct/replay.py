@@ -83,7 +83,8 @@ class _Recorder:
         self.record.slopes[name].add(current, spikes)
         gather(spikes, self.record.spikes[name], 1.0)
 
-    def layer(self, name: str, steps: int, x: Tensor, value: Tensor) -> None:
+    def layer(self, name: str, first: int, steps: int, x: Tensor, value: Tensor) -> None:
+        del first
         if self.kinds[name] is Kind.NORM:
             variance = variance_over_batch(x, (0, *range(2, x.ndim)))
             self.record.variances.setdefault(name, []).append(variance)

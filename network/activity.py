@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from network.encodings import ENCODINGS
-from network.graph import Kind, kind_of
+from network.graph import Kind, UnsupportedNetwork, kind_of
 from network.neurons import NeuronState
 from network.taps import Tap
 from network.unroll import SpikingNetwork
@@ -22,6 +22,7 @@ class ActivityCounter:
     """A tap that sums spikes and ACs over all images it sees.
 
     spikes: source -> [T] spikes in each single step (not cumulative), over all images.
+    pooled: max pooling over spikes -> [T] what it lets through, as spikes.
     accumulates: target -> [T] ACs in each single step, over all images; targets as in Wiring.
     images: how many images were seen.
     observed: steps before the counted ones; what they cost counts with the first step.
@@ -36,7 +37,9 @@ class ActivityCounter:
         self.heights = heights
         self.images = 0
         self.spikes = {name: torch.zeros(timesteps, dtype=torch.float64) for name in heights}
-        targets = {target for name in heights for target in wires.fan_out[name]}
+        self.pooled = {name: torch.zeros(timesteps, dtype=torch.float64) for name in wires.pooled}
+        sources = (*heights, *wires.pooled)
+        targets = {target for name in sources for target in wires.fan_out[name]}
         self.accumulates = {t: torch.zeros(timesteps, dtype=torch.float64) for t in targets}
         self.by_place = {name: _same_in_channels(wires.fan_out[name]) for name in heights}
 
@@ -57,6 +60,15 @@ class ActivityCounter:
         del current, state
         self._count(name, first, _in_units(spikes, self.heights[name]))
 
+    def layer(self, name: str, first: int, steps: int, x: Tensor, value: Tensor) -> None:
+        del x
+        if name in self.pooled:
+            spikes = value.abs().unflatten(0, (steps, -1))
+            self._count(name, first, _in_units(spikes, torch.ones(())))
+
+    def mask(self, name: str, mask: Tensor) -> None:
+        del name, mask
+
     def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
         """Spikes of a fixed-point run, uint8 [steps, B, ...] of height 1.
 
@@ -76,7 +88,8 @@ class ActivityCounter:
     def _add(self, name: str, first: int, counts: Tensor, fan_out: dict[str, Tensor]) -> None:
         """counts [steps, N] of what fan_out [N] of each target says the synapses of."""
         steps = slice(first, first + len(counts))
-        self.spikes[name][steps] += counts.sum(dim=1)
+        sums = self.pooled if name in self.pooled else self.spikes
+        sums[name][steps] += counts.sum(dim=1)
         for target, fan in fan_out.items():
             self.accumulates[target][steps] += counts @ fan
 
@@ -98,8 +111,16 @@ class _Before:
         del first, current, state
         self._add(name, spikes)
 
+    def layer(self, name: str, first: int, steps: int, x: Tensor, value: Tensor) -> None:
+        del first, x
+        if name in self.counter.pooled:
+            self._add(name, value.abs().unflatten(0, (steps, -1)))
+
+    def mask(self, name: str, mask: Tensor) -> None:
+        del name, mask
+
     def _add(self, name: str, spikes: Tensor) -> None:
-        totals = _in_units(spikes, self.counter.heights[name])
+        totals = _in_units(spikes, self.counter.heights.get(name, torch.ones(())))
         self.counter._count(name, 0, totals.sum(dim=0, keepdim=True))
 
 
@@ -155,7 +176,10 @@ def _in_place(totals: Tensor, spikes: Tensor) -> Tensor:
 def count_activity(
     network: SpikingNetwork, shape: tuple[int, ...], timesteps: int
 ) -> ActivityCounter:
-    """A counter for runs of `network` on images of `shape` [C, H, W]."""
+    """A counter for runs of `network` on images of `shape` [C, H, W].
+
+    Raises UnsupportedNetwork, naming the layer, where synapses cannot be counted.
+    """
     one = torch.ones(())
     heights = {
         name: neuron.theta.detach() if neuron.height == "threshold" else one
@@ -165,6 +189,12 @@ def count_activity(
     if spiking_input:
         heights = {INPUT: one, **heights}
     wires = wiring(network.body, shape, spiking_input=spiking_input)
+    for name, sources in wires.pooled.items():
+        if any(heights[source] is not one for source in sources):
+            raise UnsupportedNetwork(
+                f"{name} takes the maximum over spikes that are as high as their threshold, which "
+                "are not counted: let it pool currents"
+            )
     observed = 0 if network.observation is None else network.observation.steps
     return ActivityCounter(wires, timesteps, heights, observed)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from network.graph import NORMS, SYNAPSES, UnsupportedNetwork
+from network.reparametrised import without_reparametrisation
 
 
 @runtime_checkable
@@ -39,6 +40,7 @@ def affine(norm: nn.Module, name: str) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def scale_outputs(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:
     """Make `layer` put out scale·(what it put out) + shift, per output channel."""
+    without_reparametrisation(layer)
     assert isinstance(layer, SYNAPSES)
     weight = layer.weight
     kind = weight.dtype

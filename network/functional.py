@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -87,12 +87,63 @@ def _adaptive_avg_pool2d(output_size: Any) -> nn.Module:
     return nn.AdaptiveAvgPool2d(output_size)
 
 
-def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
-    """mean over the two spatial axes is global average pooling."""
-    if tuple(sorted(dim)) not in ((2, 3), (-2, -1)) if isinstance(dim, tuple | list) else True:
+def _max_pool1d(
+    kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> nn.Module | None:  # fmt: skip
+    if return_indices:
         return None
-    pool = nn.AdaptiveAvgPool2d(1)
-    return pool if keepdim else GlobalAverage()
+    return nn.MaxPool1d(kernel_size, stride, padding, dilation, False, ceil_mode)
+
+
+def _adaptive_max_pool2d(output_size: Any, return_indices: bool = False) -> nn.Module | None:
+    return None if return_indices else nn.AdaptiveMaxPool2d(output_size)
+
+
+def _amax(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
+    """amax over the two spatial axes is global max pooling."""
+    if not _are_sides(dim):
+        return None
+    return nn.AdaptiveMaxPool2d(1) if keepdim else GlobalMax()
+
+
+def _mean(dim: Any = None, keepdim: bool = False) -> nn.Module | None:
+    """mean over the two spatial axes is global average pooling; over another, a mean of its own,
+    unless that axis may be the one of the images."""
+    if _are_sides(dim):
+        return nn.AdaptiveAvgPool2d(1) if keepdim else GlobalAverage()
+    axes = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    known = all(isinstance(axis, int) and (axis > 0 or axis == -1) for axis in axes)
+    return Mean(axes, keepdim) if known else None
+
+
+def _are_sides(dim: Any) -> bool:
+    return isinstance(dim, tuple | list) and tuple(sorted(dim)) in ((2, 3), (-2, -1))
+
+
+class Mean(nn.Module):
+    """x.mean(axes) over axes that are not the one of the images."""
+
+    def __init__(self, axes: Sequence[int], keepdim: bool = False) -> None:
+        super().__init__()
+        self.axes, self.keepdim = tuple(axes), keepdim
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(self.axes, keepdim=self.keepdim)
+
+    def extra_repr(self) -> str:
+        return f"axes={self.axes}, keepdim={self.keepdim}"
+
+
+class GlobalMax(nn.AdaptiveMaxPool2d):
+    """x.amax((2, 3)): global max pooling without the spatial axes."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = super().forward(input)
+        return pooled.flatten(1)
 
 
 class GlobalAverage(nn.AdaptiveAvgPool2d):
@@ -111,13 +162,39 @@ DROPOUT_FUNCTIONS: dict[Any, Callable[[float], nn.Module]] = {
     F.feature_alpha_dropout: nn.FeatureAlphaDropout, torch.dropout: nn.Dropout,
 }  # fmt: skip
 
+
+class SquareAverage(nn.AdaptiveAvgPool2d):
+    """avg_pool2d(x, x.shape[3]): global average pooling of square maps; ValueError for others."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        height, width = input.shape[-2:]
+        if height != width:
+            raise ValueError(
+                f"avg_pool2d with one side as its kernel needs square maps, got {height} by "
+                f"{width}: write it as nn.AdaptiveAvgPool2d"
+            )
+        return super().forward(input)
+
+
+def square_average(x: torch.Tensor) -> torch.Tensor:
+    """SquareAverage as a function."""
+    return SquareAverage()(x)
+
+
 FUNCTIONS: dict[Any, Build] = {
+    square_average: SquareAverage,
     F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
     F.relu6: _relu6, F.hardtanh: hardtanh,
     torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
     F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
     **{function: _dropout(kind) for function, kind in DROPOUT_FUNCTIONS.items()},
+    F.avg_pool1d: nn.AvgPool1d, F.max_pool1d: _max_pool1d, torch.max_pool1d: _max_pool1d,
+    F.adaptive_avg_pool1d: nn.AdaptiveAvgPool1d, F.adaptive_max_pool2d: _adaptive_max_pool2d,
+    torch.amax: _amax, "amax": _amax,
 }  # fmt: skip
 
 

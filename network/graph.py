@@ -15,10 +15,11 @@ from enum import Enum
 import torch
 from torch import fx, nn
 
-from network.functional import FUNCTIONS, ClippedReLU, hardtanh
+from network.functional import FUNCTIONS, ClippedReLU, Mean, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
-from network.rewriting import read_what_is_written, spell_out, squeeze_images
+from network.rewriting import keep_images, read_what_is_written, spell_out, squeeze_images
+from network.sizes import is_size
 from network.tracing import DROPOUTS as DROPOUTS
 from network.tracing import UnsupportedNetwork as UnsupportedNetwork
 from network.tracing import follow
@@ -45,7 +46,7 @@ class Kind(Enum):
 
 SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
+AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, Mean)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
@@ -64,12 +65,10 @@ _SUM_FUNCTIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _JOIN_FUNCTIONS = {torch.cat, torch.concat, torch.concatenate}
 _SHAPE_FUNCTIONS = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.permute, torch.transpose,
-    operator.getitem, getattr, "flatten", "view", "reshape", "size", "contiguous", "squeeze",
-    "unsqueeze", "permute", "transpose", "unflatten", "dim", "clone", "detach",
-    operator.floordiv, operator.mul, squeeze_images,
+    operator.getitem, getattr, "flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze",
+    "permute", "transpose", "unflatten", "clone", "detach", keep_images, squeeze_images,
 }  # fmt: skip
-_SIZE_FUNCTIONS = {"size", "dim", getattr}
-_INTEGER_FUNCTIONS = {operator.floordiv, operator.mul}
+_SPLIT_FUNCTIONS = {torch.chunk, torch.split, "chunk", "split"}
 
 
 _KEPT = (*SYNAPSES, *NORMS, *ACTIVATIONS, *AVERAGE_POOLS, *MAX_POOLS, *DROPOUTS, Neuron)
@@ -112,21 +111,16 @@ def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
         ]
     if node.op == "call_module":
         return _kind_of_module(body.get_submodule(str(node.target)))
+    if is_size(node):
+        return Kind.SHAPE
     if node.target in _SUM_FUNCTIONS:
         return Kind.SUM
     if node.target in _JOIN_FUNCTIONS:
         return Kind.JOIN
-    if node.target in _INTEGER_FUNCTIONS and not _is_size(node):
-        return Kind.OTHER
+    if node.target in _SPLIT_FUNCTIONS:
+        axis = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+        return Kind.OTHER if axis == 0 else Kind.SHAPE
     return Kind.SHAPE if node.target in _SHAPE_FUNCTIONS else Kind.OTHER
-
-
-def _is_size(node: fx.Node) -> bool:
-    """Whether the node's value is a number counted from shapes, as in view(x.size(0), -1)."""
-    if node.target in _SIZE_FUNCTIONS:
-        return True
-    computed = node.target in _INTEGER_FUNCTIONS or node.target is operator.getitem
-    return computed and all(_is_size(source) for source in node.all_input_nodes)
 
 
 def _kind_of_module(module: nn.Module) -> Kind:

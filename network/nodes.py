@@ -8,6 +8,7 @@ from typing import Any
 from torch import fx
 
 from network.graph import Kind, kind_of
+from network.sizes import holds_number_of_images
 
 
 def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> Any:
@@ -24,21 +25,13 @@ def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> An
 def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
     """Nodes with the same value at every step of a constant input: those before any neuron.
 
-    Empty where a size taken there is used behind a neuron, since the leading axis differs.
+    Empty where the number of images there is used behind a neuron: the leading axis is longer.
     """
     static: set[fx.Node] = set()
-    sizes: set[fx.Node] = set()
     for node in body.graph.nodes:
         if node.op == "output" or kind_of(body, node) is Kind.NEURON:
             continue
         if all(argument in static for argument in node.all_input_nodes):
             static.add(node)
-            is_size = node.target in ("size", "dim", getattr)
-            if is_size or (sizes & set(node.all_input_nodes) and _is_number(node)):
-                sizes.add(node)
-    escapes = any(user not in static for node in sizes for user in node.users)
-    return set() if escapes else static
-
-
-def _is_number(node: fx.Node) -> bool:
-    return node.target in (operator.getitem, operator.floordiv, operator.mul, operator.add)
+    counts = [node for node in static if holds_number_of_images(node)]
+    return set() if any(user not in static for node in counts for user in node.users) else static

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from inspect import signature
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx
 
-from network.functional import FUNCTIONS
+from network.functional import FUNCTIONS, square_average
+from network.sizes import are_sides_of, is_number_of_images, is_side_of
 
 
 def squeeze_images(x: Tensor) -> Tensor:
@@ -17,12 +17,17 @@ def squeeze_images(x: Tensor) -> Tensor:
     return x.squeeze(tuple(axis for axis in range(1, x.ndim) if x.shape[axis] == 1))
 
 
+def keep_images(x: Tensor, *sizes: int) -> Tensor:
+    """x [B, ...] as [B, *sizes], one of them -1 at most, however many images B there are."""
+    return x.reshape(len(x), *sizes)
+
+
 def spell_out(node: fx.Node) -> None:
     """One spelling for calls that say the same.
 
     What a call reads is its first argument, not a keyword. `view` is `reshape`, which takes every
-    layout in memory, and `flatten` where it keeps the images and nothing else; `squeeze` without an
-    axis leaves the axis of the images alone, however many they are.
+    layout in memory, and `flatten` where it keeps the images and nothing else; where it names the
+    number of images, it keeps them however many they are, as `squeeze` without an axis does.
     """
     if node.op in ("call_function", "call_module") and not node.args and "input" in node.kwargs:
         node.args = (node.kwargs["input"],)
@@ -31,6 +36,22 @@ def spell_out(node: fx.Node) -> None:
         _respell_view(node)
     elif node.target in ("squeeze", torch.squeeze) and len(node.args) == 1 and not node.kwargs:
         node.op, node.target = "call_function", squeeze_images
+    elif node.target is F.avg_pool2d:
+        _respell_pool(node)
+    elif node.target == "float" and len(node.args) == 1 and isinstance(node.args[0], fx.Node):
+        node.replace_all_uses_with(node.args[0])  # networks compute in floats as it is
+
+
+def _respell_pool(node: fx.Node) -> None:
+    """Average pooling over the whole map, whose kernel is read from its shape."""
+    settings = {**dict(zip(("kernel_size",), node.args[1:2], strict=False)), **node.kwargs}
+    x, kernel = node.args[0], settings.pop("kernel_size", None)
+    if len(node.args) > 2 or settings:
+        return
+    if are_sides_of(kernel, x):
+        node.target, node.args, node.kwargs = F.adaptive_avg_pool2d, (x, 1), {}
+    elif is_side_of(kernel, x):
+        node.target, node.args, node.kwargs = square_average, (x,), {}
 
 
 def _respell_view(node: fx.Node) -> None:
@@ -39,25 +60,12 @@ def _respell_view(node: fx.Node) -> None:
         sizes = tuple(sizes[0])
     if node.kwargs or not sizes or any(isinstance(size, torch.dtype) for size in sizes):
         return
-    if len(sizes) == 2 and _is_number_of_images(sizes[0]) and sizes[1] == -1:
-        node.op, node.target, node.args = "call_function", torch.flatten, (node.args[0], 1)
+    if len(sizes) > 1 and is_number_of_images(sizes[0]):
+        flat = len(sizes) == 2 and sizes[1] == -1
+        node.op, node.target = "call_function", torch.flatten if flat else keep_images
+        node.args = (node.args[0], 1) if flat else (node.args[0], *sizes[1:])
     elif node.op == "call_method":
         node.target = "reshape"
-
-
-def _is_number_of_images(size: Any) -> bool:
-    """Whether a size is x.size(0), x.shape[0] or len(x) of some tensor."""
-    if not isinstance(size, fx.Node):
-        return False
-    if size.op == "call_method" and size.target == "size":
-        return list(size.args[1:]) == [0]
-    if size.target is not operator.getitem or size.args[1] != 0:
-        return False
-    whole = size.args[0]
-    if not isinstance(whole, fx.Node):
-        return False
-    called = whole.op == "call_method" and whole.target == "size" and len(whole.args) == 1
-    return called or (whole.target is getattr and bool(whole.args[1] == "shape"))
 
 
 def read_what_is_written(body: fx.GraphModule) -> None:

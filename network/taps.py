@@ -33,7 +33,7 @@ class Counts(Protocol):
 class LayerTap(Protocol):
     """A tap that also watches layers that know no time: batch norms and poolings."""
 
-    def layer(self, name: str, steps: int, x: Tensor, value: Tensor) -> None:
+    def layer(self, name: str, first: int, steps: int, x: Tensor, value: Tensor) -> None:
         """What such a layer makes of x in a chunk, both [steps·B, ...] (once, steps = 1, where it
         does not depend on the step)."""
 

@@ -178,13 +178,13 @@ class _Run:
             elif kind is Kind.MAX_POOL:
                 x = self._fetch(node.args[0], values, steps)
                 values[node] = self._max_pool(node, x, steps)
-                self._show(node, steps, ((x,),), values[node])
+                self._show(node, first, steps, ((x,),), values[node])
             else:
                 fetched = fx.map_arg(
                     (node.args, node.kwargs), lambda n: self._fetch(n, values, steps)
                 )
                 values[node] = self._layer(node, kind, fetched, inputs)
-                self._show(node, steps, fetched, values[node])
+                self._show(node, first, steps, fetched, values[node])
             for argument in node.all_input_nodes:  # free what no later node reads
                 if self.last_reader[argument] is node:
                     values.pop(argument, None)
@@ -196,14 +196,14 @@ class _Run:
         if self.kinds[node] is Kind.DROPOUT:
             return self._dropout(node, arguments[0][0], 1)
         value = self._call(node, arguments, inputs)
-        self._show(node, 1, arguments, value)
+        self._show(node, 0, 1, arguments, value)
         return value
 
-    def _show(self, node: fx.Node, steps: int, arguments: Any, value: Any) -> None:
+    def _show(self, node: fx.Node, first: int, steps: int, arguments: Any, value: Any) -> None:
         """Let the taps see what batch norms and poolings did."""
         if self.kinds[node] in (Kind.NORM, Kind.MAX_POOL):
             for tap in self.layer_taps:
-                tap.layer(node.name, steps, arguments[0][0], value)
+                tap.layer(node.name, first, steps, arguments[0][0], value)
 
     def _layer(self, node: fx.Node, kind: Kind, arguments: Any, inputs: Tensor) -> Any:
         """A node that knows no time, on [steps·B, ...]; what holds for its value is passed on."""

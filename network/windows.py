@@ -9,11 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from network.functional import Mean
+
 _Size = int | tuple[int, int]
 
 
 def sum_pool(module: nn.Module, x: Tensor) -> Tensor:
     """Average pooling of float64 [B, C, ...] with every window summed."""
+    if isinstance(module, Mean):
+        return x.sum(module.axes, keepdim=module.keepdim)
     if isinstance(module, nn.AvgPool2d):
         return _summed(x, module.kernel_size, module.stride, module.padding, module.ceil_mode)
     if isinstance(module, nn.AvgPool1d):

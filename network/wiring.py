@@ -9,32 +9,36 @@ is analogue) is a property of the graph, never guessed from values.
 Conventions: a multiplication with padding is not counted. A spike that reaches the next membrane
 through an identity shortcut is one AC. Average pooling routes spikes and costs nothing of its
 own, unless a layer of pooling neurons follows it: then it is a synapse. Batch norm is folded.
+Which spike max pooling lets through is known only while it runs: what it puts out is a source.
 Scaling or shifting by constants, and the weights of a sum, drive no synapses and change no count.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from network.graph import SYNAPSES, Kind, kind_of
+from network.graph import (
+    SYNAPSES,
+    Kind,
+    UnsupportedNetwork,
+    describe_node,
+    kind_of,
+    whereabouts,
+)
 from network.neurons import Neuron
-from network.nodes import static_nodes
+from network.nodes import call_node, static_nodes
+from network.passing import are_whole, has_weights, instead, moves, name_of, passed_on
+from network.reparametrised import plain_copy
+from network.sizes import is_size
 from network.windows import geometry, sum_pool
 
 INPUT = "input"
 OUTPUT = "output"
-
-_SUBTRACTIONS = {"sub", "isub", "subtract", "rsub"}
-_AFFINE = _SUBTRACTIONS | {
-    "mul", "imul", "multiply", "div", "divide", "true_divide", "truediv", "itruediv",
-    "neg", "negative",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,12 @@ class Wiring:
 
     fan_out: source -> target -> synapses that one spike drives there, float64 of the source's
         shape. A target is a synapse, or a layer of neurons reached by an identity shortcut.
+    pooled: the sources that are max pooling over spikes -> the sources whose spikes they read.
     """
 
     layers: tuple[Layer, ...]
     fan_out: dict[str, dict[str, Tensor]]
+    pooled: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def synapses(self) -> tuple[Synapse, ...]:
@@ -85,7 +91,10 @@ class Wiring:
 
 
 def wiring(body: fx.GraphModule, shape: tuple[int, ...], *, spiking_input: bool = False) -> Wiring:
-    """The wiring of a traced ANN or SNN for one image of `shape` [C, H, W]."""
+    """The wiring of a traced ANN or SNN for one image of `shape` [C, H, W].
+
+    Raises UnsupportedNetwork, naming the node, for what drives synapses that cannot be counted.
+    """
     return _Counter(body, spiking_input).run(shape)
 
 
@@ -100,6 +109,8 @@ class _Counter:
         self.static = static_nodes(body)
         self.sources: dict[str, Tensor] = {}
         self.driven: dict[str, Tensor] = {}
+        self.pooled: dict[str, tuple[str, ...]] = {}
+        self.spiking_sources: set[str] = set()
         self.layers: list[Layer] = []
         self.placed: set[str] = set()
         # per node: analogue values? synapses since the last neurons; sources since the last synapse
@@ -111,7 +122,7 @@ class _Counter:
     def run(self, shape: tuple[int, ...]) -> Wiring:
         values: dict[fx.Node, Any] = {}
         for node in self.body.graph.nodes:
-            inputs = node.all_input_nodes
+            inputs = [] if is_size(node) else node.all_input_nodes
             self.analogue[node] = any(self.analogue[n] for n in inputs)
             self.behind[node] = _union(self.behind[n] for n in inputs)
             self.reads[node] = _union(self.reads[n] for n in inputs)
@@ -120,7 +131,7 @@ class _Counter:
                 self._place(OUTPUT, OUTPUT, outputs, self.behind[node])
                 break
             values[node] = self._value(node, values, shape)
-        return Wiring(tuple(self.layers), self._fan_out())
+        return Wiring(tuple(self.layers), self._fan_out(), self.pooled)
 
     def _fan_out(self) -> dict[str, dict[str, Tensor]]:
         table: dict[str, dict[str, Tensor]] = {name: {} for name in self.sources}
@@ -150,34 +161,43 @@ class _Counter:
             return self._synapse(node, kind, args[0])
         if kind is Kind.AVERAGE_POOL:
             return sum_pool(self.modules[str(node.target)], args[0])
+        if kind is Kind.MAX_POOL and self._carries_spikes(node):
+            return self._max_pool(node, args[0])
         if kind in (Kind.NORM, Kind.DROPOUT):
             return args[0]
         if kind is Kind.CONSTANT:
-            constant = _attribute(self.body, str(node.target))
+            constant = call_node(self.body, node, args, kwargs)
             return constant.detach().cpu().double() if isinstance(constant, Tensor) else constant
-        if node.op == "call_module":
-            return self.modules[str(node.target)](*args, **kwargs)
+        if kind is Kind.OTHER:
+            return self._other(node, args, kwargs, values)
+        if node.target in ("detach", "clone"):
+            return args[0]
         if kind is Kind.SUM:
             kwargs = {name: value for name, value in kwargs.items() if name != "alpha"}
-        passed_on = self._passed_on(node, values) if kind is Kind.OTHER else None
-        if passed_on is not None:
-            return passed_on
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        return node.target(*args, **kwargs)  # type: ignore[operator]
+        return call_node(self.body, node, args, kwargs)
 
-    def _passed_on(self, node: fx.Node, values: dict[fx.Node, Any]) -> Tensor | None:
-        """What a scaling or shift by constants, or a difference, lets through with every weight 1;
-        None for any other function."""
-        name = str(getattr(node.target, "__name__", node.target)).strip("_")
-        tensors = [n for n in node.all_input_nodes if isinstance(values[n], Tensor)]
-        varying = [values[n] for n in tensors if self.reads[n] or self.behind[n]]
-        if name not in _AFFINE or not varying or (len(varying) > 1 and name not in _SUBTRACTIONS):
-            return None
-        shape = torch.broadcast_shapes(*(values[n].shape for n in tensors))
-        return sum(varying, torch.zeros(shape, dtype=torch.float64))
+    def _other(self, node: fx.Node, args: Any, kwargs: Any, values: dict[fx.Node, Any]) -> Any:
+        """An operation without synapses that counts know; raises UnsupportedNetwork for another."""
+        tensors = [n for n in node.all_input_nodes if not is_size(n)]
+        varying = [n for n in tensors if self.reads[n] or self.behind[n]]
+        name = name_of(self.body, node)
+        passed = passed_on(name, args, kwargs, [values[n] for n in varying])
+        if passed is not None:
+            return passed
+        blind = not (self.spiking_sources & set(self.reads[node])) and not (
+            has_weights(self.body, node) or 0 < len(varying) < len(tensors)
+        )
+        if not varying or blind or moves(self.body, node):
+            return call_node(self.body, node, args, kwargs)
+        raise UnsupportedNetwork(
+            f"{describe_node(self.body, node)} is not among the operations whose synapses are "
+            f"counted (convolution, linear, batch norm, pooling, sums, scaling by constants and "
+            f"moving are){instead(name)}{whereabouts(node)}"
+        )
 
     def _source(self, node: fx.Node, name: str, ones: Tensor) -> Tensor:
+        if not self.analogue[node] and (self.spiking or self.spiking_input):
+            self.spiking_sources.add(name)
         self.reads[node] = (name,)
         self.behind[node] = ()
         self.sources[name] = ones.requires_grad_()
@@ -202,6 +222,23 @@ class _Counter:
             self.analogue[node] = False
         self._place(node.name, role, current.numel(), self.behind[node])
         return self._source(node, node.name, torch.ones_like(current).detach())
+
+    def _carries_spikes(self, node: fx.Node) -> bool:
+        """Whether a node reads spikes and nothing analogue."""
+        return bool(self.spiking_sources & set(self.reads[node])) and not self.analogue[node]
+
+    def _max_pool(self, node: fx.Node, spikes: Tensor) -> Tensor:
+        if not are_whole(self.body, node.all_input_nodes[0]):
+            raise UnsupportedNetwork(
+                f"{describe_node(self.body, node)} takes the maximum over averaged or scaled "
+                "spikes, whose synapses cannot be counted: take it over the spikes themselves"
+            )
+        read, behind = self.reads[node], self.behind[node]
+        self.pooled[node.name] = _union(self.pooled.get(name, (name,)) for name in read)
+        pooled: Tensor = self.modules[str(node.target)](spikes)
+        source = self._source(node, node.name, torch.ones_like(pooled).detach())
+        self.behind[node] = behind
+        return source
 
     def _synapse(self, node: fx.Node, kind: Kind, x: Tensor) -> Tensor:
         module = self.modules[str(node.target)]
@@ -241,19 +278,12 @@ def _union(groups: Any) -> tuple[Any, ...]:
     return tuple(seen.values())
 
 
-def _attribute(body: fx.GraphModule, path: str) -> Any:
-    value: Any = body
-    for part in path.split("."):
-        value = getattr(value, part)
-    return value
-
-
 def _unit(module: nn.Module, kind: Kind) -> Callable[[Tensor], Tensor]:
     """The layer with every weight 1 and no bias; average pooling as a sum."""
     if kind is Kind.AVERAGE_POOL:
         return lambda x: sum_pool(module, x)
     assert isinstance(module, SYNAPSES)
-    twin = copy.deepcopy(module).to("cpu", torch.float64).requires_grad_(False)
+    twin = plain_copy(module).to("cpu", torch.float64).requires_grad_(False)
     twin.weight.fill_(1.0)
     twin.bias = None
     return twin

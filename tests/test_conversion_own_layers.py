@@ -124,7 +124,7 @@ class Shifted(nn.ReLU):
     ("layer", "words"),
     [
         (NormAndReLU(4), r"1 \(NormAndReLU\) computes in a way of its own"),
-        (Standardised(4, 4, 3, padding=1), r"mean \(mean\) cannot .*\(in 1, Standardised\)"),
+        (Standardised(4, 4, 3, padding=1), r"conv2d \(conv2d\) cannot .*\(in 1, Standardised\)"),
         (StandardisedInside(4, 4, 3, padding=1), r"\(in 1, StandardisedInside\)"),
         (Leaky(), r"leaky_relu \(leaky_relu\) cannot become spiking: .*\(in 1, Leaky\)"),
     ],

@@ -65,7 +65,11 @@ FUNCTIONS = [
     (lambda x: F.adaptive_avg_pool2d(x, 1), Kind.AVERAGE_POOL),
     (lambda x: x.mean((2, 3)), Kind.AVERAGE_POOL),
     (lambda x: x.mean(dim=[-1, -2], keepdim=True), Kind.AVERAGE_POOL),
-    (lambda x: x.mean(1), Kind.OTHER),
+    (lambda x: x.mean(1), Kind.AVERAGE_POOL),
+    (lambda x: x.mean(0), Kind.OTHER),  # over the images
+    (lambda x: x.mean(-4), Kind.OTHER),
+    (lambda x: x.chunk(2, 1)[0], Kind.SHAPE),
+    (lambda x: x.amax((2, 3)), Kind.MAX_POOL),
     (lambda x: F.max_pool2d(x, 2), Kind.MAX_POOL),
     (lambda x: F.dropout(x, 0.5), Kind.DROPOUT),
     (lambda x: torch.flatten(x, 1), Kind.SHAPE),

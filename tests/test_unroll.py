@@ -250,7 +250,8 @@ def test_a_size_taken_in_front_may_be_used_behind() -> None:
 
         def forward(self, x: Tensor) -> Tensor:
             size = x.size(0)
-            return torch.relu(self.conv(x)).view(size, 2, -1)
+            x = torch.relu(self.conv(x)).transpose(0, 1)  # the images are not the first axis
+            return x.reshape(2, size, 36).transpose(0, 1)
 
     body = trace(Sized())
     swap_activations(body, lambda name, activation: Neuron(theta=0.2))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from conversion.folding import PerFeature
-from network.functional import GlobalAverage, Pointwise
+from network.functional import GlobalAverage, GlobalMax, Mean, Pointwise, SquareAverage
 from network.graph import UnsupportedNetwork
 from network.neurons import Dynamics, Neuron
 from network.pooling import PooledCurrent
@@ -40,6 +40,9 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Identity: (),
     nn.ZeroPad2d: ("padding",),
     GlobalAverage: (),
+    GlobalMax: (),
+    SquareAverage: (),
+    Mean: ("axes", "keepdim"),
 }  # fmt: skip
 _WITH_BIAS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 

@@ -21,7 +21,7 @@ from conversion.methods.offset import correct
 from conversion.methods.srp import mask
 from network.graph import UnsupportedNetwork, describe_node
 from network.observation import Observation
-from network.rewriting import squeeze_images
+from network.rewriting import keep_images, squeeze_images
 from network.unroll import SpikingNetwork
 
 FORMAT = 1
@@ -32,10 +32,12 @@ _FUNCTIONS = {
     "getattr": getattr, "mul": operator.mul, "sub": operator.sub, "truediv": operator.truediv,
     "floordiv": operator.floordiv, "squeeze": torch.squeeze, "unsqueeze": torch.unsqueeze,
     "permute": torch.permute, "transpose": torch.transpose, "squeeze_images": squeeze_images,
+    "chunk": torch.chunk, "split": torch.split, "keep_images": keep_images,
+    "pow": operator.pow, "mod": operator.mod, "neg": operator.neg,
 }  # fmt: skip
 _METHODS = frozenset(
     {"flatten", "view", "reshape", "size", "contiguous", "squeeze", "unsqueeze", "permute",
-     "transpose", "dim", "add", "add_"}
+     "transpose", "chunk", "split", "dim", "add", "add_"}
 )  # fmt: skip
 _OBSERVATIONS = {"srp": mask, "offset": correct, "delay": carry_on}
 

@@ -115,6 +115,8 @@ class _Planner:
             lambda n: v.height if isinstance(v := self.values[n], Spikes) else v,
         )
         result = call_node(self.body, node, args, kwargs)
+        if isinstance(result, tuple | list) and any(isinstance(part, Tensor) for part in result):
+            raise NotFixedPoint(f"{describe_node(self.body, node)} splits spikes")
         names = {n.name: self._name(n) for n in node.all_input_nodes}
         self.instructions.append(Reshape(node, names))
         if not isinstance(result, Tensor):

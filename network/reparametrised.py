@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from network.copying import copied
 
-def without_reparametrisation(model: nn.Module) -> nn.Module:
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def plain_copy(model: Module) -> Module:
+    """A copy in eval mode with plain weights; of tensors in an autograd graph, the values."""
+    return without_reparametrisation(copied(model).eval())
+
+
+def is_reparametrised(model: nn.Module) -> bool:
+    """Whether a module computes one of its weights before every call."""
+    hooks = (prune.BasePruningMethod, WeightNorm, SpectralNorm)
+    return any(
+        parametrize.is_parametrized(module)
+        or any(isinstance(hook, hooks) for hook in module._forward_pre_hooks.values())
+        for module in model.modules()
+    )
+
+
+def without_reparametrisation(model: Module) -> Module:
     """The model itself, in eval mode, with every reparametrised weight at its present value."""
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):

@@ -1,0 +1,109 @@
+"""Max pooling over spikes lets one spike of a window through: counted as it is observed."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from compare.sweep import folded
+from compare.sweep_tables import spiking_layers
+from direct import prepare
+from network.activity import ActivityCounter, count_activity
+from network.encodings import image_keys
+from network.graph import UnsupportedNetwork, swap_activations, trace
+from network.neurons import Neuron
+from network.unroll import SpikingNetwork, unroll
+
+SHAPE = (1, 14, 14)
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randn(6, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+class Trains:
+    """Keeps the spikes of one layer of neurons, [T, B, ...]."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.parts: list[Tensor] = []
+
+    def inputs(self, first: int, inputs: Tensor) -> None:
+        del first, inputs
+
+    def neurons(self, name: str, first: int, current: Tensor, spikes: Tensor, state) -> None:
+        del first, current, state
+        if name == self.name:
+            self.parts.append(spikes.clone())
+
+
+def run(network: SpikingNetwork, images: Tensor, layer: str, **how) -> tuple:
+    counter, trains = count_activity(network, tuple(images.shape[1:]), STEPS), Trains(layer)
+    with torch.no_grad():
+        unroll(network, images, STEPS, taps=[counter, trains], **how)
+    return counter, torch.cat(trains.parts).double()
+
+
+def trained(images: Tensor) -> SpikingNetwork:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(200, 5),
+    )  # fmt: skip
+    model(images)  # running statistics of its own
+    labels = torch.arange(6) % 5
+    rule = prepare(model, rule="bptt", timesteps=3, images=images, labels=labels)
+    return folded(rule.finish())
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_additions_behind_are_those_of_the_pooled_spikes(chunk: int, images: Tensor) -> None:
+    counter, spikes = run(trained(images), images, "_2", chunk=chunk)
+    pooled = F.max_pool2d(spikes.flatten(0, 1), 2)
+    driven = F.conv2d(pooled, torch.ones(8, 4, 3, 3, dtype=torch.float64))
+    by_step = driven.unflatten(0, (STEPS, -1)).flatten(1).sum(1)
+    assert by_step.sum() > 0
+    assert torch.equal(counter.accumulates["_4"], by_step)
+    assert torch.equal(counter.pooled["_3"], pooled.unflatten(0, (STEPS, -1)).flatten(1).sum(1))
+    assert set(counter.spikes) == {"_2", "_5"}
+    rows = spiking_layers(counter, torch.arange(1, STEPS + 1).numpy())
+    (last,) = (row for row in rows if row["layer"] == "_5" and row["timestep"] == STEPS)
+    assert last["input_spikes_per_image"] == float(pooled.sum()) / 6
+    assert last["ac_per_image"] == float(driven.sum()) / 6
+
+
+def test_a_spiking_image_is_pooled_too() -> None:
+    torch.manual_seed(0)
+    body = trace(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()))
+    swap_activations(body, lambda name, activation: Neuron())
+    images = torch.rand(3, *SHAPE, generator=torch.Generator().manual_seed(2)) * 0.5
+    seen: list[Tensor] = []
+
+    class Seen(ActivityCounter):
+        def inputs(self, first: int, inputs: Tensor) -> None:
+            seen.append(inputs.double().clone())
+            super().inputs(first, inputs)
+
+    network = SpikingNetwork(body, encoding="poisson")
+    counted = count_activity(network, SHAPE, STEPS)
+    counter = Seen(counted.wires, STEPS, counted.heights)
+    with torch.no_grad():
+        unroll(network, images, STEPS, keys=image_keys(0, torch.arange(3)), taps=[counter])
+    pooled = F.max_pool2d(torch.cat(seen).flatten(0, 1), 2)
+    driven = F.conv2d(pooled, torch.ones(2, 1, 3, 3, dtype=torch.float64))
+    assert driven.sum() > 0
+    assert counter.accumulates["_1"].sum() == driven.sum()
+
+
+def test_a_maximum_over_averaged_spikes_is_refused_by_name() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AvgPool2d(2), nn.MaxPool2d(2), nn.Conv2d(2, 2, 1),
+        nn.ReLU(), nn.Flatten(),
+    )  # fmt: skip
+    body = trace(model)
+    swap_activations(body, lambda name, activation: Neuron())
+    with pytest.raises(UnsupportedNetwork, match=r"3 \(MaxPool2d\) takes the maximum over averag"):
+        count_activity(SpikingNetwork(body), SHAPE, STEPS)
