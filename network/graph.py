@@ -82,8 +82,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """
     if isinstance(model, fx.GraphModule) and NORMAL_FORM in model.meta:
         return _again(model)
-    graph = follow(model, _KEPT)
-    body = fx.GraphModule(model, graph)
+    body = follow(model, _KEPT)
+    graph = body.graph
     for node in list(graph.nodes):
         spell_out(node)
     read_what_is_written(body)

@@ -26,10 +26,12 @@ class UnsupportedNetwork(ValueError):
     """The network cannot be traced or cannot become spiking; the message names the layer."""
 
 
-def follow(model: nn.Module, kept: tuple[type[nn.Module], ...]) -> fx.Graph:
-    """The forward pass as a graph: what the network computes in eval mode, with the defaults of
-    all arguments but the first. Dropout that is called in training alone is in it for a network in
-    training mode, since it does nothing in eval mode.
+def follow(model: nn.Module, kept: tuple[type[nn.Module], ...]) -> fx.GraphModule:
+    """The forward pass as a graph over the same layers.
+
+    It is what the network computes in eval mode, with the defaults of all arguments but the first.
+    Dropout that is called in training alone is in it for a network in training mode, since it does
+    nothing in eval mode.
 
     kept: layers that are one node each, where they compute as torch or we wrote them.
     Raises UnsupportedNetwork where torch.fx cannot follow, naming the line.
@@ -41,7 +43,8 @@ def follow(model: nn.Module, kept: tuple[type[nn.Module], ...]) -> fx.Graph:
         trained = _graph(model, kept, training=True)
     except UnsupportedNetwork:
         return used
-    return trained if _spelled(model, trained) == _spelled(model, used) else used
+    same = _spelled(model, trained.graph) == _spelled(model, used.graph)
+    return trained if same else used
 
 
 class _Tracer(fx.Tracer):
@@ -104,7 +107,9 @@ def _computes_as_known(module: nn.Module) -> bool:
     )
 
 
-def _graph(model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: bool) -> fx.Graph:
+def _graph(
+    model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: bool
+) -> fx.GraphModule:
     for module in model.modules():
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsupportedNetwork(
@@ -112,8 +117,10 @@ def _graph(model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: boo
                 "compiled by torch.jit; give the network as it was before"
             )
     try:
-        with _in_mode(model, training):
-            return _Tracer(kept).trace(model)
+        with _in_mode(model, training):  # with the tensors that it made, which fx keeps on it
+            body = fx.GraphModule(model, _Tracer(kept).trace(model))
+        body.training = model.training
+        return body
     except UnsupportedNetwork:
         raise
     except Exception as error:  # the user's code may raise anything at all

@@ -219,3 +219,28 @@ def test_tracing_leaves_no_attributes() -> None:
     model = net(kept)
     trace(model)
     assert not hasattr(model, "features")
+
+
+class MadeOnTheWay(nn.Module):
+    """A tensor of numbers made in forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.output = nn.Conv2d(1, 3, 3), nn.Linear(48, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.conv(x) + torch.tensor([0.1, -0.2, 0.3]).view(3, 1, 1))
+        out: Tensor = self.output(x.flatten(1))
+        return out
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_tensors_made_in_forward_are_kept_and_not_on_the_users_network(training: bool) -> None:
+    torch.manual_seed(0)
+    model = MadeOnTheWay().train(training)
+    before = set(vars(model))
+    body = trace(model)
+    x = torch.rand(2, 1, 6, 6)
+    torch.testing.assert_close(body(x), model(x))
+    assert set(vars(model)) == before
+    assert body.training is training
