@@ -184,3 +184,19 @@ def test_the_command_of_a_receipt_is_still_understood(file: Path) -> None:
     check_options(cases)
     check_training(study, cases)
     assert cases
+
+
+@pytest.mark.parametrize("name", ["cifar10-ways", "hybrid-cifar10"])
+def test_the_table_of_ways_at_few_steps_is_that_of_the_records(name: str) -> None:
+    receipt = ROOT / "docs" / "receipts" / name
+    records = reports.load(receipt)
+    assert set(records.images) == {10_000}
+    lines = (receipt / "README.md").read_text("utf-8").splitlines()
+    heading, _, *body = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    steps = [int(step) for step in re.findall(r"\| T = (\d+)", " | ".join(["", *heading]))]
+    spiking = set(records.method[records.arm != "ann"])
+    assert {cells[0].strip("`") for cells in body} == spiking
+    for method, *cells in body:
+        rows = records[records.method == method.strip("`")].set_index("timestep")
+        accuracies = [f"{100 * rows.accuracy[step]:.2f}" for step in steps]
+        assert cells == [*accuracies, f"{rows.spikes_per_image[4]:,.0f}"]
