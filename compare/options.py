@@ -7,15 +7,19 @@ from typing import Any
 
 from compare.cases import Case
 from compare.data import AUGMENTATIONS
-from compare.study import QUANTISED_ANN, StudyError
+from compare.study import QUANTISED_ANN, Study, StudyError
 from compare.ways import way_of
 from conversion import CONVERSIONS
 from conversion.method import check_values, filled
 from conversion.method import resolve_options as of_conversion
 from conversion.methods.qcfs import LEVELS, START
 from direct.rules import resolve_options as of_rule
+from reports.tables.paper_measures import PAPER_MEASURES
+from reports.tables.paper_table import KEYS
 
+ANN = "ann"
 START_CONVERSION = "robust-norm"  # what hybrid and diet start from, their option `conversion`
+PAPER_KEYS = (*KEYS, "measure", "value", "unit", "source", "timestep", "label")
 QUANTISATION = {"levels": LEVELS, "start": START}  # of `quantise_activations`
 
 
@@ -25,22 +29,50 @@ def check_options(cases: Iterable[Case]) -> None:
         try:
             if case.augmentation is not None:
                 AUGMENTATIONS.get(case.augmentation)
-            if case.arm == "converted":
-                method = CONVERSIONS.get(case.base)
-                check_values(method, of_conversion(method, case.options))
-            elif case.arm == "direct":
-                rule_options(case)
-            elif case.base == QUANTISED_ANN:
-                filled(case.base, QUANTISATION, case.options)
         except ValueError as error:
-            whose = "" if case.method == case.base else f"{case.method}: "
-            raise StudyError(f"{whose}{error}") from error
+            raise StudyError(str(error)) from error
+        _check(case.method, case.base, case.options)
 
 
-def rule_options(case: Case) -> tuple[str | None, Mapping[str, Any]]:
-    """Of a direct case: the conversion it starts from, or None, and the options of its rule."""
-    way = way_of(case.base)
-    given = {**way.options, **case.options}
+def check_unused(study: Study) -> None:
+    """Raise StudyError for what a study says of methods that it does not run, and of papers."""
+    for name, given in study.options.items():
+        _check(name, study.base_method(name), given)
+    for name, variant in study.variants.items():
+        shared = {**study.options.get(variant.method, {}), **study.options.get(name, {})}
+        _check(name, variant.method, {**shared, **variant.options})
+    for row in study.paper:
+        unknown = sorted(set(row) - set(PAPER_KEYS))
+        if unknown:
+            raise StudyError(
+                f"a [[paper]] row has no {', '.join(unknown)}; known: {', '.join(PAPER_KEYS)}"
+            )
+        measure = row.get("measure", PAPER_MEASURES[0])
+        if measure not in PAPER_MEASURES:
+            raise StudyError(
+                f"unknown measure {measure!r} in a [[paper]] row; known: "
+                + ", ".join(PAPER_MEASURES)
+            )
+
+
+def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
+    """Of one method: `name` in the study, `base` registered."""
+    try:
+        if base == QUANTISED_ANN:
+            filled(base, QUANTISATION, options)
+        elif base in CONVERSIONS.names():
+            method = CONVERSIONS.get(base)
+            check_values(method, of_conversion(method, options))
+        elif base != ANN:
+            rule_options(base, options)
+    except ValueError as error:
+        raise StudyError(f"{'' if name == base else f'{name}: '}{error}") from error
+
+
+def rule_options(base: str, options: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+    """Of direct training: the conversion it starts from, or None, and the options of its rule."""
+    way = way_of(base)
+    given = {**way.options, **options}
     start = None
     if way.rule.needs_conversion:
         start = str(given.pop("conversion", START_CONVERSION))

@@ -13,9 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from compare import machine, ranks
 from compare.cases import Case, expand
 from compare.data import Dataset
+from compare.fingerprint import fingerprint
 from compare.method_facts import method_facts
 from compare.models import make_network
-from compare.options import check_options
+from compare.options import check_options, check_unused
 from compare.prepared import View, load_dataset, sample
 from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
@@ -84,8 +85,9 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
     facts = method_facts(methods)
     cases = tuple(expand(study, facts, sweep_precision=study.sweep_precision))
     check_options(cases)
+    check_unused(study)
     check_training(study, cases)
-    names = tuple(case.identity(datasets[case.dataset].fingerprint) for case in cases)
+    names = tuple(case.identity(fingerprint(case, datasets[case.dataset])) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:
         key = (case.dataset, case.architecture, case.width)

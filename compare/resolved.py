@@ -75,7 +75,7 @@ def options_of(case: Case) -> dict[str, Any]:
         return resolve_options(CONVERSIONS.get(case.base), case.options)
     if case.arm == "ann":
         return filled(case.base, QUANTISATION, case.options) if case.base == QUANTISED_ANN else {}
-    start, options = rule_options(case)
+    start, options = rule_options(case.base, case.options)
     return dict(options) if start is None else {"conversion": start, **options}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -86,7 +87,7 @@ def _run_ann(case: Case, setting: Setting) -> Result:
     wiring(trace(network.eval()), setting.dataset.shape)  # refused before any training
     clock = _Clock()
     history = setting.fit(network, objective, ANN_RECIPE, classify, TRAINING_COST)
-    clock.lap("train")
+    clock.lap("train", history)
     tell = setting.tell("evaluation")
     outcome = evaluate_ann(
         network,
@@ -189,7 +190,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     device, steps = setting.place.device, case.train_timesteps
     clock = _Clock()
     way = way_of(case.base)
-    origin, options = rule_options(case)
+    origin, options = rule_options(case.base, case.options)
     start, model = None, None
     if origin is not None:
         start = _convert(case, setting, setting.trained_ann(), origin, {}).network
@@ -217,7 +218,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     before = setting.trained_before()
     history = _trained(case, setting, trainable) if before is None else before.history
     finished = trainable.finish()
-    clock.lap("train")
+    clock.lap("train", history)
     if before is not None:
         finished.load_state_dict(before.weights)
         clock.laps |= before.elapsed_s
@@ -262,15 +263,16 @@ def _leaks(network: SpikingNetwork) -> bool:
 
 
 class _Clock:
-    """Seconds per stage."""
+    """Seconds per stage; of a training that was interrupted, all of it."""
 
     def __init__(self) -> None:
         self.laps: dict[str, float] = {}
         self.last = time.monotonic()
 
-    def lap(self, stage: str) -> None:
+    def lap(self, stage: str, history: Sequence[Epoch] = ()) -> None:
         now = time.monotonic()
-        self.laps[stage], self.last = round(now - self.last, 3), now
+        trained = history[-1].elapsed_s if history else 0.0
+        self.laps[stage], self.last = round(max(now - self.last, trained), 3), now
 
 
 def _count(network: nn.Module) -> int:

@@ -16,6 +16,7 @@ from compare.cases import Case, representation_of
 from compare.data import Dataset
 from compare.data.augmentation import augment
 from compare.faults import OutOfMemory, is_out_of_memory, plain
+from compare.fingerprint import NETWORK_SEED, fingerprint
 from compare.halfway import Halfway
 from compare.joint import Joint
 from compare.models import make_network
@@ -90,7 +91,7 @@ class Setting:
             width=case.width,
             batch_norm=case.batch_norm,
             dropout=case.dropout,
-            seed=derived_seed(case.seed, 10),
+            seed=derived_seed(case.seed, NETWORK_SEED),
         )
         if case.base == QUANTISED_ANN:
             network = quantise_activations(network, **case.options)
@@ -112,7 +113,8 @@ class Setting:
         """
         if self.place.joint is not None:
             return None
-        found = trained_before(self.case, self.place.store, self.dataset.fingerprint)
+        known_by = fingerprint(self.case, self.dataset)
+        found = trained_before(self.case, self.place.store, known_by)
         if found is not None:
             self.log.say(f"takes the training of {found.case}, which differs in its sweep alone")
         return found

@@ -40,7 +40,8 @@ class Training:
 def trained_before(case: Case, store: Store, fingerprint: str) -> Training | None:
     """The training of a directly trained case, where the study has done it for another sweep.
 
-    fingerprint: of the data set. A case that is damaged or was made in another way does not count.
+    fingerprint: of the data and the network. A case that is damaged or was made in another way
+    does not count.
     """
     own = case.identity(fingerprint)
     for name, spec in _alike(store, own):

@@ -24,8 +24,9 @@ from reports.drawing import Artists, Drawing, reason_of
 from reports.figures import FIGURES, Figure, leading
 from reports.provenance import Fact, commands, compared, provenance
 from reports.tables import Cell, Column, Table, all_tables
-from reports.whole import replaced
+from reports.whole import refuse_foreign, replaced
 
+FOLDERS, PAGE, TITLE_ENDS = ("figures", "tables"), "index.html", " – isospike</title>"
 MEDIA = {
     "csv": ("CSV", "text/csv"),
     "md": ("Markdown", "text/markdown"),
@@ -91,7 +92,8 @@ def build(studies: Sequence[Path | str | Analysis], out: Path | str | None = Non
     studies: their directories, or what is already computed from them.
     out: the report's directory; by default DIR/report for one study, and `report` beside the
     first study for several. Figures and tables of an earlier report in it are replaced.
-    Raises PageError without a study, StudyError where a directory is not one.
+    Raises PageError without a study, StudyError where a directory is not one, ForeignEntries where
+    `out` holds figures, tables or a page that are no report's.
     """
     if not studies:
         raise PageError("a report needs at least one study directory, got none")
@@ -99,9 +101,11 @@ def build(studies: Sequence[Path | str | Analysis], out: Path | str | None = Non
         study if isinstance(study, Analysis) else Analysis(frame.load(study)) for study in studies
     ]
     home = _home([analysis.study for analysis in analyses], out)
-    with replaced(home, ("figures", "tables"), "index.html") as partial:
+    if out is not None:
+        refuse_foreign(home, FOLDERS, PAGE, TITLE_ENDS)
+    with replaced(home, FOLDERS, PAGE) as partial:
         _build(analyses, partial)
-    return home / "index.html"
+    return home / PAGE
 
 
 def _build(analyses: list[Analysis], home: Path) -> None:
@@ -121,7 +125,7 @@ def _build(analyses: list[Analysis], home: Path) -> None:
         _study(analysis, key, prefix, plan, home)
         for analysis, key, prefix, plan in zip(analyses, keys, prefixes, plans, strict=True)
     ]
-    (home / "index.html").write_text(_html(made), encoding="utf-8")
+    (home / PAGE).write_text(_html(made), encoding="utf-8")
 
 
 def _home(studies: Sequence[frame.Study], out: Path | str | None) -> Path:

@@ -9,6 +9,31 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+HEAD = 4096  # characters of a page, its title among them
+
+
+class ForeignEntries(ValueError):
+    """A directory holds what we have not written and would replace."""
+
+
+def refuse_foreign(home: Path, folders: Sequence[str], page: str, mark: str) -> None:
+    """ForeignEntries where entries of `home` would be replaced beside no page of ours.
+
+    mark: what stands in the head of such a page.
+    """
+    taken = [name for name in (*folders, page) if (home / name).exists()]
+    ours = (home / page).is_file() and mark in _head(home / page)
+    if taken and not ours:
+        raise ForeignEntries(
+            f"{home} holds {', '.join(taken)} of another origin, which would be replaced: give a "
+            "directory without them"
+        )
+
+
+def _head(page: Path) -> str:
+    with page.open(encoding="utf-8", errors="replace") as stream:
+        return stream.read(HEAD)
+
 
 @contextmanager
 def replaced(home: Path, folders: Sequence[str], page: str) -> Iterator[Path]:

@@ -1,14 +1,15 @@
 """Options that a study gives its methods are checked before anything runs."""
 
+import re
 from typing import Any
 
 import pytest
 
 from compare.cases import expand
 from compare.method_facts import method_facts
-from compare.options import check_options, rule_options
+from compare.options import check_options, check_unused, rule_options
 from compare.resolved import in_force, options_of, recipe_of
-from compare.study import Study, StudyError
+from compare.study import Study, StudyError, build_study, builtin_studies, load_study
 from tests.test_half_a_batch import made_up
 
 
@@ -81,7 +82,7 @@ def test_the_quantised_ann_takes_its_own_options_and_the_conversions_share_it() 
 def test_hybrid_starts_from_the_conversion_that_it_names() -> None:
     given = {"hybrid": {"conversion": "calibration", "gamma": 4}}
     _, case = cases_of(["hybrid"], options=given)
-    start, options = rule_options(case)
+    start, options = rule_options(case.base, case.options)
     assert start == "calibration"
     assert options["gamma"] == 4.0
     assert "conversion" not in options
@@ -111,3 +112,29 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
     said = in_force(few, {"mnist-5k": made_up()})
     assert "# robust-norm, calibration: calibration_images = 7\n" in said
     assert 'augmentation = "flip-crop"' in said
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ({"options": {"bptt": {"nosuch": 99}}}, "rule bptt has no option 'nosuch'"),
+        (
+            {"variants": {"idle": {"method": "bptt", "options": {"nosuch": 3}}}},
+            "idle: rule bptt has no option 'nosuch'",
+        ),
+        ({"paper": [{"nokey": 3, "value": 1}]}, "a [[paper]] row has no nokey; known: dataset"),
+        ({"paper": [{"measure": "speed"}]}, "unknown measure 'speed' in a [[paper]] row; known: a"),
+    ],
+)
+def test_what_is_said_of_methods_that_do_not_run_is_checked_too(
+    keys: dict[str, Any], line: str
+) -> None:
+    own = {"name": "s", "datasets": ["mnist-5k"], "architectures": ["lenet"]}
+    study = build_study({**own, "methods": ["robust-norm"], **keys}, where="test")
+    with pytest.raises(StudyError, match=re.escape(line)):
+        check_unused(study)
+
+
+@pytest.mark.parametrize("name", builtin_studies())
+def test_every_built_in_study_says_nothing_unknown(name: str) -> None:
+    check_unused(load_study(name))

@@ -13,9 +13,10 @@ from torch import Tensor
 from compare.plan import image_steps
 from compare.progress import Progress
 from compare.resolved import ANN_RECIPE
+from compare.run import _Clock
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.store import Store
-from network.fit import Outcome
+from network.fit import Epoch, Outcome
 from tests import small_networks
 from tests.test_half_a_batch import ann_case, made_up
 from tests.test_halfway import CPU
@@ -129,3 +130,12 @@ def test_validation_after_every_epoch_is_counted(tmp_path: Path) -> None:
     assert train() == pytest.approx(image_steps(case, data))  # goes on after epoch 1, all told
     assert len(told) < 12
     assert image_steps(case, data) == 120 + 3 * (TRAINING_COST * 120 + 120)
+
+
+def test_the_time_of_an_interrupted_training_is_all_of_it() -> None:
+    """The history goes on with the checkpoint; the clock sees the last run alone."""
+    clock = _Clock()
+    clock.lap("train", [Epoch(1, 1e-3, 0.5, 0.8, None, 20.0), Epoch(2, 1e-3, 0.4, 0.9, None, 41.7)])
+    clock.lap("sweep")
+    assert clock.laps["train"] == 41.7
+    assert clock.laps["sweep"] < 10.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.whole import replaced
+from reports.whole import ForeignEntries, refuse_foreign, replaced
 
 FOLDERS, PAGE = ("figures", "tables"), "index.html"
 BOTH = ("figures/a.svg", "figures/b.svg", "tables/a.tex")
@@ -108,3 +108,13 @@ def test_a_rename_that_fails_is_mended_too(tmp_path: Path, monkeypatch: pytest.M
             build(tmp_path, "later", "both")
     assert content(tmp_path)[PAGE] == "earlier"
     assert next_build_fails(tmp_path) == whole("later", "both")
+
+
+@pytest.mark.parametrize("name", ["figures/photo.png", "tables/mine.csv", "index.html"])
+def test_entries_of_another_origin_are_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(ForeignEntries, match=f"holds {name.split('/')[0]} of another origin"):
+        refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours")
+    (tmp_path / PAGE).write_text("<title>a – ours")
+    refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours")

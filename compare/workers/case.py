@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from compare import machine
+from compare.fingerprint import fingerprint
 from compare.joint import Joint
 from compare.plan import Plan, cuts_of, dataset_of, image_steps
 from compare.run import run_case
@@ -74,10 +75,10 @@ def workplace(
     dataset = dataset_of(
         case.dataset, settings.data, settings.download, cuts_of(plan.study), frames
     )
-    if case.identity(dataset.fingerprint) != plan.names[index]:
+    if case.identity(fingerprint(case, dataset)) != plan.names[index]:
         raise StudyError(
-            f"data set {case.dataset} on {socket.gethostname()} is not the one that the study was "
-            "planned with: give all machines the same files"
+            f"data set {case.dataset} or network {case.architecture} on {socket.gethostname()} is "
+            "not the one that the study was planned with: give all machines the same files"
         )
     return Workplace(
         plan.store,

@@ -1,0 +1,64 @@
+"""What decides a case's result beside its specification: the data, and a network of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+
+import torch
+from torch import nn
+
+from compare.cases import Case
+from compare.data import Dataset
+from compare.models import call_function, load_function
+from network.architectures import Geometry
+from network.graph import UnsupportedNetwork, trace
+from network.seeds import derived_seed
+
+NETWORK_SEED = 10  # of a case's seed: what its network is drawn with
+
+
+def fingerprint(case: Case, dataset: Dataset) -> str:
+    """The data set's; for a network of the user's own, of that as well.
+
+    Layers, forward pass and first weights count (pretrained ones too), not the file they are in.
+    """
+    if ":" not in case.architecture:
+        return dataset.fingerprint
+    channels, height, width = dataset.shape
+    geometry = Geometry(channels, height, width, len(dataset.classes))
+    network = _of_network(case.architecture, geometry, derived_seed(case.seed, NETWORK_SEED))
+    return hashlib.sha256(f"{dataset.fingerprint} {network}".encode()).hexdigest()
+
+
+@cache
+def _of_network(architecture: str, geometry: Geometry, seed: int) -> str:
+    """A hash of the network; '' where it cannot be built, which the case itself says."""
+    try:
+        function = load_function(architecture)
+        first, second = (call_function(function, geometry, seed) for _ in range(2))
+        weights = _of_weights(first)
+        if weights != _of_weights(second):  # drawn in a way of its own: nothing to know it by
+            weights = ""
+        return hashlib.sha256(f"{_spelled(first)} {weights}".encode()).hexdigest()
+    except Exception:  # the user's code may raise anything at all
+        return ""
+
+
+def _spelled(network: nn.Module) -> str:
+    """Layers and forward pass as text, without addresses in memory."""
+    try:
+        code = trace(network).code
+    except UnsupportedNetwork:
+        code = ""
+    return re.sub(r" at 0x[0-9a-f]+", "", f"{network!r}\n{code}")
+
+
+def _of_weights(network: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        plain = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
