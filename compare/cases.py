@@ -212,7 +212,7 @@ def _case(
         timesteps=study.timesteps,
         train_timesteps=steps,
         encoding=encoding,
-        calibration_images=study.calibration_images if fact.arm == "converted" else None,
+        calibration_images=None if fact.ann is None else study.calibration_images,
         training=training,
         options=options,
         ann=ann,

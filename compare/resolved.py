@@ -86,7 +86,10 @@ def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
     for case in cases:
         recipe, options = recipe_of(case), options_of(case)
         if recipe is not None:
-            lines[f"# {case.method}, training: {', '.join(pairs(asdict(recipe)))}"] = None
+            said = asdict(recipe)
+            if case.train_timesteps is not None:
+                said = {"train_timesteps": case.train_timesteps, **said}
+            lines[f"# {case.method}, training: {', '.join(pairs(said))}"] = None
         if options:
             lines[f"# {case.method}, options: {', '.join(pairs(options))}"] = None
         start = case.base if case.arm == "converted" else options.get("conversion")

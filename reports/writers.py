@@ -65,23 +65,25 @@ def write(table: Table, directory: Path, name: str | None = None) -> tuple[Path,
 
 
 def to_csv(table: Table) -> str:
-    """Raw numbers: for every column its value, and low, high and n where any row has them."""
+    """Raw numbers: for every column its value, and low, high, the standard deviation over seeds
+    (sd) and n where any row has them."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     with_ends = [any(row[i].low is not None for row in table.rows) for i in _places(table)]
+    with_sd = [any(row[i].deviation is not None for row in table.rows) for i in _places(table)]
     with_n = [any(row[i].n for row in table.rows) for i in _places(table)]
     header: list[str] = []
     for i, column in enumerate(table.columns):
         name = f"{column.name} ({column.unit})" if column.unit else column.name
         header += [name] + [f"{column.name}, low", f"{column.name}, high"] * with_ends[i]
-        header += [f"{column.name}, n"] * with_n[i]
+        header += [f"{column.name}, sd"] * with_sd[i] + [f"{column.name}, n"] * with_n[i]
     writer.writerow(header)
     for row in table.rows:
         fields: list[str] = []
         for i, cell in enumerate(row):
             fields.append(_field(cell.value))
             fields += [_field(cell.low), _field(cell.high)] * with_ends[i]
-            fields += [cell.n] * with_n[i]
+            fields += [_field(cell.deviation)] * with_sd[i] + [cell.n] * with_n[i]
         writer.writerow(fields)
     return out.getvalue()
 

@@ -108,6 +108,10 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
     assert 'options: percentile = 99.9, definition = "all"' in lines[2]
     assert 'conversion = "robust-norm"' in lines[5]
     assert lines[3].endswith("calibration_images = 120")  # all there are; 1,000 by default
+    assert "train_timesteps = 8, epochs = 2" in lines[4]
+    both = cases_of(["robust-norm", "hybrid", "bptt"], calibration_images=7)
+    asked = {case.method: case.calibration_images for case in both if case.arm != "ann"}
+    assert asked == {"robust-norm": 7, "hybrid": 7, "bptt": None}
     few = cases_of(["robust-norm"], calibration_images=7, augmentation="flip-crop")
     said = in_force(few, {"mnist-5k": made_up()})
     assert "# robust-norm, calibration: calibration_images = 7\n" in said

@@ -178,6 +178,10 @@ def test_csv_holds_raw_numbers_and_empty_for_missing(analysis):
     assert data["T*(1 point) (steps)"] == "not reached"
     assert float(data["Accuracy, low"]) < float(data["Accuracy (%)"])
     assert data["Accuracy, n"] == "3 seeds"
+    last = [s[max(s)] for s in accuracies(analysis, data["Method"]).values()]
+    assert float(data["Accuracy, sd"]) == pytest.approx(100 * np.std(last, ddof=1))
+    spikes = cell(summary(analysis), data["Method"], "Spikes per image")
+    assert float(data["Spikes per image, sd"]) == pytest.approx(spikes.deviation)
 
 
 NASTY = r"a_b & 50% of $x$ #1 {y} ~z^2 \end{table} | <b> θγτδλ≤µ é ü"

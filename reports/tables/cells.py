@@ -20,7 +20,8 @@ class Cell:
     """One number or name: how it reads, and what a program needs of it.
 
     value: for sorting and CSV, None for a name or a missing value; low, high: 95 % interval;
-    n: what the interval rests on, in words; strong: highest in its group by a test.
+    n: what the interval rests on, in words; strong: highest in its group by a test;
+    deviation: standard deviation over seeds, where there are several.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Cell:
     interval: str = ""
     n: str = ""
     strong: bool = False
+    deviation: float | None = None
 
     @property
     def full(self) -> str:
@@ -99,7 +101,8 @@ def accuracy_cell(curve: Curve, timestep: int, strong: bool = False) -> Cell:
     several = len(curve.seeds) > 1
     n = seeds_of(curve) if several else f"1 seed, {numbers.count(curve.images)} images"
     text = numbers.percent(interval.estimate)
-    return Cell(text, 100 * interval.estimate, 100 * low, 100 * high, ends, n, strong)
+    spread = _times(100, interval.deviation)
+    return Cell(text, 100 * interval.estimate, 100 * low, 100 * high, ends, n, strong, spread)
 
 
 def measure_cell(curve: Curve, measure: str, timestep: int, form: Callable[[float], str]) -> Cell:
@@ -117,7 +120,15 @@ def difference_cell(test: Comparison | None) -> Cell:
     d = test.difference
     ends = f"[{numbers.points(d.low)}, {numbers.points(d.high)}]"
     n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {numbers.count(d.n)} images"
-    return Cell(numbers.points(d.estimate), 100 * d.estimate, 100 * d.low, 100 * d.high, ends, n)
+    return Cell(
+        numbers.points(d.estimate),
+        100 * d.estimate,
+        100 * d.low,
+        100 * d.high,
+        ends,
+        n,
+        deviation=_times(100, d.deviation),
+    )
 
 
 def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell:
@@ -151,7 +162,14 @@ def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> 
         return Cell(form(interval.estimate), interval.estimate, n=n)
     low = max(0.0, interval.low)  # of counts, energies and times, which are none below 0
     ends = f"[{form(low)}, {form(interval.high)}]"
-    return Cell(form(interval.estimate), interval.estimate, low, interval.high, ends, n)
+    spread = interval.deviation
+    return Cell(
+        form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=spread
+    )
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value
 
 
 def _end(value: Value, form: Callable[[Any], str]) -> str:
