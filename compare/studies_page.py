@@ -1,10 +1,11 @@
-"""docs/studies.md from the built-in studies: `python -m compare.studies_page` (make studies)."""
+"""docs/studies.md from built-in studies and presets: `python -m compare.studies_page`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from compare.study import Study, builtin_studies, load_study
+from direct import PRESETS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "studies.md"
 HEAD = """# Built-in studies
@@ -22,6 +23,13 @@ its peak. They were not measured; what the studies that were run here took stand
 """
 
 
+PRESETS_HEAD = """
+# Presets
+
+The four founding papers as methods of a study, and what a preset does not have from its paper.
+"""
+
+
 def expected(minutes: float | None) -> str:
     """Minutes, hours or days; '?' where a study says nothing."""
     if minutes is None:
@@ -34,7 +42,7 @@ def expected(minutes: float | None) -> str:
 
 
 def page() -> str:
-    """The page: one table, then a paragraph for each study."""
+    """The page: one table, then a paragraph for each study, then the presets."""
     studies = [load_study(name) for name in builtin_studies()]
     lines = [
         HEAD,
@@ -50,6 +58,14 @@ def page() -> str:
             f"## {study.name}",
             "",
             " ".join(study.description.split()) + source + numbers,
+        ]
+    lines += [PRESETS_HEAD]
+    for name in PRESETS.names():
+        preset = PRESETS.get(name)
+        lines += [
+            f"- `{name}`: {preset.summary} ({preset.source}). `{preset.architecture}`, rule "
+            f"`{preset.rule}`, T = {preset.timesteps}, readout `{preset.readout}`. Chosen here: "
+            f"{preset.chosen_here}."
         ]
     return "\n".join(lines) + "\n"
 
