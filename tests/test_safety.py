@@ -62,7 +62,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "precision": "float32",
             "threads": 1,
             "ann": {"epochs": 1},
-            "paper": [{"method": variant, "note": MARKUP, "accuracy": 0.5}],
+            "paper": [
+                {"method": variant, "value": 0.5, "label": MARKUP, "unit": MARKUP, "source": MARKUP}
+            ],
         },
         where="test",
     )
