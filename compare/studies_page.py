@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from compare.study import Study, builtin_studies, load_study
-from direct import PRESETS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "studies.md"
 HEAD = """# Built-in studies
@@ -42,7 +41,9 @@ def expected(minutes: float | None) -> str:
 
 
 def page() -> str:
-    """The page: one table, then a paragraph for each study, then the presets."""
+    """The page: one table, then a paragraph for each study, then the presets (loads torch)."""
+    from direct import PRESETS
+
     studies = [load_study(name) for name in builtin_studies()]
     lines = [
         HEAD,
