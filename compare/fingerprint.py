@@ -6,11 +6,11 @@ import hashlib
 import re
 from functools import cache
 
-import torch
 from torch import nn
 
 from compare.cases import Case
 from compare.data import Dataset
+from compare.halfway import key_of
 from compare.models import call_function, load_function
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork, trace
@@ -38,8 +38,8 @@ def _of_network(architecture: str, geometry: Geometry, seed: int) -> str:
     try:
         function = load_function(architecture)
         first, second = (call_function(function, geometry, seed) for _ in range(2))
-        weights = _of_weights(first)
-        if weights != _of_weights(second):  # drawn in a way of its own: nothing to know it by
+        weights = key_of(first)
+        if weights != key_of(second):  # drawn in a way of its own: nothing to know it by
             weights = ""
         return hashlib.sha256(f"{_spelled(first)} {weights}".encode()).hexdigest()
     except Exception:  # the user's code may raise anything at all
@@ -53,12 +53,3 @@ def _spelled(network: nn.Module) -> str:
     except UnsupportedNetwork:
         code = ""
     return re.sub(r" at 0x[0-9a-f]+", "", f"{network!r}\n{code}")
-
-
-def _of_weights(network: nn.Module) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

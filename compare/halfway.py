@@ -99,7 +99,7 @@ def restore(counter: ActivityCounter, content: dict[str, Any]) -> None:
 
 
 def key_of(network: nn.Module, *facts: object) -> str:
-    """What an unfinished sweep must share with the one that goes on: weights, states and facts."""
+    """A hash of weights, states and facts: what an unfinished sweep must share to go on."""
     digest = hashlib.sha256(repr(facts).encode())
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())

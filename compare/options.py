@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from compare import catalogue
 from compare.cases import Case
 from compare.data import AUGMENTATIONS
 from compare.study import QUANTISED_ANN, Study, StudyError
@@ -60,7 +61,7 @@ def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
     try:
         if base == QUANTISED_ANN:
             filled(base, QUANTISATION, options)
-        elif base in CONVERSIONS.names():
+        elif catalogue.is_conversion(base):
             method = CONVERSIONS.get(base)
             check_values(method, of_conversion(method, options))
         elif base != ANN:

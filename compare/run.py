@@ -214,7 +214,8 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     for name, values in trainable.facts.items():
         said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
         setting.log.say(f"{name}: {said}")
-    count_activity(folded(trainable.network), setting.dataset.shape, 1)  # the same here
+    # what cannot be counted is refused before any training
+    count_activity(folded(trainable.network), setting.dataset.shape, 1)
     before = setting.trained_before()
     history = _trained(case, setting, trainable) if before is None else before.history
     finished = trainable.finish()

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from direct.editing import sources_of
 from direct.gradients import record_gradients
 from direct.losses import LOSSES
 from direct.rules import RULES, OptionError, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.fit import Outcome
-from network.graph import Kind, kind_of, layers, swap_activations
+from network.graph import Kind, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
 from network.observation import Observation
 from network.recipe import Recipe
@@ -72,23 +73,11 @@ def without_norm(body: fx.GraphModule) -> set[Neuron]:
     """Neurons whose currents pass no norm on their way from weights, or from the input."""
     found = set()
     for node, neuron in layers(body, Kind.NEURON):
-        sources = _sources(body, node)
+        sources = sources_of(body, node)
         if Kind.NORM not in sources and sources != {Kind.NEURON}:
             assert isinstance(neuron, Neuron)
             found.add(neuron)
     return found
-
-
-def _sources(body: fx.GraphModule, node: fx.Node) -> set[Kind]:
-    """What a node's value comes from: norms, weights, neurons, the input."""
-    kinds: set[Kind] = set()
-    for source in node.all_input_nodes:
-        kind = kind_of(body, source)
-        if kind in (Kind.NORM, Kind.SYNAPSE, Kind.NEURON) or not source.all_input_nodes:
-            kinds.add(kind)
-        else:
-            kinds |= _sources(body, source)
-    return kinds
 
 
 @torch.no_grad()

@@ -36,6 +36,18 @@ def leads_to(body: fx.GraphModule, node: fx.Node, kind: Kind) -> bool:
     return False
 
 
+def sources_of(body: fx.GraphModule, node: fx.Node) -> set[Kind]:
+    """What a node's value comes from: norms, weights, neurons, the input."""
+    kinds: set[Kind] = set()
+    for source in node.all_input_nodes:
+        kind = kind_of(body, source)
+        if kind in (Kind.NORM, Kind.SYNAPSE, Kind.NEURON) or not source.all_input_nodes:
+            kinds.add(kind)
+        else:
+            kinds |= sources_of(body, source)
+    return kinds
+
+
 def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
     """A layer of neurons behind every average pooling of spikes (Lee 2020, section 2.2.1); names.
 
