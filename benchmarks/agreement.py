@@ -6,7 +6,7 @@
 trains an ANN (with --weights FILE: takes that of a study's case) and writes agreement.csv (one row
 per method and T), largest.csv and command.txt. float64 stands beside the others to show how far
 float32 itself is from exact sums. The p value is that of McNemar's exact test on the images that
-only one of the two arithmetics gets right (two-sided).
+only one of the two arithmetics gets right (two-sided). --arithmetics takes fewer of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import copy
 import csv
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,9 @@ from network.recipe import Recipe
 from network.unroll import SpikingNetwork, unroll
 
 CALIBRATION_IMAGES = 500
-BITS: tuple[Bits, ...] = (16, 8)
+BITS: tuple[Bits, ...] = (24, 16, 8)
 REFERENCE = "float32"
+OTHERS = ("float64", "bfloat16", *(f"int{bits}" for bits in BITS))
 
 
 def main() -> None:
@@ -61,9 +62,10 @@ def main() -> None:
     rows, notes = [], []
     for method in options.methods.split(","):
         spiking = folded(convert(network, images, method=method).network)
-        right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps)
+        names = options.arithmetics.split(",")
+        right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps, names)
         rows += [{"method": method} | row for row in rows_of(right)]
-        notes.append(f"{method}: {fixed_point(spiking, dataset.shape, 16).note}")
+        notes.append(f"{method}: {fixed_point(spiking, dataset.shape, 24).note}")
         print(notes[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_rows(options.out / "agreement.csv", rows)
@@ -93,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-images", type=int)
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--timesteps", type=int, default=64)
+    parser.add_argument("--arithmetics", default=",".join(OTHERS), help="beside float32")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
@@ -127,9 +130,16 @@ def given_or_trained(options: argparse.Namespace, data: View, geometry: Geometry
 
 @torch.no_grad()
 def correct_at_every_step(
-    network: SpikingNetwork, shape: tuple[int, ...], data: View, timesteps: int
+    network: SpikingNetwork,
+    shape: tuple[int, ...],
+    data: View,
+    timesteps: int,
+    names: Collection[str] = OTHERS,
 ) -> dict[str, Tensor]:
-    """arithmetic -> bool [T, images]. network: folded."""
+    """arithmetic -> bool [T, images], of float32 and those of OTHERS that are named.
+
+    network: folded.
+    """
     double = copy.deepcopy(network).double()
 
     def exact(images: Tensor, keys: Tensor) -> Tensor:
@@ -147,6 +157,7 @@ def correct_at_every_step(
     for bits in BITS:
         whole = fixed_point(network, shape, bits)
         runs[f"int{bits}"] = partial(unroll_fixed, whole, timesteps=timesteps)
+    runs = {name: run for name, run in runs.items() if name == REFERENCE or name in names}
     found: dict[str, list[Tensor]] = {name: [] for name in runs}
     for indices in torch.arange(len(data)).split(25):
         images, labels = data.batch(indices)

@@ -50,7 +50,7 @@ def compare(
     out: OutOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
     precision: Annotated[
-        str | None, typer.Option(help="auto, float32, bfloat16; int16, int8 for sweeps")
+        str | None, typer.Option(help="auto, float32, bfloat16; int24, int16, int8 for sweeps")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="cases at once", min=1)] = None,
     cluster: Annotated[

@@ -53,7 +53,7 @@ def minutes(study: Study) -> tuple[float, float]:
     """Minutes on 2 cores and on an H100, all cases one after another."""
     study = study.model_copy(update={"precision": "float32", "threads": 1})
     methods = sorted({study.base_method(name) for name in study.every("methods")})
-    cases = expand(study, method_facts(methods), sweep_precision="int16")
+    cases = expand(study, method_facts(methods), sweep_precision="int24")
     times = [_case(case) for case in cases]
     return sum(t[0] for t in times) / 60, sum(t[1] for t in times) / 60
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +28,13 @@ SAVE_EVERY_S = 60.0
 class Counted:
     """Answers of the images that were done, and what the counter held then.
 
-    predicted: int16 [T, images done]; labels: int16 [images done].
+    predicted: int16 [T, images done]; labels: int16 [images done]. held: potentials that stood at
+    the limit of whole numbers after the last step, by layer.
     """
 
     predicted: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
+    held: Counter[str] = field(default_factory=Counter)
 
     @property
     def images(self) -> int:
@@ -61,7 +64,8 @@ class Halfway:
             return Counted()
         restore(counter, content["counter"])
         self.say(f"sweep goes on after {counter.images} images")
-        return Counted([content["predicted"]], [content["labels"]])
+        held = Counter(content.get("held", {}))
+        return Counted([content["predicted"]], [content["labels"]], held)
 
     def save_if_due(self, key: str, counter: ActivityCounter, counted: Counted) -> None:
         """Write all that was counted, whole or not at all, if it is time again."""
@@ -73,6 +77,7 @@ class Halfway:
             "counter": snapshot(counter),
             "predicted": torch.cat(counted.predicted, dim=1),
             "labels": torch.cat(counted.labels),
+            "held": dict(counted.held),
         }
         torch.save(content, buffer)
         with replacing(self.file) as partial:

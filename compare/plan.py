@@ -28,8 +28,9 @@ from network.graph import UnsupportedNetwork, trace
 from network.wiring import wiring
 
 SWEEP_PRECISION: Precision = (
-    "int16"  # exact and the same everywhere; float32 where a network needs it
+    "int24"  # exact and the same everywhere; float32 where a network needs it
 )
+FOR_SWEEPS = ("int24", "int16", "int8")  # whole numbers, which nothing is trained in
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
 SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
@@ -61,7 +62,7 @@ def resolve(
     sweeps = study.sweep_precision
     if sweeps == "auto":  # a precision that is asked for holds for the sweep too
         sweeps = SWEEP_PRECISION if study.precision == "auto" else study.precision
-    precision: Precision = "auto" if study.precision in ("int16", "int8") else study.precision
+    precision: Precision = "auto" if study.precision in FOR_SWEEPS else study.precision
     threads = study.threads
     if earlier is not None:
         precision = earlier.precision if precision == "auto" else precision

@@ -17,7 +17,7 @@ from compare import catalogue
 
 QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
 Arm = Literal["ann", "converted", "direct"]
-Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
+Precision = Literal["auto", "float32", "bfloat16", "int24", "int16", "int8"]
 Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
 MOST_SEEDS = 10_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from network.unroll import SpikingNetwork, unroll
 from reports.energy import energy_pj_per_image
 
 Advance = Callable[[int], None]
-BITS: dict[str, Bits] = {"int16": 16, "int8": 8}
+BITS: dict[str, Bits] = {"int24": 24, "int16": 16, "int8": 8}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def sweep(
 ) -> Sweep:
     """Accuracy, spikes and operations of a spiking network at T = 1 … timesteps.
 
-    precision: float32, bfloat16, int16 or int8; float32 where the network
+    precision: float32, bfloat16, int24, int16 or int8; float32 where the network
         has parts that whole numbers do not cover, which `arithmetic` then says.
     advance: called with the number of images just done.
     halfway: where a sweep that was cut off is kept, and goes on from.
@@ -92,7 +92,8 @@ def sweep(
         keys = image_keys(seed, indices).to(device)
         images = images.to(device)
         if fixed is not None:
-            outputs = unroll_fixed(fixed, images, timesteps, keys=keys, taps=[counter])
+            taps, held = [counter], counted.held
+            outputs = unroll_fixed(fixed, images, timesteps, keys=keys, taps=taps, held=held)
         else:
             with autocast:
                 outputs = unroll(network, images, timesteps, keys=keys, taps=[counter])
@@ -103,15 +104,27 @@ def sweep(
         halfway.save_if_due(key, counter, counted)
         advance(len(indices))
 
-    in_batches(
-        counted.images, len(data), batch_size, work, lambda: restore(counter, before), halved.append
-    )
+    def undo() -> None:
+        restore(counter, before)
+
+    try:
+        in_batches(counted.images, len(data), batch_size, work, undo, halved.append)
+    except NotFixedPoint as error:  # of these images: all of them are swept in float32
+        advance(-counted.images)
+        anew = sweep(
+            network, data, shape, timesteps, seed=seed, batch_size=batch_size, device=device,
+            precision="float32", advance=advance, halfway=halfway,
+        )  # fmt: skip
+        return replace(anew, arithmetic=f"float32, since {error}")
     return _outcome(counter, counted, timesteps, arithmetic, halved)
 
 
 def _outcome(
     counter: ActivityCounter, counted: Counted, timesteps: int, arithmetic: str, halved: list[int]
 ) -> Sweep:
+    if counted.held:
+        places = ", ".join(f"{name} {count}" for name, count in counted.held.items())
+        arithmetic += f"; potentials that ended at ±2³⁰, where they are held: {places}"
     answers, truths = torch.cat(counted.predicted, dim=1).numpy(), torch.cat(counted.labels).numpy()
     steps = np.arange(1, timesteps + 1, dtype=np.int32)
     correct = (answers == truths[None]).sum(1)

@@ -37,10 +37,25 @@ class Window:
         ]
 
 
-def in_bytes(q: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers as (lo, hi): q = 256·hi + lo, lo in [−128, 127]."""
-    high = ((q + 128) / 256).floor()
-    return q - 256 * high, high
+def in_bytes(q: Tensor, count: int) -> list[Tensor]:
+    """Whole numbers as `count` parts, the lowest first: q = Σ 256^i · parts[i].
+
+    All parts but the last, which is what is left, lie in −128 … 127.
+    """
+    found: list[Tensor] = []
+    for _ in range(count - 1):
+        high = ((q + 128) / 256).floor()
+        found.append(q - 256 * high)
+        q = high
+    return [*found, q]
+
+
+def count_bytes(q: Tensor) -> int:
+    """Parts of in_bytes of which the last lies in −127 … 127, too."""
+    count = 1
+    while q.abs().max() > 127:
+        q, count = ((q + 128) / 256).floor(), count + 1
+    return count
 
 
 class Operator(Protocol):
@@ -131,9 +146,10 @@ def _pack_float64(weight: Tensor, bias: Tensor | None, window: Window | None) ->
 
 @dataclass(frozen=True)
 class _MatrixProduct:
-    """int8 matrix products in int32, both halves of a 16-bit weight in one.
+    """int8 matrix products in int32, all bytes of a weight in one.
 
-    weight: int8 [8·⌈F/8⌉, 8·⌈O·P/8⌉], F features of a window (channels last), P parts: low, high.
+    weight: int8 [8·⌈F/8⌉, 8·⌈O·P/8⌉], F features of a window (channels last), P parts: bytes from
+    the lowest on.
     kernel: (kh, kw) of a convolution. bias: int32 [O].
     """
 
@@ -153,8 +169,9 @@ class _MatrixProduct:
             rows = F.pad(rows, (0, len(self.weight) - rows.shape[1], 0, missing))
         sums = torch._int_mm(rows.view(torch.int8), self.weight)[: len(rows) - missing]
         result = sums[:, : self.outputs]
-        if self.parts == 2:
-            result = result.add(sums[:, self.outputs : 2 * self.outputs], alpha=256)
+        for part in range(1, self.parts):
+            own = sums[:, part * self.outputs : (part + 1) * self.outputs]
+            result = result.add(own, alpha=256**part)
         if self.bias is not None:
             result = result + self.bias
         return result.unflatten(0, size).movedim(-1, 1)
@@ -186,7 +203,7 @@ def _pack_matrix(weight: Tensor, bias: Tensor | None, window: Window | None) -> 
         return _pack_float64(weight, bias, window)
     kernel = tuple(weight.shape[2:])
     whole = (weight.permute(0, 2, 3, 1) if kernel else weight).flatten(1)
-    parts = in_bytes(whole) if whole.abs().max() > 127 else (whole,)
+    parts = in_bytes(whole, count_bytes(whole))
     columns = torch.cat(parts)
     outputs, features = columns.shape
     columns = F.pad(columns, (0, -features % 8, 0, -outputs % 8))
@@ -201,7 +218,7 @@ def float64_units(reason: str) -> Units:
 
 
 OPERATORS = Units(127, 2**24, _pack_8_bit, "fixed point runs in 8-bit operators")
-MATRIX_PRODUCTS = Units(32639, 2**31, _pack_matrix, "fixed point runs in 8-bit matrix products")
+MATRIX_PRODUCTS = Units(2**23 - 2**15 - 129, 2**31, _pack_matrix, "fixed point runs in 8-bit matrix products")
 
 
 @cache

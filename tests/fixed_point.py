@@ -81,13 +81,13 @@ def constant_current(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
     """A chain of layers, step by step, in whole numbers of 64 bits."""
-    largest = {8: 127, 16: 32512}[bits]
+    largest = {8: 127, 16: 32512, 24: 127 * 65536}[bits]
     modules = [(n, snn.body.get_submodule(str(n.target))) for n in snn.body.graph.nodes
                if n.op == "call_module"]  # fmt: skip
     state: dict[str, Tensor] = {}
     spikes: dict[str, list[Tensor]] = {}
     for t in range(STEPS):
-        value, height, current, sigma = None, None, None, None
+        value, height, current, sigma, pooled = None, None, None, None, False
         if snn.encoding == "poisson":
             value = ENCODINGS.get("poisson").encode(x, t, 1, keys).long()
             height = torch.ones(x.shape[1], dtype=torch.float64)
@@ -109,6 +109,13 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                 per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
                 weight = module.weight.double() * per_input
                 sigma = weight.abs().flatten(1).amax(1) / largest
+                if bits == 24:  # θ up to 2²², all weights of a channel together up to 2²⁷
+                    spikes_of = 4 if pooled else 1
+                    together = (weight.abs().flatten(1).sum(1) * spikes_of).log2()
+                    share = 2.0 ** (together - together.floor() - 1)
+                    together = (share * 4096).ceil() / 4096 * 2.0 ** (together.floor() + 1)
+                    sigma = torch.maximum(sigma, together / 2**27)
+                    sigma = torch.maximum(sigma, theta / 2**22)
                 q = (weight / sigma.view(shaped)).round()
                 bias = torch.zeros(len(q)) if module.bias is None else module.bias
                 b = (bias.double() / sigma).round()
@@ -123,14 +130,14 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                 if v is None:
                     v = (module.start.double() / sigma).round().long().view(view).expand_as(current)
                 v = v + current
-                value = (v >= theta).long()
+                value, pooled = (v >= theta).long(), False
                 soft = module.dynamics.reset == "soft"
                 state[node.name] = v - theta * value if soft else v * (1 - value)
                 spikes.setdefault(node.name, []).append(value)
                 height = module.theta.double().expand(value.shape[1])
             elif isinstance(module, nn.AvgPool2d):
                 value = (F.avg_pool2d(value.double(), module.kernel_size) * 4).round().long()
-                height = height / 4
+                height, pooled = height / 4, True
             elif isinstance(module, nn.Flatten):
                 height = height.repeat_interleave(value[0, 0].numel())
                 value = value.flatten(1)

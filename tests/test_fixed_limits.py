@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,13 +13,16 @@ from torch import nn
 from benchmarks.sections import threads
 from conversion import convert
 from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
+from network.fixed.firing import Membrane, fire_by_kernel, fire_plainly
+from network.fixed.plan import Current, Fire
 from network.fixed.pooling import sum_pool_of
 from network.fixed.static import exact_bits, round_to_bits
 from network.graph import swap_activations, trace
 from network.neurons import Dynamics, Neuron
 from network.operators import MATRIX_PRODUCTS, Window, _pack_8_bit, find_units
 from network.unroll import SpikingNetwork
-from tests.fixed_point import Recorder, converted
+from network.sums import NoKernel, load_kernel
+from tests.fixed_point import Recorder, converted, fixed
 from tests.small_networks import SHAPE, images, network
 
 
@@ -59,12 +65,43 @@ def leaky() -> SpikingNetwork:
     return SpikingNetwork(body).eval()
 
 
-def test_a_potential_that_passes_30_bits_is_refused() -> None:
+@pytest.mark.parametrize("events", [True, False])
+def test_potentials_are_held_at_30_bits_and_counted(events: bool) -> None:
+    # −20 θ at every step: after 2,000 steps far below −2³⁰, from where no neuron comes back
     snn = converted("plain")
-    second = list(snn.neurons().values())[1]
+    name, second = list(snn.neurons().items())[1]
     second.shift = -20.0 * second.theta
-    with pytest.raises(NotFixedPoint, match="30 bits"):
-        unroll_fixed(fixed_point(snn, SHAPE, 16), images(2), 2000)
+    for chunk in (1, 4):
+        held: Counter[str] = Counter()
+        tap = Recorder()
+        network = fixed(snn, 24, events=events)
+        unroll_fixed(network, images(2), 2000, chunk=chunk, taps=[tap], held=held)
+        assert not tap.spikes[name].any()
+        assert held[name] == tap.spikes[name][0].numel()
+
+
+@pytest.mark.parametrize("reset", ["soft", "hard"])
+def test_a_held_potential_goes_on_from_the_limit(reset: str) -> None:
+    """In C and in PyTorch: from −7 up or down by 5 at every step, held at ±10; no neuron fires."""
+    try:
+        kernel = load_kernel()
+    except NoKernel as error:
+        pytest.skip(str(error))
+    current = Current(None, (), ("input",), torch.ones(1, 1), torch.zeros(1, 1), 0.0)
+    layer = Fire("n", current, torch.full((1, 16), 1000).int(), torch.zeros(1, 16).int(), reset)
+    found = []
+    for sign in (1, -1):
+        v = torch.full((1, 16), -7).int()
+        membrane = Membrane(
+            v, torch.full((1, 16), sign * 5).int(), torch.zeros(3, 16, dtype=torch.uint8),
+            torch.zeros(3, 1, 1, dtype=torch.int32), limit=10,
+        )  # fmt: skip
+        plain = replace(membrane, v=v.clone())
+        fire_plainly(layer, plain, {}, 3)
+        fire_by_kernel(kernel, layer, membrane, {}, {}, 3)
+        assert torch.equal(plain.v, v)
+        found.append(v.unique().tolist())
+    assert found == [[8], [-10]]  # −7 + 15; −12 held at −10 each time
 
 
 def test_a_constant_current_saturates_without_changing_a_spike() -> None:

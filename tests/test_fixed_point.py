@@ -23,7 +23,7 @@ from tests.fixed_point import REFERENCE, STEPS, Recorder, converted, fixed, int6
 from tests.small_networks import SHAPE, images
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [8, 16, 24])
 @pytest.mark.parametrize("encoding", ["constant", "poisson"])
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("events", [None, True, False])
@@ -41,7 +41,7 @@ def test_spikes_equal_an_int64_reference(
         assert 0.01 < wanted.double().mean() < 0.99
 
 
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [8, 16, 24])
 @pytest.mark.parametrize("name", ["plain", "residual-plain"])
 def test_batch_chunk_threads_and_arithmetic_never_change_a_spike(bits: int, name: str) -> None:
     snn = residual_network() if name == "residual-plain" else converted(name)
@@ -102,7 +102,7 @@ def residual_network() -> SpikingNetwork:
 
 
 @pytest.mark.parametrize("make", [lambda: converted("plain"), residual_network])
-def test_sixteen_bits_stay_close_to_float32(make) -> None:  # type: ignore[no-untyped-def]
+def test_whole_numbers_stay_close_to_float32(make) -> None:  # type: ignore[no-untyped-def]
     snn = make()
     x = images(32, seed=7)
     scores = snn.read(unroll(snn, x, 64)).double()
@@ -139,23 +139,42 @@ def test_four_steps_by_hand(reset: str, expected: list[int]) -> None:
 
 def test_split_into_two_bytes() -> None:
     # 32512 = 256·127 + 0; 200 = 256·1 − 56; −32512 = 256·(−127); −129 = 256·(−1) + 127
-    (low, one), (high, many) = _split(torch.tensor([32512.0, 200, -32512, -129, 127]), 127)
-    assert (one, many) == (1, 256)
+    whole = torch.tensor([32512.0, 200, -32512, -129, 127])
+    (low, bias_low), (high, bias_high) = _split(whole, torch.tensor([100_000.0]), 127)
     assert low.tolist() == [0, -56, 0, 127, 127]
     assert high.tolist() == [127, 1, -127, -1, 0]
+    # 100000 = 256·391 − 96: the last part of a bias is whatever is left
+    assert bias_low is not None
+    assert bias_high is not None
+    assert (bias_low.item(), bias_high.item()) == (-96, 391)
 
 
+def test_split_into_three_bytes() -> None:
+    # 8323072 = 65536·127; −32769 = 65536·(−1) + 256·128 − 1, and 128 = 256 − 128 carries over:
+    # −32769 = 65536·0 + 256·(−128) − 1; 32640 = 65536·0 + 256·127 + 128 = 65536 + 256·(−128) − 128
+    low, middle, high = (part.tolist() for part, _ in _split(
+        torch.tensor([8323072.0, -32769, 32640]), None, 127
+    ))  # fmt: skip
+    assert low == [0, -1, -128]
+    assert middle == [0, -128, -128]
+    assert high == [127, 0, 1]
+
+
+DIGESTS = {16: "bde37189f3eca50fba1ecb8a49187aa4", 24: "8a86200a66b89b7606883277263973ff"}
+
+
+@pytest.mark.parametrize("bits", [16, 24])
 @pytest.mark.parametrize("events", [None, True, False])
-def test_digest_of_a_committed_network(events: bool | None) -> None:
+def test_digest_of_a_committed_network(bits: int, events: bool | None) -> None:
     """Weights and images by arithmetic: a machine whose spikes differ is found here."""
     pixels = (torch.arange(6 * 3 * 64, dtype=torch.float64) * 0.6180339887498949).frac()
-    network = fixed(committed_network(), 16, events=events)
+    network = fixed(committed_network(), bits, events=events)
     spikes, _ = run(network, pixels.float().view(6, 3, 8, 8))
     digest = hashlib.sha256()
     for name in sorted(spikes):
         digest.update(spikes[name].contiguous().numpy().tobytes())
     assert 0.05 < torch.cat([s.flatten() for s in spikes.values()]).double().mean() < 0.5
-    assert digest.hexdigest()[:32] == "bde37189f3eca50fba1ecb8a49187aa4"
+    assert digest.hexdigest()[:32] == DIGESTS[bits]
 
 
 def committed_network() -> SpikingNetwork:

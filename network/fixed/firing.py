@@ -38,14 +38,15 @@ class Membrane:
 
     v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...].
     spikes: of one chunk, uint8 [steps·B, ...]. counts: spikes of one chunk by place,
-    int32 [steps, B, places], which the kernel fills. watched: v could pass 2³⁰ within the run.
+    int32 [steps, B, places], which the kernel fills. limit: v, which could pass it within the
+    run, is held between −limit and limit after every step; 0 where it could not.
     """
 
     v: Tensor
     constant: Tensor | None
     spikes: Tensor
     counts: Tensor
-    watched: bool
+    limit: int
 
 
 def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list[Part]:
@@ -68,17 +69,19 @@ def fire_plainly(layer: Fire, membrane: Membrane, values: Mapping[str, Any], ste
     if membrane.constant is not None:
         parts.append(Part(membrane.constant.unsqueeze(0).expand(steps, *v.shape), 1))
     spikes = membrane.spikes[: steps * len(v)].unflatten(0, (steps, len(v)))
-    advance_whole(parts, v, layer, spikes)
+    advance_whole(parts, v, layer, spikes, membrane.limit)
 
 
-def advance_whole(parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor) -> None:
+def advance_whole(
+    parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor, limit: int = 0
+) -> None:
     """v ← v + z; s = v ≥ θ; v ← v − θ·s (soft) or v·(1 − s) (hard), for every t.
 
-    v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written.
+    v, int32 [B, ...], and spikes, uint8 [T, B, ...], are written. limit: as in Membrane.
     """
     if on_cuda.run_on(v) and 1 <= len(parts) <= on_cuda.MOST_PARTS:
         given = [(part.numbers, part.factor) for part in parts]
-        on_cuda.whole(v, layer.theta, given, spikes, layer.reset == "hard")
+        on_cuda.whole(v, layer.theta, given, spikes, layer.reset == "hard", limit)
         return
     fired, whole = torch.empty_like(v), torch.empty_like(v)
     for t in range(len(spikes)):
@@ -86,6 +89,8 @@ def advance_whole(parts: Sequence[Part], v: Tensor, layer: Fire, spikes: Tensor)
             part.add_onto(v, t, whole)
         torch.ge(v, layer.theta, out=fired)
         v.addcmul_(fired, layer.theta if layer.reset == "soft" else v, value=-1)
+        if limit:
+            v.clamp_(-limit, limit)
         spikes[t].copy_(fired)
 
 
@@ -112,6 +117,7 @@ def fire_by_kernel(
         spikes=membrane.spikes[: steps * batch],
         counts=membrane.counts[:steps],
         hard=layer.reset == "hard",
+        limit=membrane.limit,
     )
     total = layer.current.sum
     for drive in () if total is None else total.drives:

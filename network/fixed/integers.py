@@ -3,26 +3,27 @@
 One scale per channel of a layer of neurons, over all weights w' that arrive there, each times the
 height of its incoming spikes and divided by what its pooling divides by::
 
-    σ_c = max|w'_c| / Q,  Q = 32512 (16 bits) or 127 (8 bits);   q = round(w'/σ_c)
+    σ_c = max|w'_c| / Q,  Q = 127·256^(n−1) for n bytes: 127, 32512, 8323072;   q = round(w'/σ_c)
 
-With 16 bits q = 256·hi + lo, hi in [−127, 127] and lo in [−128, 127], for 8-bit operators.
+and never finer than lets a potential of 2³⁰ hold 256 thresholds, and with 24 bits all weights of a
+channel together not pass 2²⁷. For 8-bit operators q = 256·hi + lo, or 65536·hi + 256·mid + lo.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from network.fixed.arithmetic import Arithmetic
-from network.operators import Operator, Units, Window, float64_units, in_bytes
-from network.sums import Rows, pack_rows
+from network.operators import Operator, Units, Window, count_bytes, float64_units, in_bytes
+from network.sums import Rows, pack_rows, width_of
 
-LARGEST_WEIGHT = {8: 127, 16: 32512}
+LARGEST_WEIGHT = {8: 127, 16: 127 * 256, 24: 127 * 65536}
 STATIC_STEPS = 2**21  # θ in whole numbers where no weights set a scale
-LIMIT = 2**30  # no potential may pass it
+LIMIT = 2**30  # potentials are held there
 FINEST = 2**22  # θ in whole numbers at most, so that a channel of tiny weights does not overflow
 
 
@@ -49,7 +50,7 @@ class Weights:
 class Term:
     """One dense operator of a sum; its result counts `factor` times.
 
-    whole: int16, of the weight's shape. bias: float64 [O], in the first term of a sum only.
+    whole: int32, of the weight's shape. bias: float64 [O], its share of the bias; the first drive of a sum has one.
     """
 
     whole: Tensor
@@ -68,7 +69,7 @@ class Term:
 class Drive:
     """What the spikes of one source add to a current: by dense operators, or event by event.
 
-    whole: q, int16, of the weight's shape. limit: the share of inputs that spike in a step up to
+    whole: q, int32, of the weight's shape. wide: what the layer's kernel sums in. limit: the share of inputs that spike in a step up to
     which events are faster; negative where there are none.
     """
 
@@ -78,11 +79,12 @@ class Drive:
     window: Window | None
     terms: tuple[Term, ...]
     limit: float
+    wide: int = 0
 
     @cached_property
     def rows(self) -> Rows:
         """Packed when it is first used."""
-        return pack_rows(self.whole, self.window)
+        return pack_rows(self.whole, self.window, self.wide)
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,11 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
     # by a tensor: accelerators multiply by the reciprocal of a number, with another rounding
     finest = largest / torch.full_like(largest, LARGEST_WEIGHT[bits])
     sigma = torch.where(largest > 0, finest, theta / STATIC_STEPS)
+    if bits == 24:
+        reach = torch.stack([w.weight.abs().flatten(1).sum(1) * w.largest for w in weights]).sum(0)
+        # rounded up to 12 bits: the last bits of `reach` depend on the order of its sum
+        share, exponent = torch.frexp(reach)
+        sigma = torch.maximum(sigma, torch.ldexp((share * 4096).ceil(), exponent - 39))
     return torch.maximum(sigma, theta / FINEST)
 
 
@@ -127,28 +134,29 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: 
         bias = None if drives else added
         if _reach(q, bias, w.largest, units) >= units.sum_limit:
             units = float64_units("sums pass what the 8-bit operators hold")
-        parts = zip((bias, None), _split(q, units.weight_limit), strict=False)
         terms = tuple(
-            Term(part.to(torch.int16), own, w.window, units, factor)
-            for own, (part, factor) in parts
+            Term(part.to(torch.int32), own, w.window, units, 256**place)
+            for place, (part, own) in enumerate(_split(q, bias, units.weight_limit))
         )
         limit = arithmetic.event_limit(units, len(terms), w.window)
-        drives.append(Drive(w.source, w.largest, q.to(torch.int16), w.window, terms, limit))
+        drives.append(Drive(w.source, w.largest, q.to(torch.int32), w.window, terms, limit))
         notes.append(units.note)
+    wide = max(width_of(drive.whole) for drive in drives)
+    drives = [replace(drive, wide=wide) for drive in drives]
     bound = float(torch.maximum(high, -low).max())
     return Sum(tuple(drives), added.to(torch.int32), bound, tuple(notes))
 
 
 def _reach(q: Tensor, bias: Tensor | None, largest: int, units: Units) -> float:
     """The largest magnitude on the way to one output of any term."""
-    extra = 0 if bias is None else bias.abs()
-    parts = (part for part, _ in _split(q, units.weight_limit))
-    return max(float((p.abs().flatten(1).sum(1) * largest + extra).max()) for p in parts)
+    return max(
+        float((part.abs().flatten(1).sum(1) * largest + (0 if own is None else own.abs())).max())
+        for part, own in _split(q, bias, units.weight_limit)
+    )
 
 
-def _split(q: Tensor, limit: int) -> list[tuple[Tensor, int]]:
-    """q as it is where an operator holds it, else as [(lo, 1), (hi, 256)]."""
-    if q.abs().max() <= limit:
-        return [(q, 1)]
-    low, high = in_bytes(q)
-    return [(low, 1), (high, 256)]
+def _split(q: Tensor, bias: Tensor | None, limit: int) -> list[tuple[Tensor, Tensor | None]]:
+    """q and bias as they are where an operator holds q, else byte by byte, the lowest first."""
+    count = 1 if q.abs().max() <= limit else count_bytes(q)
+    biases = [None] * count if bias is None else in_bytes(bias, count)
+    return list(zip(in_bytes(q, count), biases, strict=True))

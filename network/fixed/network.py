@@ -13,7 +13,7 @@ from network.operators import Units
 from network.readouts import READOUTS
 from network.unroll import SpikingNetwork
 
-Bits = Literal[8, 16]
+Bits = Literal[8, 16, 24]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fixed_point(
     units: Units | None = None,
     events: bool | None = None,
 ) -> FixedPointNetwork:
-    """The network in whole numbers of 8 or 16 bits.
+    """The network in whole numbers of 8, 16 or 24 bits.
 
     images_shape: of one image, [C, H, W].
     units: dense operators; None takes the fastest exact ones of this machine.
@@ -74,7 +74,7 @@ def fixed_point(
     integrate-and-fire neurons, 2-d convolutions and linear layers on spikes, average pooling of
     spikes, sums, and a constant or Poisson input.
     """
-    if bits not in (8, 16):
-        raise ValueError(f"bits must be 8 or 16, got {bits}")
+    if bits not in (8, 16, 24):
+        raise ValueError(f"bits must be 8, 16 or 24, got {bits}")
     plan = make_plan(network, images_shape, bits, units, events)
     return FixedPointNetwork(network, tuple(images_shape), bits, plan)

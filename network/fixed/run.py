@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -43,11 +44,14 @@ def unroll_fixed(
     keys: Tensor | None = None,
     chunk: int | None = None,
     taps: Iterable[SpikeTap] = (),
+    held: Counter[str] | None = None,
 ) -> Tensor:
     """As `network.unroll.unroll`, in whole numbers: outputs of every step, float64 [T, B, K].
 
     keys, chunk: as there; chunk defaults to 4.
-    Raises NotFixedPoint where a potential passes 2³⁰.
+    Potentials are held between −2³⁰ and 2³⁰; held counts, by layer, those that stood there after
+    the last step (of all images: it is added to).
+    Raises NotFixedPoint where a constant current is too large for whole numbers.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
@@ -55,8 +59,11 @@ def unroll_fixed(
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     size = min(chunk or INFERENCE_CHUNK, timesteps)
     run = _Run(network, images, timesteps, size, keys, tuple(taps))
-    firsts = range(0, timesteps, run.size)
-    return torch.cat([run.chunk(first, min(run.size, timesteps - first)) for first in firsts])
+    firsts = range(0, timesteps, size)
+    outputs = torch.cat([run.chunk(first, min(size, timesteps - first)) for first in firsts])
+    if held is not None:
+        held.update(run.held())
+    return outputs
 
 
 class _Run:
@@ -73,7 +80,7 @@ class _Run:
         self.kernel = self.plan.arithmetic.kernel  # None where PyTorch does everything
         self.encoding = ENCODINGS.get(network.encoding)
         self.images, self.keys, self.taps = images, keys, taps
-        self.timesteps, self.batch = timesteps, len(images)
+        self.timesteps, self.size, self.batch = timesteps, chunk, len(images)
         self.input_name = next(n.name for n in self.body.graph.nodes if n.op == "placeholder")
         self.static: dict[str, Tensor] = {}
         if self.encoding.static:
@@ -81,14 +88,7 @@ class _Run:
             for tap in taps:
                 tap.inputs(0, images.unsqueeze(0))
         layers = [layer for layer in self.plan.instructions if isinstance(layer, Fire)]
-        constants = {layer.name: self._constant(layer.current) for layer in layers}
-        bounds = {layer.name: _step_bound(layer, constants[layer.name]) for layer in layers}
-        most = max(bounds.values(), default=0.0)
-        self.size = max(1, min(chunk, int(LIMIT // max(most, 1.0))))  # so that none can overflow
-        self.membranes = {
-            layer.name: self._membrane(layer, constants[layer.name], bounds[layer.name])
-            for layer in layers
-        }
+        self.membranes = {layer.name: self._membrane(layer) for layer in layers}
         output = self.plan.output.current
         self.output_constant = None if output is None else self._constant(output)
 
@@ -117,6 +117,12 @@ class _Run:
                 values[name] = self._reshape(instruction, values)
                 shares[name] = max((shares[n] for n in names if n in shares), default=1.0)
         return self._output(values, steps)
+
+    def held(self) -> dict[str, int]:
+        """How many potentials stand at the limit, by layer, where any do."""
+        limited = {name: m for name, m in self.membranes.items() if m.limit}
+        counts = {n: int((m.v.abs() >= m.limit).sum()) for n, m in limited.items()}
+        return {name: count for name, count in counts.items() if count}
 
     def _output(self, values: dict[str, Any], steps: int) -> Tensor:
         output = self.plan.output
@@ -157,10 +163,13 @@ class _Run:
         shape = (self.batch, *total.shape[1:])
         return _empty(shape, torch.int32, total.device).copy_(total.expand(shape))
 
-    def _membrane(self, layer: Fire, constant: Tensor | None, bound: float) -> Membrane:
-        """A layer's state before the first step; bound: of the change in one step."""
-        if bound >= LIMIT:
+    def _membrane(self, layer: Fire) -> Membrane:
+        """A layer's state before the first step."""
+        constant = self._constant(layer.current)
+        step = layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
+        if step >= LIMIT:
             raise NotFixedPoint(f"currents of {layer.name} pass 30 bits")
+        reach = self.timesteps * step + _magnitude(layer.start)
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
         places = v[0, 0].numel()
@@ -169,7 +178,7 @@ class _Run:
             constant,
             _empty((self.size * self.batch, *v.shape[1:]), torch.uint8, v.device),
             torch.empty(self.size, self.batch, places, dtype=torch.int32, device=v.device),
-            watched=self.timesteps * bound + _magnitude(layer.start) >= LIMIT,
+            LIMIT if reach >= LIMIT else 0,
         )
 
     def _fire(
@@ -190,18 +199,9 @@ class _Run:
             fire_by_kernel(self.kernel, layer, membrane, values, shares, steps)
             places = membrane.counts[:steps].sum(1)
             share = float(places.sum()) / spikes.numel()
-        if membrane.watched and layer.current.alone:
-            membrane.v.clamp_(-LIMIT // 2, LIMIT // 2)  # it never comes back from there
-        elif membrane.watched and _magnitude(membrane.v) >= LIMIT:
-            raise NotFixedPoint(f"potentials of {layer.name} pass 30 bits")
         for tap in self.taps:
             tap.count(layer.name, first, spikes.unflatten(0, (steps, self.batch)), places)
         return spikes, share
-
-
-def _step_bound(layer: Fire, constant: Tensor | None) -> float:
-    """The largest change of a potential in one step."""
-    return layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
 
 
 def _magnitude(x: Tensor) -> float:

@@ -88,12 +88,14 @@ def whole(
     parts: Sequence[tuple[Tensor, int | Tensor]],
     spikes: Tensor,
     hard: bool,
+    limit: int = 0,
 ) -> None:
     """Whole potentials v, int32 [B, ...], and spikes, uint8 [T, B, ...], through T steps; both are
     written and lie alike in memory.
 
     theta: int32 [1, ...]. parts: one to MOST_PARTS of whole numbers [T, B, ...] of any type and
-    what they are multiplied by: a number, or int32 [1, ...].
+    what they are multiplied by: a number, or int32 [1, ...]. limit: v is held within ± it after
+    every step; 0 for not.
     """
     given: list[Any] = []
     placed: list[bool] = []
@@ -110,7 +112,7 @@ def whole(
         kernels.whole[(-(-v.numel() // BLOCK),)](
             v, _placed(theta, v), spikes, v.numel(), v[0].numel(), len(spikes), *given,
             FIRST=placed[0], SECOND=placed[1], THIRD=placed[2],
-            PARTS=len(parts), HARD=hard, BLOCK=BLOCK,
+            PARTS=len(parts), HARD=hard, LIMIT=limit, BLOCK=BLOCK,
         )  # fmt: skip
 
 

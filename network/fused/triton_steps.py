@@ -72,7 +72,7 @@ def whole(  # type: ignore[no-untyped-def]
     second, second_stride, second_each, second_factor,
     third, third_stride, third_each, third_factor,
     FIRST: tl.constexpr, SECOND: tl.constexpr, THIRD: tl.constexpr,
-    PARTS: tl.constexpr, HARD: tl.constexpr, BLOCK: tl.constexpr,
+    PARTS: tl.constexpr, HARD: tl.constexpr, LIMIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = at < size
@@ -92,4 +92,6 @@ def whole(  # type: ignore[no-untyped-def]
         tl.store(spikes + at, fired.to(tl.uint8), mask=inside)
         spikes += size
         potential = tl.where(fired, 0 if HARD else potential - bound, potential)
+        if LIMIT:
+            potential = tl.minimum(tl.maximum(potential, -LIMIT), LIMIT)
     tl.store(v + at, potential, mask=inside)

@@ -1,6 +1,15 @@
 """Weights summed over spikes, by a small C kernel that this machine's own compiler builds."""
 
-from network.sums.kernel import Kernel, Layer, NoKernel, Reading, Rows, load_kernel, pack_rows
+from network.sums.kernel import (
+    Kernel,
+    Layer,
+    NoKernel,
+    Reading,
+    Rows,
+    load_kernel,
+    pack_rows,
+    width_of,
+)
 from network.sums.probe import break_even
 
 __all__ = [
@@ -12,4 +21,5 @@ __all__ = [
     "break_even",
     "load_kernel",
     "pack_rows",
+    "width_of",
 ]

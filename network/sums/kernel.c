@@ -10,14 +10,19 @@
  * kernel to one block of 16, 32 or 64 output channels. Sums run in 16 bits and are emptied into 32
  * bits before they can pass them, after ROWS rows: 127 * 256 < 2^15. Wide weights, up to 16 bits,
  * are summed twice: as they are, modulo 2^16, and their high bytes; of a sum S and the sum H of
- * high bytes, 256 H <= S <= 256 H + 255 ROWS < 256 H + 2^16, so both together give S.
+ * high bytes, 256 H <= S <= 256 H + 255 ROWS < 256 H + 2^16, so both together give S. Weights of
+ * more than 16 bits are summed in 32 bits.
+ *
+ * With a limit, potentials are held between -limit and limit after every step.
  */
 #include <stdlib.h>
 
 #include "lists.h"
 
 enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST };
+enum { NARROW, WIDE, WIDEST_ROWS }; /* weights of up to 8 bits, 16 bits, and more */
 typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
+typedef int32_t Long __attribute__((vector_size(4 * LANES)));
 
 typedef struct { /* sums that were computed before, times a factor; one of the two is null */
     const float *exact;   /* [steps][batch][height][width][channels] */
@@ -31,7 +36,7 @@ typedef struct { /* spikes that add `each` [height][width][channels] to their ow
 } Shortcut;
 
 typedef struct {
-    int64_t steps, batch, height, width, channels, block, wide, hard;
+    int64_t steps, batch, height, width, channels, block, wide, hard, limit;
     int64_t readings, results, shortcuts;
     const Reading *reading;
     const Result *result;
@@ -54,6 +59,24 @@ static void list_images(const Layer *layer, const Reading *from, int64_t first, 
             next = list_image(from, spikes, (uint32_t)layer->block, lists->events, next, starts);
             starts += from->height * (from->width + 1);
         }
+}
+
+/* v += the rows of 32 bits at `places`. */
+INLINE void add_long_rows(int32_t *restrict v, const int32_t *rows, const uint32_t *places,
+                          int count, const int vectors)
+{
+    Long sum[WIDEST];
+    int32_t s[CHANNELS];
+    for (int k = 0; k < vectors; k++)
+        sum[k] = (Long){0};
+    for (int i = 0; i < count; i++) {
+        const Long *row = (const Long *)(rows + places[i]);
+        for (int k = 0; k < vectors; k++)
+            sum[k] += row[k];
+    }
+    memcpy(s, sum, vectors * sizeof(Long));
+    for (int c = 0; c < vectors * LANES; c++)
+        v[c] += s[c];
 }
 
 /* v += the rows at `places`, of which there are at most ROWS. */
@@ -80,17 +103,20 @@ INLINE void add_rows(int32_t *restrict v, const int16_t *rows, const uint32_t *p
 }
 
 /* v += the rows of all events in the window of output (y, x). */
-INLINE void gather(int32_t *restrict v, const Reading *from, const int16_t *rows,
+INLINE void gather(int32_t *restrict v, const Reading *from, int64_t block,
                    const uint32_t *events, const uint32_t *starts, int64_t y, int64_t x,
                    const int vectors, const int wide)
 {
     Walk walk = window_of(from, events, starts, y, x, vectors * LANES);
     uint32_t places[ROWS + AHEAD];
+    const int64_t own = from->kernel_y * from->kernel_x * from->channels * vectors * LANES;
     int count;
     do {
         count = next_places(&walk, places);
-        if (count)
-            add_rows(v, rows, places, count, vectors, wide);
+        if (count && wide == WIDEST_ROWS)
+            add_long_rows(v, (const int32_t *)from->rows + block * own, places, count, vectors);
+        else if (count)
+            add_rows(v, (const int16_t *)from->rows + block * own, places, count, vectors, wide);
     } while (count == ROWS);
 }
 
@@ -109,6 +135,14 @@ INLINE int32_t fire(int32_t *restrict v, const int32_t *restrict theta, uint8_t 
         total += word;
     }
     return (int32_t)((total * ONES) >> 56);
+}
+
+INLINE void hold(int32_t *restrict v, const int32_t limit, const int channels)
+{
+    for (int c = 0; c < channels; c++) {
+        const int32_t above = v[c] > limit ? limit : v[c];
+        v[c] = above < -limit ? -limit : above;
+    }
 }
 
 /* What else arrives at `channels` channels from place `at` of all outputs, `here` of the image's. */
@@ -157,10 +191,8 @@ INLINE void run_place(const Layer *layer, const Lists *lists, int64_t image, int
             v[c] += still[c];
         for (int64_t i = 0; i < layer->readings; i++) {
             const Reading *from = layer->reading + i;
-            const int64_t rows = from->kernel_y * from->kernel_x * from->channels;
             const uint32_t *starts = lists[i].starts + list * from->height * (from->width + 1);
-            const int16_t *own_rows = (const int16_t *)from->rows + block * rows * size;
-            gather(v, from, own_rows, lists[i].events, starts, y, x, vectors, wide);
+            gather(v, from, block, lists[i].events, starts, y, x, vectors, wide);
         }
         if (layer->results || layer->shortcuts)
             add_others(v, layer, at, here, channels);
@@ -168,6 +200,8 @@ INLINE void run_place(const Layer *layer, const Lists *lists, int64_t image, int
             count = fire(v, theta, spikes, size, 1);
         else
             count = fire(v, theta, spikes, size, 0);
+        if (layer->limit)
+            hold(v, (int32_t)layer->limit, size);
         memcpy(layer->spikes + at, spikes, channels);
         layer->counts[spot] = count + (block ? layer->counts[spot] : 0);
     }
@@ -200,13 +234,16 @@ static void run_blocks(const Layer *layer, const Lists *lists, int64_t first, in
 {
     const int64_t blocks = (layer->channels + layer->block - 1) / layer->block;
     for (int64_t block = 0; block < blocks; block++)
-        switch (layer->block / LANES * 2 + (layer->wide != 0)) {
-        case 2: run_block(layer, lists, first, images, block, 1, 0); break;
-        case 3: run_block(layer, lists, first, images, block, 1, 1); break;
-        case 4: run_block(layer, lists, first, images, block, 2, 0); break;
-        case 5: run_block(layer, lists, first, images, block, 2, 1); break;
-        case 8: run_block(layer, lists, first, images, block, 4, 0); break;
-        case 9: run_block(layer, lists, first, images, block, 4, 1); break;
+        switch (layer->block / LANES * 3 + layer->wide) {
+        case 3: run_block(layer, lists, first, images, block, 1, NARROW); break;
+        case 4: run_block(layer, lists, first, images, block, 1, WIDE); break;
+        case 5: run_block(layer, lists, first, images, block, 1, WIDEST_ROWS); break;
+        case 6: run_block(layer, lists, first, images, block, 2, NARROW); break;
+        case 7: run_block(layer, lists, first, images, block, 2, WIDE); break;
+        case 8: run_block(layer, lists, first, images, block, 2, WIDEST_ROWS); break;
+        case 12: run_block(layer, lists, first, images, block, 4, NARROW); break;
+        case 13: run_block(layer, lists, first, images, block, 4, WIDE); break;
+        case 14: run_block(layer, lists, first, images, block, 4, WIDEST_ROWS); break;
         }
 }
 

@@ -18,7 +18,7 @@ from network.operators import Window
 from network.sums.structures import CLayer, CReading, CResult, CShortcut
 
 SOURCE = Path(__file__).with_name("kernel.c")
-NARROW = 127  # weights up to here are summed in one go, wider ones by bytes
+NARROW, WIDE = 127, 32767  # weights up to there: summed in one go, by two bytes, or in 32 bits
 LINEAR = Window((1, 1), (0, 0), (1, 1), 1)
 
 
@@ -28,14 +28,14 @@ class NoKernel(RuntimeError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Weights in the kernel's order: int16 [blocks, kh, kw, I, block].
+    """Weights in the kernel's order, [blocks, kh, kw, I, block]: int32 where wide is 2, else int16.
 
-    wide: they do not fit 8 bits.
+    wide: 0 where they fit 8 bits, 1 where they fit 16, or 2. One layer reads 2 alone, or the others.
     """
 
     packed: Tensor
     window: Window
-    wide: bool
+    wide: int
 
 
 def block_of(outputs: int) -> int:
@@ -53,10 +53,20 @@ def in_blocks(weight: Tensor) -> Tensor:
     return filled.view(-1, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
 
 
-def pack_rows(whole: Tensor, window: Window | None) -> Rows:
-    """Weights [O, I, kh, kw] or [O, F] of −32768 … 32767 for the kernel; groups must be 1."""
-    wide = bool(whole.abs().max() > NARROW)
-    return Rows(in_blocks(whole.to(torch.int16)), window or LINEAR, wide)
+def width_of(whole: Tensor) -> int:
+    """How wide these weights are for the kernel: 0, 1 or 2, as in Rows."""
+    largest = whole.abs().max()
+    return 0 if largest <= NARROW else 1 if largest <= WIDE else 2
+
+
+def pack_rows(whole: Tensor, window: Window | None, wide: int | None = None) -> Rows:
+    """Weights [O, I, kh, kw] or [O, F], whole numbers, for the kernel; groups must be 1.
+
+    wide: as in Rows; None for what they need.
+    """
+    wide = width_of(whole) if wide is None else wide
+    kind = torch.int32 if wide == 2 else torch.int16
+    return Rows(in_blocks(whole.to(kind)), window or LINEAR, wide)
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ class Reading:
 class Layer:
     """One layer of neurons in one chunk; spatial tensors lie with channels last.
 
-    v: int32 [B, C, ...], updated. theta, bias: int32 [C]. constant: int32 as v, or None.
+    v: int32 [B, C, ...], updated; limit: held within ± it after every step, 0 for not. theta, bias: int32 [C]. constant: int32 as v, or None.
     spikes: uint8 [T·B, C, ...], written. counts: int32 [T, B, places], written.
     results: float32 or int32 [T·B, C, ...] with a factor. shortcuts: uint8 spikes
     [T·B, C, ...] with int32 [1, C, ...] for each.
@@ -85,6 +95,7 @@ class Layer:
     spikes: Tensor
     counts: Tensor
     hard: bool
+    limit: int = 0
     readings: list[Reading] = field(default_factory=list)
     results: list[tuple[Tensor, int]] = field(default_factory=list)
     shortcuts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -128,7 +139,7 @@ def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
     constant = layer.constant
     return CLayer(
         steps, batch, height, width, channels, block_of(channels),
-        any(r.rows.wide for r in layer.readings), layer.hard,
+        max((r.rows.wide for r in layer.readings), default=0), layer.hard, layer.limit,
         len(readings), len(results), len(shortcuts),
         _array(CReading, readings, kept), _array(CResult, results, kept),
         _array(CShortcut, shortcuts, kept),
@@ -145,8 +156,9 @@ def _c_reading(reading: Reading, kept: list[object]) -> CReading:
     height, width = spikes.shape[2:] if spikes.ndim == 4 else (1, 1)
     _, kernel_y, kernel_x, channels, _ = reading.rows.packed.shape
     pairs = (window.stride, window.padding, window.dilation)
+    kind = torch.int32 if reading.rows.wide == 2 else torch.int16
     return CReading(
-        _address(spikes, torch.uint8, kept), _address(reading.rows.packed, torch.int16, kept),
+        _address(spikes, torch.uint8, kept), _address(reading.rows.packed, kind, kept),
         height, width, channels, reading.largest, kernel_y, kernel_x,
         *(number for pair in pairs for number in pair),
     )  # fmt: skip
@@ -188,7 +200,7 @@ def load_kernel() -> Kernel:
         raise NoKernel(str(error)) from error
     except (OSError, AttributeError) as error:
         raise NoKernel(f"the compiled kernel does not load ({type(error).__name__})") from error
-    if not all(_agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512))):
+    if not all(_agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512), (2, 2**19))):
         raise NoKernel("the compiled kernel does not agree with float64 here")
     return kernel
 

@@ -41,7 +41,7 @@ class _Trial:
         weight = torch.randint(-127, 128, shape, generator=self.generator)
         scaled = weight.double()
         self.operators = [units.pack(scaled, None, WINDOW) for _ in range(planes)]
-        self.rows: Rows = pack_rows(weight * (256 if planes > 1 else 1), WINDOW)
+        self.rows: Rows = pack_rows(weight * 256 ** (planes - 1), WINDOW)
 
     def events(self, share: float) -> float:
         x = self._spikes(share)
