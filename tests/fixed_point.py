@@ -103,19 +103,20 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                 shaped = (-1, *([1] * (module.weight.ndim - 1)))
                 if value is None:
                     z = constant_current(module, x)
-                    sigma = (theta / STATIC_STEPS).expand(len(module.weight))
+                    sigma = (theta / STATIC_STEPS[bits]).expand(len(module.weight))
                     current = (z / sigma.view(1, -1, 1, 1)).round().long()
                     continue
                 per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
                 weight = module.weight.double() * per_input
                 sigma = weight.abs().flatten(1).amax(1) / largest
-                if bits == 24:  # θ up to 2²², all weights of a channel together up to 2²⁷
-                    spikes_of = 4 if pooled else 1
-                    together = (weight.abs().flatten(1).sum(1) * spikes_of).log2()
-                    share = 2.0 ** (together - together.floor() - 1)
-                    together = (share * 4096).ceil() / 4096 * 2.0 ** (together.floor() + 1)
-                    sigma = torch.maximum(sigma, together / 2**27)
-                    sigma = torch.maximum(sigma, theta / 2**22)
+                if bits == 24:  # θ up to 2²⁵, all that arrives at once up to 2²⁹
+                    together = weight.abs().flatten(1).sum(1) * (4 if pooled else 1)
+                    if module.bias is not None:
+                        together = together + module.bias.double().abs()
+                    above = together.log2().floor() + 1
+                    together = (together * 2.0 ** (12 - above)).ceil() * 2.0 ** (above - 12)
+                    sigma = torch.maximum(sigma, together / 2**29)
+                    sigma = torch.maximum(sigma, theta / 2**25)
                 q = (weight / sigma.view(shaped)).round()
                 bias = torch.zeros(len(q)) if module.bias is None else module.bias
                 b = (bias.double() / sigma).round()

@@ -58,8 +58,8 @@ def neuron_layer(
     current = current_of(described, arriving, theta, neuron.shift.detach().double(), rounding)
     whole_theta = (_spread(theta, shape) / current.sigma).round().clamp(min=1)
     whole_start = (_spread(start, shape) / current.sigma).round()
-    if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT / 16:
-        raise NotFixedPoint(f"threshold or start of {described} pass 26 bits")
+    if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT / 4:
+        raise NotFixedPoint(f"threshold or start of {described} pass 28 bits")
     fire = Fire(
         name,
         current,
@@ -80,10 +80,11 @@ def current_of(
     """
     ones = torch.ones(arriving.shape[1], dtype=torch.float64, device=theta.device)
     weights = list(arriving.weights)
-    sigma = scale_of(weights, theta * ones, rounding.bits)
+    constant = sum((w.bias for w in weights), shift * ones)
+    more = constant.abs() + sum(s.largest * _largest_height(s) for s in arriving.identities)
+    sigma = scale_of(weights, theta * ones, rounding.bits, more)
     summed = None
     if weights:
-        constant = sum((w.bias for w in weights), shift * ones)
         summed = sum_of(weights, constant, sigma, rounding.arithmetic)
         shift = torch.zeros_like(shift)
     bound = 0.0 if summed is None else summed.bound
@@ -93,10 +94,15 @@ def current_of(
         per_spike = (spikes.height / sigma).round()
         identities.append(Identity(spikes.name, _laid_out(per_spike).int()))
         bound += float(per_spike.abs().max()) * spikes.largest
-    if bound >= LIMIT / 4:
-        raise NotFixedPoint(f"{described} sums more than 28 bits hold")
+    if bound >= LIMIT / 2:
+        raise NotFixedPoint(f"{described} sums more than 29 bits hold")
     shift = _spread(shift, arriving.shape)
     return Current(summed, tuple(identities), arriving.static, sigma, shift, bound)
+
+
+def _largest_height(spikes: Spikes) -> Tensor:
+    """[C]."""
+    return spikes.height.abs().transpose(0, 1).flatten(1).amax(1)
 
 
 def _spread(value: Tensor, shape: torch.Size) -> Tensor:

@@ -5,8 +5,8 @@ height of its incoming spikes and divided by what its pooling divides by::
 
     σ_c = max|w'_c| / Q,  Q = 127·256^(n−1) for n bytes: 127, 32512, 8323072;   q = round(w'/σ_c)
 
-and never finer than lets a potential of 2³⁰ hold 256 thresholds, and with 24 bits all weights of a
-channel together not pass 2²⁷. For 8-bit operators q = 256·hi + lo, or 65536·hi + 256·mid + lo.
+and never finer than lets a potential of 2³⁰ hold 256 thresholds (32 with 24 bits), and with 24 bits
+all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo, or 65536·hi + 256·mid + lo.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from network.operators import Operator, Units, Window, count_bytes, float64_unit
 from network.sums import Rows, pack_rows, width_of
 
 LARGEST_WEIGHT = {8: 127, 16: 127 * 256, 24: 127 * 65536}
-STATIC_STEPS = 2**21  # θ in whole numbers where no weights set a scale
+STATIC_STEPS = {8: 2**21, 16: 2**21, 24: 2**25}  # θ in whole numbers where no weights set a scale
 LIMIT = 2**30  # potentials are held there
-FINEST = 2**22  # θ in whole numbers at most, so that a channel of tiny weights does not overflow
+FINEST = {8: 2**22, 16: 2**22, 24: 2**25}  # θ in whole numbers at most
+SUM_BITS = 29  # of all that can arrive at once in a channel, where weights have 24 bits
 
 
 @dataclass(frozen=True)
@@ -101,20 +102,25 @@ class Sum:
     notes: tuple[str, ...]
 
 
-def scale_of(weights: list[Weights], theta: Tensor, bits: int) -> Tensor:
-    """σ [C] in float64; theta [C] in float64 is the threshold (1 where there is none)."""
+def scale_of(weights: list[Weights], theta: Tensor, bits: int, more: Tensor) -> Tensor:
+    """σ [C] in float64.
+
+    theta: [C] in float64, the threshold (1 where there is none). more: [C] in float64, the largest
+    magnitude of what arrives beside what the weights sum.
+    """
     if not weights:
-        return theta / STATIC_STEPS
+        return theta / STATIC_STEPS[bits]
     largest = torch.stack([w.weight.abs().flatten(1).amax(1) for w in weights]).amax(0)
     # by a tensor: accelerators multiply by the reciprocal of a number, with another rounding
     finest = largest / torch.full_like(largest, LARGEST_WEIGHT[bits])
-    sigma = torch.where(largest > 0, finest, theta / STATIC_STEPS)
+    sigma = torch.where(largest > 0, finest, theta / STATIC_STEPS[bits])
     if bits == 24:
-        reach = torch.stack([w.weight.abs().flatten(1).sum(1) * w.largest for w in weights]).sum(0)
+        sums = (w.weight.abs().flatten(1).sum(1) * w.largest for w in weights)
+        reach = sum(sums, more)
         # rounded up to 12 bits: the last bits of `reach` depend on the order of its sum
         share, exponent = torch.frexp(reach)
-        sigma = torch.maximum(sigma, torch.ldexp((share * 4096).ceil(), exponent - 39))
-    return torch.maximum(sigma, theta / FINEST)
+        sigma = torch.maximum(sigma, torch.ldexp((share * 4096).ceil(), exponent - 12 - SUM_BITS))
+    return torch.maximum(sigma, theta / FINEST[bits])
 
 
 def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: Arithmetic) -> Sum:

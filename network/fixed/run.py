@@ -119,8 +119,9 @@ class _Run:
         return self._output(values, steps)
 
     def held(self) -> dict[str, int]:
-        """How many potentials stand at the limit, by layer, where any do."""
-        limited = {name: m for name, m in self.membranes.items() if m.limit}
+        """How many potentials stand at the limit, by layer, where any do and could come back."""
+        fires = [i for i in self.plan.instructions if isinstance(i, Fire) and not i.current.alone]
+        limited = {i.name: m for i in fires if (m := self.membranes[i.name]).limit}
         counts = {n: int((m.v.abs() >= m.limit).sum()) for n, m in limited.items()}
         return {name: count for name, count in counts.items() if count}
 

@@ -22,6 +22,7 @@
 enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST };
 enum { NARROW, WIDE, WIDEST_ROWS }; /* weights of up to 8 bits, 16 bits, and more */
 typedef int16_t Vector __attribute__((vector_size(2 * LANES)));
+typedef int16_t Pair __attribute__((vector_size(4 * LANES)));
 typedef int32_t Long __attribute__((vector_size(4 * LANES)));
 
 typedef struct { /* sums that were computed before, times a factor; one of the two is null */
@@ -79,28 +80,32 @@ INLINE void add_long_rows(int32_t *restrict v, const int32_t *rows, const uint32
         v[c] += s[c];
 }
 
-/* v += the rows at `places`, of which there are at most ROWS. */
-INLINE void add_rows(int32_t *restrict v, const int16_t *rows, const uint32_t *places, int count,
-                     const int vectors, const int wide)
-{
-    Vector low[WIDEST], high[WIDEST];
-    int16_t l[CHANNELS], h[CHANNELS];
-    for (int k = 0; k < vectors; k++)
-        low[k] = high[k] = (Vector){0};
-    for (int i = 0; i < count; i++) {
-        const Vector *row = (const Vector *)(rows + places[i]);
-        for (int k = 0; k < vectors; k++) {
-            low[k] += row[k];
-            if (wide)
-                high[k] += row[k] >> 8;
-        }
+/* v += the rows of 16 bits at `places`, of which there are at most ROWS; a row is `vectors` of a
+ * type, as wide as its length allows. */
+#define ADD_ROWS(NAME, TYPE)                                                                      \
+    INLINE void NAME(int32_t *restrict v, const int16_t *rows, const uint32_t *places, int count, \
+                     const int vectors, const int wide)                                           \
+    {                                                                                             \
+        TYPE low[WIDEST], high[WIDEST];                                                           \
+        int16_t l[CHANNELS], h[CHANNELS];                                                         \
+        for (int k = 0; k < vectors; k++)                                                         \
+            low[k] = high[k] = (TYPE){0};                                                         \
+        for (int i = 0; i < count; i++) {                                                         \
+            const TYPE *row = (const TYPE *)(rows + places[i]);                                   \
+            for (int k = 0; k < vectors; k++) {                                                   \
+                low[k] += row[k];                                                                 \
+                if (wide)                                                                         \
+                    high[k] += row[k] >> 8;                                                       \
+            }                                                                                     \
+        }                                                                                         \
+        memcpy(l, low, vectors * sizeof(TYPE));                                                   \
+        if (wide)                                                                                 \
+            memcpy(h, high, vectors * sizeof(TYPE));                                              \
+        for (int c = 0; c < vectors * (int)(sizeof(TYPE) / 2); c++)                               \
+            v[c] += wide ? 256 * h[c] + (uint16_t)(l[c] - 256 * h[c]) : l[c];                     \
     }
-    memcpy(l, low, vectors * sizeof(Vector));
-    if (wide)
-        memcpy(h, high, vectors * sizeof(Vector));
-    for (int c = 0; c < vectors * LANES; c++)
-        v[c] += wide ? 256 * h[c] + (uint16_t)(l[c] - 256 * h[c]) : l[c];
-}
+ADD_ROWS(add_short_rows, Vector)
+ADD_ROWS(add_paired_rows, Pair)
 
 /* v += the rows of all events in the window of output (y, x). */
 INLINE void gather(int32_t *restrict v, const Reading *from, int64_t block,
@@ -115,8 +120,11 @@ INLINE void gather(int32_t *restrict v, const Reading *from, int64_t block,
         count = next_places(&walk, places);
         if (count && wide == WIDEST_ROWS)
             add_long_rows(v, (const int32_t *)from->rows + block * own, places, count, vectors);
+        else if (count && vectors > 1)
+            add_paired_rows(v, (const int16_t *)from->rows + block * own, places, count,
+                            vectors / 2, wide);
         else if (count)
-            add_rows(v, (const int16_t *)from->rows + block * own, places, count, vectors, wide);
+            add_short_rows(v, (const int16_t *)from->rows + block * own, places, count, 1, wide);
     } while (count == ROWS);
 }
 
