@@ -118,7 +118,7 @@ def _probe(device: str) -> str:
     work = Workload("lenet", 1.0, 32, 2, 2, device)
     images = work.images()
     spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
-    notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (16, 8)}
+    notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (24, 16, 8)}
     wide = find_units(255, device).note
     return "; ".join(f"int{bits}: {note}" for bits, note in notes.items()) + f"; up to 255: {wide}"
 

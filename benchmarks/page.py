@@ -55,6 +55,7 @@ def sweep_goals(
     fastest = min(timing.median for timing in ann.values())
     sixteen, eight = (1.2, 2.0) if matrix_units else (1.5, 2.5)
     bounds = {
+        "int24": (sixteen, fastest, "at its fastest", True),
         "int16": (sixteen, fastest, "at its fastest", True),
         "int8": (eight, fastest, "at its fastest", True),
         "float32": (0.95, ann["ANN, float32"].median, "in float32", True),

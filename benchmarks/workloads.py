@@ -16,7 +16,7 @@ from conversion.convert import prepare_ann
 from direct import prepare
 from direct.surrogates import surrogate
 from network.architectures import Geometry, build
-from network.fixed import fixed_point, unroll_fixed
+from network.fixed import Bits, fixed_point, unroll_fixed
 from network.fused import on_cpu
 from network.graph import swap_activations, trace
 from network.neurons import Neuron, Slope
@@ -78,8 +78,11 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
     images = work.images()
     spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
     shape = tuple(images.shape[1:])
-    sixteen, eight = fixed_point(spiking, shape, 16), fixed_point(spiking, shape, 8)
     parts = images.split(batch)
+
+    def whole(bits: Bits) -> Call:
+        network = fixed_point(spiking, shape, bits)
+        return lambda: [unroll_fixed(network, part, work.timesteps) for part in parts]
 
     def floating(precise: bool) -> Call:
         def call() -> object:
@@ -91,8 +94,9 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
     return {
         "isospike, float32": floating(True),
         "isospike, bfloat16": floating(False),
-        "isospike, int16": lambda: [unroll_fixed(sixteen, p, work.timesteps) for p in parts],
-        "isospike, int8": lambda: [unroll_fixed(eight, p, work.timesteps) for p in parts],
+        "isospike, int24": whole(24),
+        "isospike, int16": whole(16),
+        "isospike, int8": whole(8),
     }
 
 

@@ -218,7 +218,9 @@ def float64_units(reason: str) -> Units:
 
 
 OPERATORS = Units(127, 2**24, _pack_8_bit, "fixed point runs in 8-bit operators")
-MATRIX_PRODUCTS = Units(2**23 - 2**15 - 129, 2**31, _pack_matrix, "fixed point runs in 8-bit matrix products")
+MATRIX_PRODUCTS = Units(
+    2**23 - 2**15 - 129, 2**31, _pack_matrix, "fixed point runs in 8-bit matrix products"
+)
 
 
 @cache

@@ -20,8 +20,8 @@ from network.fixed.static import exact_bits, round_to_bits
 from network.graph import swap_activations, trace
 from network.neurons import Dynamics, Neuron
 from network.operators import MATRIX_PRODUCTS, Window, _pack_8_bit, find_units
-from network.unroll import SpikingNetwork
 from network.sums import NoKernel, load_kernel
+from network.unroll import SpikingNetwork
 from tests.fixed_point import Recorder, converted, fixed
 from tests.small_networks import SHAPE, images, network
 

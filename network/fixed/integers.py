@@ -6,7 +6,8 @@ height of its incoming spikes and divided by what its pooling divides by::
     σ_c = max|w'_c| / Q,  Q = 127·256^(n−1) for n bytes: 127, 32512, 8323072;   q = round(w'/σ_c)
 
 and never finer than lets a potential of 2³⁰ hold 256 thresholds (32 with 24 bits), and with 24 bits
-all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo, or 65536·hi + 256·mid + lo.
+all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo, or with three bytes
+65536·hi + 256·mid + lo.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Weights:
 class Term:
     """One dense operator of a sum; its result counts `factor` times.
 
-    whole: int32, of the weight's shape. bias: float64 [O], its share of the bias; the first drive of a sum has one.
+    whole: int32, of the weight's shape. bias: float64 [O], its share
+    of the bias; the terms of the first drive of a sum have one.
     """
 
     whole: Tensor
@@ -70,8 +72,9 @@ class Term:
 class Drive:
     """What the spikes of one source add to a current: by dense operators, or event by event.
 
-    whole: q, int32, of the weight's shape. wide: what the layer's kernel sums in. limit: the share of inputs that spike in a step up to
-    which events are faster; negative where there are none.
+    whole: q, int32, of the weight's shape. wide: as in `Rows`, the same for all drives of a layer.
+    limit: the share of inputs that spike in a step up to which events are faster; negative where
+    there are none.
     """
 
     source: str

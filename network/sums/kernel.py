@@ -28,9 +28,9 @@ class NoKernel(RuntimeError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Weights in the kernel's order, [blocks, kh, kw, I, block]: int32 where wide is 2, else int16.
+    """Weights in the kernel's order, [blocks, kh, kw, I, block]: int16, or int32 where wide is 2.
 
-    wide: 0 where they fit 8 bits, 1 where they fit 16, or 2. One layer reads 2 alone, or the others.
+    wide: 0 where they fit 8 bits, 1 where they fit 16, or 2. If one of a layer has 2, all have.
     """
 
     packed: Tensor
@@ -82,7 +82,8 @@ class Reading:
 class Layer:
     """One layer of neurons in one chunk; spatial tensors lie with channels last.
 
-    v: int32 [B, C, ...], updated; limit: held within ± it after every step, 0 for not. theta, bias: int32 [C]. constant: int32 as v, or None.
+    v: int32 [B, C, ...], updated. limit: v is held within ± it after every step; 0 for not.
+    theta, bias: int32 [C]. constant: int32 as v, or None.
     spikes: uint8 [T·B, C, ...], written. counts: int32 [T, B, places], written.
     results: float32 or int32 [T·B, C, ...] with a factor. shortcuts: uint8 spikes
     [T·B, C, ...] with int32 [1, C, ...] for each.
@@ -200,7 +201,9 @@ def load_kernel() -> Kernel:
         raise NoKernel(str(error)) from error
     except (OSError, AttributeError) as error:
         raise NoKernel(f"the compiled kernel does not load ({type(error).__name__})") from error
-    if not all(_agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512), (2, 2**19))):
+    if not all(
+        _agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512), (2, 2**19))
+    ):
         raise NoKernel("the compiled kernel does not agree with float64 here")
     return kernel
 
