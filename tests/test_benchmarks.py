@@ -12,11 +12,14 @@ from torch import nn
 
 from benchmarks.agreement import largest_of, rows_of
 from benchmarks.epoch import layers_alone
+from benchmarks.held import compare
 from benchmarks.measure import Timing, interleave
 from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
 from benchmarks.workloads import Workload, rule_calls
+from tests.fixed_point import converted
+from tests.small_networks import images
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,3 +132,16 @@ def test_memory_of_a_call() -> None:
 
 def test_the_help_page_loads_no_torch() -> None:
     assert not loads_torch(["-m", "compare", "--help"])
+
+
+def test_potentials_that_are_held_beside_those_that_are_not() -> None:
+    snn = converted("plain")
+    name, second = list(snn.neurons().items())[1]
+    second.shift = -20.0 * second.theta
+    rows = {row["layer"]: row for row in compare(snn, images(2), 200)}
+    assert len(rows) == 3
+    assert all(row["differ"] == 0 and row["spikes"] == row["of_64_bits"] for row in rows.values())
+    first = next(iter(rows.values()))
+    assert first["spikes"] > 0
+    assert rows[name]["spikes"] == 0
+    assert rows[name]["held"] == 2 * 8 * 4 * 4  # −20 θ a step: every potential of both images
