@@ -34,7 +34,14 @@ CHUNK = 4
 def main() -> None:
     options = _options()
     torch.set_num_threads(1)
-    dataset = load_dataset(options.dataset, options.data, download=False, validation=None)
+    dataset = load_dataset(
+        options.dataset,
+        options.data,
+        download=False,
+        validation=None,
+        train_images=None,
+        test_images=options.images,
+    )
     train = View(dataset.train, "normalised", dataset.mean, dataset.std)
     test = View(dataset.test, "normalised", dataset.mean, dataset.std)
     network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
