@@ -94,6 +94,7 @@ def collect() -> dict[str, dict[str, str]]:
     from compare.data import DATASETS
     from conversion import CONVERSIONS
     from direct import PRESETS, RULES
+    from direct.membrane_bp.neuron import EventDynamics
     from direct.surrogates import SURROGATES
     from network.architectures import ARCHITECTURES, describe
     from network.neurons import NEURONS
@@ -107,7 +108,10 @@ def collect() -> dict[str, dict[str, str]]:
             name: f"{PRESETS.get(name).summary} ({PRESETS.get(name).source})" for name in PRESETS
         },
         "surrogates": {name: _first_line(SURROGATES.get(name)) for name in SURROGATES},
-        "neurons": {name: _first_line(NEURONS.get(name)) for name in NEURONS},
+        "neurons": {
+            **{name: _first_line(NEURONS.get(name)) for name in NEURONS},
+            "lif-event": _first_line(EventDynamics),
+        },
     }
 
 

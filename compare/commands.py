@@ -158,12 +158,20 @@ def studies() -> None:
 
 
 @app.command(name="list")
-def list_(kind: Annotated[str, typer.Argument(help="what to list")]) -> None:
+def list_(
+    kind: Annotated[
+        str | None, typer.Argument(help="what to list; without it, what there is")
+    ] = None,
+) -> None:
     """Names of datasets, architectures, conversions, rules, presets, surrogates, neurons,
     metrics, energies or figures, one line each."""
     from compare import catalogue
     from compare.terminal import show_rows
 
+    if kind is None:
+        kinds = [(name, ", ".join(catalogue.entries(name))) for name in catalogue.KINDS]
+        show_rows(("kind", "names"), kinds)
+        return
     show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
 
 

@@ -245,3 +245,10 @@ def test_failed_cases_are_said_before_the_report(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("isospike: ")]
     assert said[0] == "isospike: 1 of 2 cases failed: bptt: a reason"
     assert said[1:] == (["isospike: of the report"] if broken else [])
+
+
+def test_list_without_a_kind_names_the_kinds(tmp_path: Path) -> None:
+    lines = isospike("list", cwd=tmp_path).stdout.splitlines()
+    kinds = {line.split("  ")[0]: line.split("  ")[1].split(", ") for line in lines}
+    assert list(kinds) == list(catalogue.KINDS)
+    assert kinds["neurons"] == ["if", "lif", "lif-iterative", "lif-event"]

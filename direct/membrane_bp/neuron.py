@@ -20,7 +20,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EventDynamics:
-    """Times in ms; inhibition μ in [0, 1] is the share of its own threshold a neuron loses."""
+    """Leak between events, refractory time, lateral inhibition (Lee 2016); of `membrane-bp` alone.
+
+    Times in ms; inhibition μ in [0, 1] is the share of its own threshold a neuron loses."""
 
     tau_ms: float = 20.0
     refractory_ms: float = 1.0
