@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from compare.faults import OutOfMemory, halved_once, is_out_of_memory
 from compare.halfway import Halfway
 from compare.sweep import Sweep, evaluate_ann, sweep
 from conversion import convert
-from network.fixed import FixedPointNetwork
+from network.fixed import FixedPointNetwork, NotFixedPoint, unroll_fixed
 from network.graph import trace
 from network.unroll import SpikingNetwork
 from tests import small_networks
@@ -94,6 +95,48 @@ def test_whole_numbers_go_on_whichever_way_they_are_summed(
     monkeypatch.setattr(FixedPointNetwork, "note", "otherwise")
     same(swept(network, batch_size=5, halfway=Halfway(file, 0.0, said.append)), swept(network))
     assert said == [f"sweep goes on after {IMAGES} images"]
+
+
+def test_a_batch_that_whole_numbers_do_not_hold_sends_all_images_to_float32(
+    network: SpikingNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def refusing(*arguments: Any, **options: Any) -> Tensor:
+        calls.append(len(arguments[1]))
+        if len(calls) == 3:
+            raise NotFixedPoint("a current passes 28 bits")
+        return unroll_fixed(*arguments, **options)
+
+    monkeypatch.setattr("compare.sweep.unroll_fixed", refusing)
+    done: list[int] = []
+    found = sweep(
+        network, Pictures(), small_networks.SHAPE, STEPS, seed=3, batch_size=4,
+        device=CPU, precision="int24", advance=done.append,
+    )  # fmt: skip
+    assert found.arithmetic == "float32, since a current passes 28 bits"
+    same(found, swept(network, precision="float32"))
+    assert calls == [4, 4, 4]
+    assert sum(done) == IMAGES
+
+
+def test_potentials_that_end_at_the_limit_are_said(tmp_path: Path) -> None:
+    ann = small_networks.network("plain")
+    network = convert(ann, small_networks.images(32), method="robust-norm").network
+    name, second = list(network.neurons().items())[1]
+    second.shift = -20.0 * second.theta  # 9 steps of it pass 32 θ, where 24 bits end
+    whole = swept(network, precision="int24")
+    held = f"; potentials that ended at ±2³⁰, where they are held: {name} {IMAGES * 8 * 4 * 4}"
+    assert whole.arithmetic.endswith(held)
+
+    def cut(indices: Tensor) -> None:
+        if int(indices[0]) == 8:
+            raise KeyboardInterrupt
+
+    halfway = Halfway(tmp_path / "sweep.pt", every_s=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        swept(network, Pictures(cut), "int24", halfway=halfway)
+    assert swept(network, precision="int24", halfway=halfway).arithmetic == whole.arithmetic
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other network", "foreign", "a pickle"])
