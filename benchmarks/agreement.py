@@ -16,7 +16,7 @@ import copy
 import csv
 import shlex
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from scipy.stats import binomtest
 from torch import Tensor, nn
 
+from compare.data import Dataset
 from compare.machine import commit, machine, versions
 from compare.prepared import View, load_dataset, sample
 from compare.sweep import accuracy_of, folded
@@ -45,23 +46,14 @@ OTHERS = ("float64", "bfloat16", *(f"int{bits}" for bits in BITS))
 
 
 def main() -> None:
-    options = _options()
+    parser = parser_of("Accuracy of other arithmetics beside float32.")
+    parser.add_argument("--arithmetics", default=",".join(OTHERS), help="beside float32")
+    options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    dataset = load_dataset(
-        options.dataset,
-        options.data,
-        download=False,
-        validation=None,
-        train_images=options.train_images,
-        test_images=options.test_images,
-    )
-    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
-    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
+    dataset, train, test = data_of(options)
     network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
-    images, _ = sample(train, CALIBRATION_IMAGES, seed=0)
     rows, notes = [], []
-    for method in options.methods.split(","):
-        spiking = folded(convert(network, images, method=method).network)
+    for method, spiking in conversions(options, network, train):
         names = options.arithmetics.split(",")
         right = correct_at_every_step(spiking, dataset.shape, test, options.timesteps, names)
         rows += [{"method": method} | row for row in rows_of(right)]
@@ -82,8 +74,9 @@ def main() -> None:
     print(options.out)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Accuracy of other arithmetics beside float32.")
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """Options that say which ANN is converted how, and swept on what."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dataset", default="mnist")
@@ -95,9 +88,34 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train-images", type=int)
     parser.add_argument("--test-images", type=int)
     parser.add_argument("--timesteps", type=int, default=64)
-    parser.add_argument("--arithmetics", default=",".join(OTHERS), help="beside float32")
     parser.add_argument("--threads", type=int, default=1)
-    return parser.parse_args()
+    return parser
+
+
+def data_of(options: argparse.Namespace) -> tuple[Dataset, View, View]:
+    """The data set, and its training and test images as networks see them."""
+    dataset = load_dataset(
+        options.dataset,
+        options.data,
+        download=False,
+        validation=None,
+        train_images=options.train_images,
+        test_images=options.test_images,
+    )
+    train, test = (
+        View(images, "normalised", dataset.mean, dataset.std)
+        for images in (dataset.train, dataset.test)
+    )
+    return dataset, train, test
+
+
+def conversions(
+    options: argparse.Namespace, network: nn.Module, train: View
+) -> Iterator[tuple[str, SpikingNetwork]]:
+    """Every method and what it makes of the ANN, folded."""
+    images, _ = sample(train, CALIBRATION_IMAGES, seed=0)
+    for method in options.methods.split(","):
+        yield method, folded(convert(network, images, method=method).network)
 
 
 def _without_place(arguments: list[str]) -> list[str]:

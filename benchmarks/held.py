@@ -1,7 +1,7 @@
 """Whether holding potentials at ±2³⁰ changes a spike: beside potentials of 64 bits, not held.
 
     python -m benchmarks.held --data DIR --dataset cifar10 --architecture vgg9 \\
-        --methods half-shift,robust-norm --weights FILE --images 6 --timesteps 256 --out DIR
+        --methods half-shift,robust-norm --weights FILE --test-images 6 --timesteps 256 --out DIR
 
 writes held.csv: per method and layer the spikes of either, neurons times steps in which they
 differ, and potentials at the limit after the last step.
@@ -9,19 +9,14 @@ differ, and potentials at the limit after the last step.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.agreement import CALIBRATION_IMAGES, given_or_trained, write_rows
-from compare.prepared import View, load_dataset, sample
-from compare.sweep import folded
-from conversion import convert
+from benchmarks.agreement import conversions, data_of, given_or_trained, parser_of, write_rows
 from network.architectures import Geometry
 from network.fixed import fixed_point
 from network.fixed.plan import Fire
@@ -32,44 +27,18 @@ CHUNK = 4
 
 
 def main() -> None:
-    options = _options()
-    torch.set_num_threads(1)
-    dataset = load_dataset(
-        options.dataset,
-        options.data,
-        download=False,
-        validation=None,
-        train_images=None,
-        test_images=options.images,
-    )
-    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
-    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
+    options = parser_of("Potentials held at the limit, beside 64 bits.").parse_args()
+    torch.set_num_threads(options.threads)
+    dataset, train, test = data_of(options)
     network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
-    calibration, _ = sample(train, CALIBRATION_IMAGES, seed=0)
-    images, _ = test.batch(torch.arange(options.images))
+    images, _ = test.batch(torch.arange(len(test)))
     rows = []
-    for method in options.methods.split(","):
-        spiking = folded(convert(network, calibration, method=method).network)
+    for method, spiking in conversions(options, network, train):
         for row in compare(spiking, images, options.timesteps):
             rows.append({"method": method, **row})
             print(rows[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_rows(options.out / "held.csv", rows)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Potentials held at the limit, beside 64 bits.")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--architecture", default="vgg9")
-    parser.add_argument("--methods", default="half-shift")
-    parser.add_argument("--width", type=float, default=1.0)
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--images", type=int, default=6)
-    parser.add_argument("--timesteps", type=int, default=256)
-    return parser.parse_args()
 
 
 class _Spikes:

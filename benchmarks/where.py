@@ -16,18 +16,17 @@ from benchmarks.workloads import Workload
 from conversion import convert
 from network.activity import ActivityCounter, count_activity
 from network.fixed import fixed_point, run, unroll_fixed
-from network.fixed.firing import KernelRun
 from network.fixed.pooling import SumPool
 
 
 class Shares:
-    """Seconds of some methods while it watches, by a name made of their arguments."""
+    """Seconds of some functions while it watches, by a name made of their arguments."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     @contextmanager
-    def watching(self, owner: type, method: str, name: Callable[..., str]) -> Iterator[None]:
+    def watching(self, owner: Any, method: str, name: Callable[..., str]) -> Iterator[None]:
         original = getattr(owner, method)
 
         def timed(*arguments: Any, **options: Any) -> Any:
@@ -57,14 +56,14 @@ def main() -> None:
     counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
     shares = Shares()
     with ExitStack() as stack:
-        for owner, method, name in (
-            (KernelRun, "fire", lambda kernel, layer, *rest: layer.name),
+        for owner, method, named in (
+            (run, "fire_by_kernel", lambda kernel, layer, *rest: layer.name),
             (SumPool, "__call__", lambda *rest: "pooling"),
             (ActivityCounter, "count", lambda *rest: "counting"),
             (run._Run, "__init__", lambda *rest: "first current and states"),
             (run._Run, "_output", lambda *rest: "output"),
         ):
-            stack.enter_context(shares.watching(owner, method, name))
+            stack.enter_context(shares.watching(owner, method, named))
         start = time.process_time()
         unroll_fixed(whole, images, work.timesteps, taps=[counter])
         total = time.process_time() - start

@@ -196,10 +196,12 @@ def current_calls(images: int) -> dict[str, Call]:
     """float32 currents of 3×3 convolutions, by the dense layer and by events at every rate."""
     kernel = float_currents()
     calls: dict[str, Call] = {}
-    for channels, size in LAYERS:
+    for channels, size in LAYERS if kernel is not None else ():
         layer = nn.Conv2d(channels, channels, 3, padding=1)
         rows = rows_of(layer)
-        for rate in RATES if kernel is not None and rows is not None else ():
+        assert kernel is not None
+        assert rows is not None
+        for rate in RATES:
             drawn = torch.rand(images, channels, size, size) < rate
             spikes = drawn.float().contiguous(memory_format=torch.channels_last)
             name = f"{channels} channels, {size}×{size}"

@@ -56,6 +56,11 @@ def entries(kind: str) -> dict[str, str]:
     return _stored()[kind]
 
 
+def kinds() -> dict[str, str]:
+    """Kind -> its names, in one line."""
+    return {kind: ", ".join(entries(kind)) for kind in KINDS}
+
+
 def check(kind: str, name: str) -> None:
     """Raise UnknownEntry in one line unless `name` exists (or is a kind of the user's own)."""
     if kind == "architectures" and (":" in name or name.startswith("mlp-")):

@@ -168,11 +168,8 @@ def list_(
     from compare import catalogue
     from compare.terminal import show_rows
 
-    if kind is None:
-        kinds = [(name, ", ".join(catalogue.entries(name))) for name in catalogue.KINDS]
-        show_rows(("kind", "names"), kinds)
-        return
-    show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
+    headings = ("kind", "names") if kind is None else (kind, "what it is")
+    show_rows(headings, list((catalogue.entries(kind) if kind else catalogue.kinds()).items()))
 
 
 @app.command()
@@ -239,7 +236,7 @@ def convert(
     catalogue.check("datasets", dataset)
     catalogue.check("conversions", method)
     catalogue.check("architectures", model)
-    from compare.convert_command import convert_model, summary_lines
+    from compare.convert_command import convert_model, parse_options, summary_lines
 
     _directory(out)
     place, _, function = model.rpartition(":")
@@ -272,24 +269,6 @@ def _results_in(out: Path | None) -> Iterator[None]:
             raise
         where = f" ({error.filename})" if error.filename else ""
         raise ValueError(f"--out {out} cannot be written: {error.strerror}{where}") from error
-
-
-def parse_options(pairs: list[str]) -> dict[str, Any]:
-    """NAME=VALUE as TOML values; a bare word is text."""
-    import tomllib
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ValueError(f"--option is written NAME=VALUE, got {pair!r}")
-        if name in options:
-            raise ValueError(f"--option {name} is given twice, the second time as {value!r}")
-        try:
-            options[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = value
-    return options
 
 
 @app.callback(invoke_without_command=True)

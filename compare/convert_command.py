@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,22 @@ def _swept(
     if outcome.halved is not None:
         say_halved(outcome.halved)
     return accuracy, outcome
+
+
+def parse_options(pairs: list[str]) -> dict[str, Any]:
+    """NAME=VALUE as TOML values; a bare word is text."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ValueError(f"--option is written NAME=VALUE, got {pair!r}")
+        if name in options:
+            raise ValueError(f"--option {name} is given twice, the second time as {value!r}")
+        try:
+            options[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = value
+    return options
 
 
 def summary_lines(directory: Path) -> list[str]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from compare.cases import Case, expand
 from compare.method_facts import method_facts
+from compare.plan import SWEEP_PRECISION
 from compare.resolved import recipe_of
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
@@ -53,7 +54,7 @@ def minutes(study: Study) -> tuple[float, float]:
     """Minutes on 2 cores and on an H100, all cases one after another."""
     study = study.model_copy(update={"precision": "float32", "threads": 1})
     methods = sorted({study.base_method(name) for name in study.every("methods")})
-    cases = expand(study, method_facts(methods), sweep_precision="int24")
+    cases = expand(study, method_facts(methods), sweep_precision=SWEEP_PRECISION)
     times = [_case(case) for case in cases]
     return sum(t[0] for t in times) / 60, sum(t[1] for t in times) / 60
 

@@ -22,6 +22,7 @@ from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Frames, Precision, Study, StudyError, parse_study
+from compare.sweep import BITS
 from conversion import CONVERSIONS
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork, trace
@@ -30,7 +31,6 @@ from network.wiring import wiring
 SWEEP_PRECISION: Precision = (
     "int24"  # exact and the same everywhere; float32 where a network needs it
 )
-FOR_SWEEPS = ("int24", "int16", "int8")  # whole numbers, which nothing is trained in
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
 SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
@@ -62,7 +62,7 @@ def resolve(
     sweeps = study.sweep_precision
     if sweeps == "auto":  # a precision that is asked for holds for the sweep too
         sweeps = SWEEP_PRECISION if study.precision == "auto" else study.precision
-    precision: Precision = "auto" if study.precision in FOR_SWEEPS else study.precision
+    precision: Precision = "auto" if study.precision in BITS else study.precision
     threads = study.threads
     if earlier is not None:
         precision = earlier.precision if precision == "auto" else precision

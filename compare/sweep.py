@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -71,52 +71,78 @@ def sweep(
     halfway: where a sweep that was cut off is kept, and goes on from.
     Raises OutOfMemory where half of batch_size is still too much.
     """
-    halfway = halfway or Halfway()
     network = folded(network).to(device)
+    run = _Run(network, data, shape, timesteps, seed, batch_size, device, advance, halfway)
     fixed, arithmetic = _fixed(network, shape, precision)
-    counter = count_activity(network, shape, timesteps)
-    if fixed is not None:
-        counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    # whole numbers give the same whichever way they are summed, in batches of whatever size
-    how = (precision, 0) if fixed is not None else (arithmetic, batch_size)
-    key = key_of(network, len(data), timesteps, seed, *how)
-    counted = halfway.resume(key, counter)
-    before = snapshot(counter)
-    halved: list[int] = []
-    advance(counted.images)
-
-    def work(indices: Tensor) -> None:
-        nonlocal before
-        images, truth = data.batch(indices)
-        keys = image_keys(seed, indices).to(device)
-        images = images.to(device)
-        if fixed is not None:
-            taps, held = [counter], counted.held
-            outputs = unroll_fixed(fixed, images, timesteps, keys=keys, taps=taps, held=held)
-        else:
-            with autocast:
-                outputs = unroll(network, images, timesteps, keys=keys, taps=[counter])
-            outputs = outputs.float()
-        counted.predicted.append(network.read(outputs).argmax(-1).to(torch.int16).cpu())
-        counted.labels.append(truth.to(torch.int16))
-        before = snapshot(counter)
-        halfway.save_if_due(key, counter, counted)
-        advance(len(indices))
-
-    def undo() -> None:
-        restore(counter, before)
-
     try:
-        in_batches(counted.images, len(data), batch_size, work, undo, halved.append)
-    except NotFixedPoint as error:  # of these images: all of them are swept in float32
-        advance(-counted.images)
-        anew = sweep(
-            network, data, shape, timesteps, seed=seed, batch_size=batch_size, device=device,
-            precision="float32", advance=advance, halfway=halfway,
-        )  # fmt: skip
-        return replace(anew, arithmetic=f"float32, since {error}")
-    return _outcome(counter, counted, timesteps, arithmetic, halved)
+        return run.sweep(fixed, arithmetic, half=precision == "bfloat16")
+    except NotFixedPoint as error:  # of some of these images: all of them are swept in float32
+        return run.sweep(None, f"float32, since {error}")
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What does not depend on the arithmetic of a sweep; network: folded."""
+
+    network: SpikingNetwork
+    data: Batches
+    shape: tuple[int, ...]
+    timesteps: int
+    seed: int
+    batch_size: int
+    device: torch.device
+    advance: Advance
+    halfway: Halfway | None
+
+    def sweep(
+        self, fixed: FixedPointNetwork | None, arithmetic: str, *, half: bool = False
+    ) -> Sweep:
+        """In whole numbers, or in floating point where fixed is None (half: in bfloat16).
+
+        Raises NotFixedPoint where whole numbers do not hold a batch; what was told to `advance`
+        is taken back.
+        """
+        network, halfway = self.network, self.halfway or Halfway()
+        counter = count_activity(network, self.shape, self.timesteps)
+        if fixed is not None:
+            counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+        # whole numbers give the same whichever way they are summed, in batches of whatever size
+        how = (f"int{fixed.bits}", 0) if fixed is not None else (arithmetic, self.batch_size)
+        key = key_of(network, len(self.data), self.timesteps, self.seed, *how)
+        counted = halfway.resume(key, counter)
+        before = snapshot(counter)
+        halved: list[int] = []
+        self.advance(counted.images)
+
+        def outputs_of(images: Tensor, keys: Tensor) -> Tensor:
+            steps, taps = self.timesteps, [counter]
+            if fixed is not None:
+                held = counted.held
+                return unroll_fixed(fixed, images, steps, keys=keys, taps=taps, held=held)
+            with autocast:
+                return unroll(network, images, steps, keys=keys, taps=taps).float()
+
+        def work(indices: Tensor) -> None:
+            nonlocal before
+            images, truth = self.data.batch(indices)
+            keys = image_keys(self.seed, indices).to(self.device)
+            scores = network.read(outputs_of(images.to(self.device), keys))
+            counted.predicted.append(scores.argmax(-1).to(torch.int16).cpu())
+            counted.labels.append(truth.to(torch.int16))
+            before = snapshot(counter)
+            halfway.save_if_due(key, counter, counted)
+            self.advance(len(indices))
+
+        def undo() -> None:
+            restore(counter, before)
+
+        try:
+            in_batches(counted.images, len(self.data), self.batch_size, work, undo, halved.append)
+        except NotFixedPoint:
+            self.advance(-counted.images)
+            raise
+        return _outcome(counter, counted, self.timesteps, arithmetic, halved)
 
 
 def _outcome(

@@ -79,6 +79,16 @@ def constant_current(layer: nn.Conv2d, x: Tensor) -> Tensor:
     return z if layer.bias is None else z + layer.bias.double().view(1, -1, 1, 1)
 
 
+def scale_of_24_bits(weight: Tensor, bias: Tensor | None, theta: Tensor, largest: int) -> Tensor:
+    """With which θ is 2²⁵ and all that arrives at once 2²⁹, at most: σ [O]."""
+    together = weight.abs().flatten(1).sum(1) * largest
+    if bias is not None:
+        together = together + bias.double().abs()
+    above = together.log2().floor() + 1
+    together = (together * 2.0 ** (12 - above)).ceil() * 2.0 ** (above - 12)
+    return torch.maximum(together / 2**29, theta / 2**25)
+
+
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
     """A chain of layers, step by step, in whole numbers of 64 bits."""
     largest = {8: 127, 16: 32512, 24: 127 * 65536}[bits]
@@ -109,14 +119,9 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                 per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
                 weight = module.weight.double() * per_input
                 sigma = weight.abs().flatten(1).amax(1) / largest
-                if bits == 24:  # θ up to 2²⁵, all that arrives at once up to 2²⁹
-                    together = weight.abs().flatten(1).sum(1) * (4 if pooled else 1)
-                    if module.bias is not None:
-                        together = together + module.bias.double().abs()
-                    above = together.log2().floor() + 1
-                    together = (together * 2.0 ** (12 - above)).ceil() * 2.0 ** (above - 12)
-                    sigma = torch.maximum(sigma, together / 2**29)
-                    sigma = torch.maximum(sigma, theta / 2**25)
+                if bits == 24:
+                    coarsest = scale_of_24_bits(weight, module.bias, theta, 4 if pooled else 1)
+                    sigma = torch.maximum(sigma, coarsest)
                 q = (weight / sigma.view(shaped)).round()
                 bias = torch.zeros(len(q)) if module.bias is None else module.bias
                 b = (bias.double() / sigma).round()

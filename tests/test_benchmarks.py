@@ -18,6 +18,7 @@ from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
 from benchmarks.workloads import Workload, rule_calls
+from network.compiled.building import NoCompiler, find_compiler
 from tests.fixed_point import converted
 from tests.small_networks import images
 
@@ -145,3 +146,18 @@ def test_potentials_that_are_held_beside_those_that_are_not() -> None:
     assert first["spikes"] > 0
     assert rows[name]["spikes"] == 0
     assert rows[name]["held"] == 2 * 8 * 4 * 4  # −20 θ a step: every potential of both images
+
+
+def test_where_the_time_goes_is_said_by_layer() -> None:
+    try:
+        find_compiler()
+    except NoCompiler as error:
+        pytest.skip(str(error))
+    command = [sys.executable, "-m", "benchmarks.where", "--architecture", "lenet", "--batch", "2"]
+    done = subprocess.run(
+        [*command, "--timesteps", "2"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    parts = {line.split("  ")[0]: float(line.split(" us ")[0].split()[-1])
+             for line in done.stdout.splitlines()}  # fmt: skip
+    assert {"conv1_relu", "conv2_relu", "dense1_relu", "pooling", "output", "the rest"} < set(parts)
+    assert parts["conv2_relu"] > 0

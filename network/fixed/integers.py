@@ -12,7 +12,7 @@ all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -82,8 +82,8 @@ class Drive:
     whole: Tensor
     window: Window | None
     terms: tuple[Term, ...]
+    wide: int
     limit: float
-    wide: int = 0
 
     @cached_property
     def rows(self) -> Rows:
@@ -135,8 +135,9 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: 
     high, low = added.clamp(min=0), added.clamp(max=0)
     drives: list[Drive] = []
     notes: list[str] = []
-    for w in weights:
-        q = (w.weight / w.per_output(sigma)).round()
+    wholes = [(w.weight / w.per_output(sigma)).round() for w in weights]
+    wide = max(width_of(q) for q in wholes)
+    for w, q in zip(weights, wholes, strict=True):
         high = high + q.clamp(min=0).flatten(1).sum(1) * w.largest
         low = low + q.clamp(max=0).flatten(1).sum(1) * w.largest
         units = arithmetic.units_for(w.largest)
@@ -148,10 +149,8 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: 
             for place, (part, own) in enumerate(_split(q, bias, units.weight_limit))
         )
         limit = arithmetic.event_limit(units, len(terms), w.window)
-        drives.append(Drive(w.source, w.largest, q.to(torch.int32), w.window, terms, limit))
+        drives.append(Drive(w.source, w.largest, q.to(torch.int32), w.window, terms, wide, limit))
         notes.append(units.note)
-    wide = max(width_of(drive.whole) for drive in drives)
-    drives = [replace(drive, wide=wide) for drive in drives]
     bound = float(torch.maximum(high, -low).max())
     return Sum(tuple(drives), added.to(torch.int32), bound, tuple(notes))
 

@@ -19,6 +19,7 @@ from network.sums.structures import CLayer, CReading, CResult, CShortcut
 
 SOURCE = Path(__file__).with_name("kernel.c")
 NARROW, WIDE = 127, 32767  # weights up to there: summed in one go, by two bytes, or in 32 bits
+TYPES = (torch.int16, torch.int16, torch.int32)  # of rows, by how wide they are
 LINEAR = Window((1, 1), (0, 0), (1, 1), 1)
 
 
@@ -65,8 +66,7 @@ def pack_rows(whole: Tensor, window: Window | None, wide: int | None = None) -> 
     wide: as in Rows; None for what they need.
     """
     wide = width_of(whole) if wide is None else wide
-    kind = torch.int32 if wide == 2 else torch.int16
-    return Rows(in_blocks(whole.to(kind)), window or LINEAR, wide)
+    return Rows(in_blocks(whole.to(TYPES[wide])), window or LINEAR, wide)
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ def _c_reading(reading: Reading, kept: list[object]) -> CReading:
     height, width = spikes.shape[2:] if spikes.ndim == 4 else (1, 1)
     _, kernel_y, kernel_x, channels, _ = reading.rows.packed.shape
     pairs = (window.stride, window.padding, window.dilation)
-    kind = torch.int32 if reading.rows.wide == 2 else torch.int16
+    rows = _address(reading.rows.packed, TYPES[reading.rows.wide], kept)
     return CReading(
-        _address(spikes, torch.uint8, kept), _address(reading.rows.packed, kind, kept),
+        _address(spikes, torch.uint8, kept), rows,
         height, width, channels, reading.largest, kernel_y, kernel_x,
         *(number for pair in pairs for number in pair),
     )  # fmt: skip
