@@ -232,8 +232,9 @@ def test_many_thresholds_and_slopes_of_other_forms_go_to_the_loops(interpreted: 
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 @pytest.mark.parametrize("size", [(7, 5, 3), (130,)])
+@pytest.mark.parametrize("limit", [0, 25])
 def test_whole_potentials_equal_the_loops_bit_for_bit(
-    reset: Reset, parts: int, size: tuple[int, ...], request: pytest.FixtureRequest
+    reset: Reset, parts: int, size: tuple[int, ...], limit: int, request: pytest.FixtureRequest
 ) -> None:
     pytest.importorskip("triton", reason="this PyTorch comes without Triton")
     generator = torch.Generator().manual_seed(7)
@@ -260,9 +261,10 @@ def test_whole_potentials_equal_the_loops_bit_for_bit(
         )
         spikes = channels_last(torch.zeros(12, *size, dtype=torch.uint8)).unflatten(0, (6, 2))
         assert on_cuda.run_on(v) == kernels
-        advance_whole(given, v, layer, spikes)
+        advance_whole(given, v, layer, spikes, limit)
         found.append((v, spikes))
-    assert 0.02 < found[0][1].float().mean() < 0.9
+    assert limit or 0.02 < found[0][1].float().mean() < 0.9
+    assert not limit or v.abs().max() == limit
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
 
