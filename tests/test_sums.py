@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import ctypes
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,7 +62,7 @@ def layers(draw: st.DrawFn) -> Given:
     steps, batch = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     inputs, outputs = draw(st.integers(1, 40)), draw(st.integers(1, 150))
     largest = draw(st.sampled_from([1, 1, 4, 100]))
-    limit = draw(st.sampled_from([127, 32512]))
+    limit = draw(st.sampled_from([127, 32512, 2**19 if largest == 1 else 127]))
     share = draw(st.sampled_from([0.0, 0.05, 0.3, 1.0]))
     linear = draw(st.booleans())
     pairs = [draw(st.tuples(st.integers(low, 3), st.integers(low, 3))) for low in (1, 1, 0, 1)]
@@ -132,23 +134,50 @@ def test_spikes_potentials_and_counts_equal_float64(drawn: Given, threads: int) 
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-@pytest.mark.parametrize("limit", [127, 32512])
-def test_the_largest_sums_do_not_overflow(limit: int, sign: int) -> None:
-    # 600 inputs, 100 spikes each, all weights at their limit: 60,000 rows, 234 times 256
-    weight = torch.full((16, 600), sign * limit)
+@pytest.mark.parametrize("outputs", [16, 64, 128])
+@pytest.mark.parametrize(
+    ("limit", "inputs", "spikes"),
+    [
+        (127, 600, 100),  # 60,000 rows, 234 times 256
+        (127 * 257, 600, 4),
+        (127 * 65793, 256, 1),  # 256 rows; more would pass 32 bits
+    ],
+)
+def test_the_largest_sums_do_not_overflow(
+    limit: int, inputs: int, spikes: int, outputs: int, sign: int
+) -> None:
+    weight = torch.full((outputs, inputs), sign * limit)
     layer = Layer(
-        v=torch.zeros(1, 16, dtype=torch.int32),
-        theta=torch.full((16,), 2**30, dtype=torch.int32),
-        bias=torch.zeros(16, dtype=torch.int32),
+        v=torch.zeros(1, outputs, dtype=torch.int32),
+        theta=torch.full((outputs,), 2**31 - 1, dtype=torch.int32),
+        bias=torch.zeros(outputs, dtype=torch.int32),
         constant=None,
-        spikes=torch.zeros(1, 16, dtype=torch.uint8),
+        spikes=torch.zeros(1, outputs, dtype=torch.uint8),
         counts=torch.zeros(1, 1, 1, dtype=torch.int32),
         hard=False,
     )
-    spikes = torch.full((1, 600), 4 if limit > 127 else 100, dtype=torch.uint8)
-    layer.readings = [Reading(spikes, pack_rows(weight, None), 100)]
+    arriving = torch.full((1, inputs), spikes, dtype=torch.uint8)
+    layer.readings = [Reading(arriving, pack_rows(weight, None), spikes)]
     kernel().run(layer)
-    assert layer.v.unique().tolist() == [sign * limit * int(spikes.sum())]
+    assert layer.v.unique().tolist() == [sign * limit * inputs * spikes]
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_vectors_of_any_width_give_the_same(width: int) -> None:
+    library = ctypes.CDLL(str(built(kernel_module.SOURCE, f"-DWIDTH={width}")))
+    library.run_layer.restype = ctypes.c_int
+    other = Kernel(library)
+
+    @settings(max_examples=40, deadline=None)
+    @given(layers())
+    def check(drawn: Given) -> None:
+        own = copy.deepcopy(drawn.layer)
+        kernel().run(own)
+        other.run(drawn.layer)
+        for name in ("v", "spikes", "counts"):
+            assert torch.equal(getattr(own, name), getattr(drawn.layer, name)), name
+
+    check()
 
 
 def test_a_layer_that_is_laid_out_otherwise_is_refused() -> None:

@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -20,8 +20,8 @@ class NoCompiler(RuntimeError):
     """Nothing was built; the message says why, in one line."""
 
 
-def built(source: Path) -> Path:
-    """The shared library of a C file, from the cache or compiled now.
+def built(source: Path, *options: str) -> Path:
+    """The shared library of a C file, from the cache or compiled now, with more options if given.
 
     Its name holds a hash of the text, of headers beside it, the flags, the compiler and the
     processor. It is written under another name first, so that no process sees half of it.
@@ -30,7 +30,7 @@ def built(source: Path) -> Path:
     headers = sorted(source.parent.glob("*.h"))
     text = b"".join(file.read_bytes() for file in (source, *headers))
     for directory in _directories():
-        library = directory / f"{source.stem}-{_identity(text, compiler)}.so"
+        library = directory / f"{source.stem}-{_identity(text, compiler, options)}.so"
         if library.exists():
             return library
         try:
@@ -40,7 +40,7 @@ def built(source: Path) -> Path:
             continue
         os.close(handle)
         try:
-            _compile(compiler, source, Path(other))
+            _compile(compiler, source, Path(other), options)
             os.replace(other, library)
         finally:
             Path(other).unlink(missing_ok=True)
@@ -64,8 +64,8 @@ def _directories() -> Iterator[Path]:
     yield Path(tempfile.mkdtemp(prefix="isospike-"))
 
 
-def _identity(text: bytes, compiler: str) -> str:
-    facts = (compiler, str(os.stat(compiler).st_mtime_ns), *FLAGS, *_processor())
+def _identity(text: bytes, compiler: str, options: Sequence[str]) -> str:
+    facts = (compiler, str(os.stat(compiler).st_mtime_ns), *FLAGS, *options, *_processor())
     return hashlib.sha256(text + "\0".join(facts).encode()).hexdigest()[:16]
 
 
@@ -81,8 +81,8 @@ def _processor() -> Iterator[str]:
         pass
 
 
-def _compile(compiler: str, source: Path, library: Path) -> None:
-    command = [compiler, *FLAGS, str(source), "-o", str(library)]
+def _compile(compiler: str, source: Path, library: Path, options: Sequence[str]) -> None:
+    command = [compiler, *FLAGS, *options, str(source), "-o", str(library)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except (OSError, subprocess.SubprocessError) as error:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from network.fixed.arithmetic import Arithmetic
 from network.operators import Operator, Units, Window, count_bytes, float64_units, in_bytes
-from network.sums import Rows, pack_rows, width_of
+from network.sums import Rows, digits_of, pack_rows
 
 LARGEST_WEIGHT = {8: 127, 16: 127 * 256, 24: 127 * 65536}
 STATIC_STEPS = {8: 2**21, 16: 2**21, 24: 2**25}  # θ in whole numbers where no weights set a scale
@@ -72,7 +72,7 @@ class Term:
 class Drive:
     """What the spikes of one source add to a current: by dense operators, or event by event.
 
-    whole: q, int32, of the weight's shape. wide: as in `Rows`, the same for all drives of a layer.
+    whole: q, int32, of the weight's shape. digits: as in `Rows`, the same for all of a layer.
     limit: the share of inputs that spike in a step up to which events are faster; negative where
     there are none.
     """
@@ -82,13 +82,13 @@ class Drive:
     whole: Tensor
     window: Window | None
     terms: tuple[Term, ...]
-    wide: int
+    digits: int
     limit: float
 
     @cached_property
     def rows(self) -> Rows:
         """Packed when it is first used."""
-        return pack_rows(self.whole, self.window, self.wide)
+        return pack_rows(self.whole, self.window, self.digits)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: 
     drives: list[Drive] = []
     notes: list[str] = []
     wholes = [(w.weight / w.per_output(sigma)).round() for w in weights]
-    wide = max(width_of(q) for q in wholes)
+    counts = [digits_of(q) for q in wholes]
+    digits = max(counts) if all(counts) else 0
     for w, q in zip(weights, wholes, strict=True):
         high = high + q.clamp(min=0).flatten(1).sum(1) * w.largest
         low = low + q.clamp(max=0).flatten(1).sum(1) * w.largest
@@ -149,7 +150,7 @@ def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: 
             for place, (part, own) in enumerate(_split(q, bias, units.weight_limit))
         )
         limit = arithmetic.event_limit(units, len(terms), w.window)
-        drives.append(Drive(w.source, w.largest, q.to(torch.int32), w.window, terms, wide, limit))
+        drives.append(Drive(w.source, w.largest, q.to(torch.int32), w.window, terms, digits, limit))
         notes.append(units.note)
     bound = float(torch.maximum(high, -low).max())
     return Sum(tuple(drives), added.to(torch.int32), bound, tuple(notes))

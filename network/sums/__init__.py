@@ -6,9 +6,9 @@ from network.sums.kernel import (
     NoKernel,
     Reading,
     Rows,
+    digits_of,
     load_kernel,
     pack_rows,
-    width_of,
 )
 from network.sums.probe import break_even
 
@@ -19,7 +19,7 @@ __all__ = [
     "Reading",
     "Rows",
     "break_even",
+    "digits_of",
     "load_kernel",
     "pack_rows",
-    "width_of",
 ]

@@ -8,8 +8,12 @@
 
 #include "lists.h"
 
-enum { LANES = 16, WIDEST = 4, CHANNELS = LANES * WIDEST };
-typedef float Vector __attribute__((vector_size(4 * LANES)));
+enum {
+    CHANNELS = 64,          /* in the largest block */
+    LANES = WIDTH / 4,      /* in a vector */
+    MOST = CHANNELS / LANES /* vectors of a block */
+};
+typedef float Vector VECTOR;
 
 typedef struct {
     const Reading *reading;
@@ -22,7 +26,7 @@ typedef struct {
 INLINE void add_rows(float *restrict v, const float *rows, const uint32_t *places, int count,
                      const int vectors)
 {
-    Vector even[WIDEST], odd[WIDEST];
+    Vector even[MOST], odd[MOST];
     float sums[CHANNELS];
     int i = 0;
     for (int k = 0; k < vectors; k++)
@@ -46,7 +50,7 @@ INLINE void add_rows(float *restrict v, const float *rows, const uint32_t *place
 }
 
 /* One block of output channels of some images; its weights stay in the second-level cache. */
-INLINE void run_block(const Layer *layer, const Lists *lists, int64_t first, int64_t images,
+INLINE void run_block(const Layer *layer, Lists *lists, int64_t first, int64_t images,
                       int64_t block, const int vectors)
 {
     const Reading *from = layer->reading;
@@ -63,8 +67,9 @@ INLINE void run_block(const Layer *layer, const Lists *lists, int64_t first, int
         float *out = layer->currents + (first + i) * layer->height * layer->width * layer->channels;
         for (int64_t y = 0; y < layer->height; y++)
             for (int64_t x = 0; x < layer->width; x++) {
-                Walk walk = window_of(from, lists->events, starts, y, x, size);
                 int count;
+                find_runs(from, y, x, size, lists);
+                Walk walk = walk_of(lists, starts);
                 memcpy(v, bias, size * sizeof *v);
                 do {
                     count = next_places(&walk, places);
@@ -84,8 +89,9 @@ int run_currents(const Layer *layer, int64_t first, int64_t last)
     int64_t group = LISTED / inputs;
     group = group < 1 ? 1 : group > last - first ? last - first : group;
     Lists lists = {malloc((group * inputs * from->largest + AHEAD) * sizeof *lists.events),
-                   malloc(group * from->height * (from->width + 1) * sizeof *lists.starts)};
-    const int failed = !lists.events || !lists.starts;
+                   malloc(group * from->height * (from->width + 1) * sizeof *lists.starts),
+                   malloc(from->kernel_y * from->kernel_x * sizeof *lists.runs), 0};
+    const int failed = !lists.events || !lists.starts || !lists.runs;
     for (int64_t image = first; !failed && image < last; image += group) {
         const int64_t images = last - image < group ? last - image : group;
         uint32_t *next = lists.events, *starts = lists.starts;
@@ -95,13 +101,14 @@ int run_currents(const Layer *layer, int64_t first, int64_t last)
             starts += from->height * (from->width + 1);
         }
         for (int64_t block = 0; block * layer->block < layer->channels; block++)
-            switch (layer->block / LANES) {
-            case 1: run_block(layer, &lists, image, images, block, 1); break;
-            case 2: run_block(layer, &lists, image, images, block, 2); break;
-            case 4: run_block(layer, &lists, image, images, block, 4); break;
+            switch (layer->block) {
+            case 16: run_block(layer, &lists, image, images, block, 16 / LANES); break;
+            case 32: run_block(layer, &lists, image, images, block, 32 / LANES); break;
+            case 64: run_block(layer, &lists, image, images, block, 64 / LANES); break;
             }
     }
     free(lists.events);
     free(lists.starts);
+    free(lists.runs);
     return failed;
 }

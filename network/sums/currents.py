@@ -14,7 +14,7 @@ from network.compiled.loading import agreeing
 from network.compiled.parts import over_parts
 from network.operators import Window
 from network.saved import holds_spikes
-from network.sums.kernel import LINEAR, in_blocks
+from network.sums.kernel import LINEAR, block_of, in_blocks
 from network.sums.structures import CReading
 
 SOURCE = Path(__file__).with_name("currents.c")
@@ -54,7 +54,7 @@ def rows_of(layer: nn.Module) -> FloatRows | None:
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return None
     bias = torch.zeros(len(weight)) if layer.bias is None else layer.bias.detach().contiguous()
-    return FloatRows(in_blocks(weight), bias, window)
+    return FloatRows(in_blocks(weight, block_of(len(weight), 0)), bias, window)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -18,8 +18,7 @@ from network.operators import Window
 from network.sums.structures import CLayer, CReading, CResult, CShortcut
 
 SOURCE = Path(__file__).with_name("kernel.c")
-NARROW, WIDE = 127, 32767  # weights up to there: summed in one go, by two bytes, or in 32 bits
-TYPES = (torch.int16, torch.int16, torch.int32)  # of rows, by how wide they are
+LARGEST = {n: 127 * sum(256**k for k in range(n)) for n in (1, 2, 3)}  # weights of n digits
 LINEAR = Window((1, 1), (0, 0), (1, 1), 1)
 
 
@@ -29,44 +28,67 @@ class NoKernel(RuntimeError):
 
 @dataclass(frozen=True)
 class Rows:
-    """Weights in the kernel's order, [blocks, kh, kw, I, block]: int16, or int32 where wide is 2.
+    """Weights in the kernel's order: whole numbers, or their digits in base 256, lowest first.
 
-    wide: 0 where they fit 8 bits, 1 where they fit 16, or 2. If one of a layer has 2, all have.
+    packed: int32 [blocks, kh, kw, I, block], or int8 [blocks, kh, kw, I, digits, block] in the
+    order of `_in_lanes`. digits: 1, 2 or 3; 0 for int32. All rows of a layer have as many.
     """
 
     packed: Tensor
     window: Window
-    wide: int
+    digits: int
 
 
-def block_of(outputs: int) -> int:
+def block_of(outputs: int, digits: int) -> int:
     """Output channels that are summed side by side."""
+    if digits == 1 and outputs > 64:
+        return 128
     return 64 if outputs > 32 else 32 if outputs > 16 else 16
 
 
-def in_blocks(weight: Tensor) -> Tensor:
+def in_blocks(weight: Tensor, block: int) -> Tensor:
     """Weights [O, I, kh, kw] or [O, F] as [blocks, kh, kw, I, block], the last block filled up."""
     if weight.ndim == 2:
         weight = weight[..., None, None]
     outputs, inputs, *kernel = weight.shape
-    block = block_of(outputs)
     filled = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, -outputs % block))
     return filled.view(-1, block, inputs, *kernel).permute(0, 3, 4, 2, 1).contiguous()
 
 
-def width_of(whole: Tensor) -> int:
-    """How wide these weights are for the kernel: 0, 1 or 2, as in Rows."""
-    largest = whole.abs().max()
-    return 0 if largest <= NARROW else 1 if largest <= WIDE else 2
+def digits_of(whole: Tensor) -> int:
+    """Digits for weights [O, ...]; 0 where three do not hold them, or channels are few."""
+    largest = int(whole.abs().max())
+    return next((n for n in (1, 2, 3) if largest <= LARGEST[n]), 0) if len(whole) > 32 else 0
 
 
-def pack_rows(whole: Tensor, window: Window | None, wide: int | None = None) -> Rows:
+def pack_rows(whole: Tensor, window: Window | None, digits: int | None = None) -> Rows:
     """Weights [O, I, kh, kw] or [O, F], whole numbers, for the kernel; groups must be 1.
 
-    wide: as in Rows; None for what they need.
+    digits: as in Rows; None for what they need.
     """
-    wide = width_of(whole) if wide is None else wide
-    return Rows(in_blocks(whole.to(TYPES[wide])), window or LINEAR, wide)
+    digits = digits_of(whole) if digits is None else digits
+    packed = in_blocks(whole.to(torch.int32), block_of(len(whole), digits))
+    if digits:
+        packed = torch.stack([_in_lanes(digit) for digit in _digits(packed, digits)], dim=-2)
+    return Rows(packed, window or LINEAR, digits)
+
+
+def _digits(whole: Tensor, count: int) -> Iterator[Tensor]:
+    """Digits of base 256 from -128 to 127, int32, the lowest first."""
+    for _ in range(count):
+        digit = (whole + 128) % 256 - 128
+        yield digit
+        whole = (whole - digit) // 256
+
+
+def _in_lanes(digit: Tensor) -> Tensor:
+    """[..., block] to int8 in the order of the sums: four channels, 16 apart, in 32 bits.
+
+    The first and the third are from 0 to 255, 128 more than they are.
+    """
+    lanes = digit.unflatten(-1, (-1, 4, 16)).transpose(-1, -2).flatten(-3).clone()
+    lanes[..., ::2] += 128
+    return lanes.to(torch.uint8).view(torch.int8)
 
 
 @dataclass(frozen=True)
@@ -138,9 +160,10 @@ def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
         for spikes, each in layer.shortcuts
     ]
     constant = layer.constant
+    digits = max((r.rows.digits for r in layer.readings), default=0)
     return CLayer(
-        steps, batch, height, width, channels, block_of(channels),
-        max((r.rows.wide for r in layer.readings), default=0), layer.hard, layer.limit,
+        steps, batch, height, width, channels, block_of(channels, digits), digits,
+        layer.hard, layer.limit,
         len(readings), len(results), len(shortcuts),
         _array(CReading, readings, kept), _array(CResult, results, kept),
         _array(CShortcut, shortcuts, kept),
@@ -155,9 +178,9 @@ def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
 def _c_reading(reading: Reading, kept: list[object]) -> CReading:
     spikes, window = reading.spikes, reading.rows.window
     height, width = spikes.shape[2:] if spikes.ndim == 4 else (1, 1)
-    _, kernel_y, kernel_x, channels, _ = reading.rows.packed.shape
+    kernel_y, kernel_x, channels = reading.rows.packed.shape[1:4]
     pairs = (window.stride, window.padding, window.dilation)
-    rows = _address(reading.rows.packed, TYPES[reading.rows.wide], kept)
+    rows = _address(reading.rows.packed, torch.int8 if reading.rows.digits else torch.int32, kept)
     return CReading(
         _address(spikes, torch.uint8, kept), rows,
         height, width, channels, reading.largest, kernel_y, kernel_x,
@@ -201,26 +224,25 @@ def load_kernel() -> Kernel:
         raise NoKernel(str(error)) from error
     except (OSError, AttributeError) as error:
         raise NoKernel(f"the compiled kernel does not load ({type(error).__name__})") from error
-    if not all(
-        _agrees(kernel, largest, limit) for largest, limit in ((1, 127), (4, 32512), (2, 2**19))
-    ):
+    kinds = ((1, 127, 70), (4, 32512, 70), (2, 2**19, 70), (1, 2**19, 20))
+    if not all(_agrees(kernel, *kind) for kind in kinds):
         raise NoKernel("the compiled kernel does not agree with float64 here")
     return kernel
 
 
-def _agrees(kernel: Kernel, largest: int, limit: int) -> bool:
+def _agrees(kernel: Kernel, largest: int, limit: int, outputs: int) -> bool:
     """Whether spikes and potentials of three steps equal those of float64."""
     generator = torch.Generator().manual_seed(limit)
     steps, batch, window = 3, 2, Window((2, 1), (1, 1), (1, 1), 1)
     x = torch.randint(0, largest + 1, (steps * batch, 40, 6, 5), generator=generator)
-    weight = torch.randint(-limit, limit + 1, (70, 40, 3, 3), generator=generator)
+    weight = torch.randint(-limit, limit + 1, (outputs, 40, 3, 3), generator=generator)
     weight[:2], weight[2:4] = limit, -limit
-    theta = torch.randint(limit, 40 * limit, (70,), generator=generator).int()
+    theta = torch.randint(limit, 40 * limit, (outputs,), generator=generator).int()
     currents = F.conv2d(x.double(), weight.double(), None, window.stride, window.padding)
     layer = Layer(
         v=_channels_last(torch.zeros(batch, *currents.shape[1:], dtype=torch.int32)),
         theta=theta,
-        bias=torch.arange(70, dtype=torch.int32) - 35,
+        bias=torch.arange(outputs, dtype=torch.int32) - 35,
         constant=None,
         spikes=_channels_last(torch.zeros(currents.shape, dtype=torch.uint8)),
         counts=torch.zeros(steps, batch, currents[0, 0].numel(), dtype=torch.int32),

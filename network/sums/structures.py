@@ -33,7 +33,9 @@ class CShortcut(ctypes.Structure):
 
 class CLayer(ctypes.Structure):
     _fields_ = (
-        _numbers("steps", "batch", "height", "width", "channels", "block", "wide", "hard", "limit")
+        _numbers(
+            "steps", "batch", "height", "width", "channels", "block", "digits", "hard", "limit"
+        )
         + _numbers("readings", "results", "shortcuts")
         + _pointers("reading", "result", "shortcut", "bias", "theta", "constant")
         + _pointers("v", "spikes", "counts")
