@@ -24,6 +24,7 @@ from network.registry import Registry
 from network.saved import Origin
 from network.steps import (
     AdvanceWithGradient,
+    Height,
     Reset,
     Slope,
     advance,
@@ -45,8 +46,6 @@ __all__ = [
     "spike",
     "step",
 ]
-
-Height = Literal["unit", "threshold"]
 
 
 @dataclass(frozen=True)
@@ -186,7 +185,7 @@ class Neuron(nn.Module):
         theta = per_channel(self.theta, current)
         if self.shift.any():
             current, origin = current + per_channel(self.shift, current), None
-        decay, reset = self.dynamics.decay, self.dynamics.reset
+        decay, reset, height = self.dynamics.decay, self.dynamics.reset, self.height
         if self.theta.requires_grad or self.leak is not None:
             spikes, v = advance_by_steps(
                 current,
@@ -203,10 +202,11 @@ class Neuron(nn.Module):
                 state.v, theta, decay, reset, self.slope, repeats, origin,
             )  # fmt: skip
         else:
-            spikes, v = advance(current, state.v, theta, decay=decay, reset=reset)
+            spikes, v = advance(current, state.v, theta, decay=decay, reset=reset, height=height)
+            height = "unit"  # done
         if state.mask is not None:
             spikes = spikes * state.mask
-        if self.height == "threshold":
+        if height == "threshold":
             spikes = spikes * theta.to(spikes.dtype)
         return spikes, NeuronState(v, state.mask)
 

@@ -17,6 +17,7 @@ from network.layout import like_each_step
 from network.saved import Origin
 
 Reset = Literal["soft", "hard"]
+Height = Literal["unit", "threshold"]
 Slope = Callable[[Tensor], Tensor]
 
 
@@ -78,13 +79,23 @@ def advance_by_steps(
 
 
 def advance(
-    current: Tensor, v: Tensor, theta: Tensor, *, decay: float, reset: Reset
+    current: Tensor,
+    v: Tensor,
+    theta: Tensor,
+    *,
+    decay: float,
+    reset: Reset,
+    height: Height = "unit",
 ) -> tuple[Tensor, Tensor]:
-    """`advance_by_steps` without a graph: one buffer, the layout of the current is kept."""
+    """`advance_by_steps` without a graph: one buffer, the layout of the current is kept.
+
+    height: spikes are 1, or θ in the precision of the current.
+    """
     kernel = on_cpu.kernel_for(current, theta.numel())
     if kernel is not None:
         once = current[:1] if current.stride(0) == 0 else current
-        firing = on_cpu.Firing(theta.item(), decay, reset == "hard")
+        high = theta.item() if height == "threshold" else 1.0
+        firing = on_cpu.Firing(theta.item(), decay, reset == "hard", height=high)
         return kernel.forward(once, v, firing, len(current) // len(once))
     spikes = like_each_step(current, current.dtype)
     v = v.clone()
@@ -100,6 +111,8 @@ def advance(
         if not whole:
             spikes[t].copy_(fired)
         v.addcmul_(fired, theta if reset == "soft" else v, value=-1.0)
+    if height == "threshold":
+        spikes.mul_(theta.to(spikes.dtype))
     return spikes, v
 
 

@@ -15,6 +15,7 @@ from network.neurons import (
     Neuron,
     advance,
     advance_by_steps,
+    per_channel,
     step,
 )
 
@@ -93,6 +94,20 @@ def test_fast_forms_equal_the_plain_one(dynamics: Dynamics) -> None:
     assert torch.equal(fused.detach(), expected[0])
     torch.testing.assert_close(state.v, expected[1])
     assert expected[0].mean() > 0.05
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("theta", [torch.tensor(0.8), torch.tensor([0.7, 0.8, 1.3, 0.9])])
+def test_spikes_as_high_as_the_threshold_are_unit_spikes_times_it(
+    dynamics: Dynamics, dtype: torch.dtype, theta: Tensor
+) -> None:
+    z = currents(7, 3, 4, 5).to(dtype)
+    unit, low = Neuron(dynamics, theta=theta).advance(z, None)
+    high, same = Neuron(dynamics, theta=theta, height="threshold").advance(z, None)
+    assert torch.equal(high, unit * per_channel(theta, z).to(dtype))
+    assert torch.equal(low.v, same.v)
+    assert 0.05 < unit.float().mean() < 0.95
 
 
 @pytest.mark.parametrize("dynamics", DYNAMICS)

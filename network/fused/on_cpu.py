@@ -31,17 +31,19 @@ class _CNeurons(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("size", "steps", "stride", "half", "hard", "form")),
-        *((name, ctypes.c_float) for name in ("theta", "decay", "first", "second")),
+        *((name, ctypes.c_float) for name in ("theta", "decay", "first", "second", "height")),
     )
 
 
 class Firing(NamedTuple):
-    """What a layer of neurons does: threshold, leak β, kind of reset, and a surrogate slope."""
+    """What a layer of neurons does: threshold, leak β, kind of reset, a surrogate slope, and the
+    height of its spikes in `forward`."""
 
     theta: float
     decay: float
     hard: bool
     slope: Any = None
+    height: float = 1.0
 
 
 def kernel_for(current: Tensor, thresholds: int = 1, slope: Any = None) -> Kernel | None:
@@ -118,7 +120,7 @@ def _neurons(every: Tensor, firing: Firing, repeats: int = 1) -> _CNeurons:
     size = every[0].numel()
     return _CNeurons(
         size, len(every), 0 if repeats > 1 else size, HALF[every.dtype], firing.hard,
-        FORMS.index(name), firing.theta, firing.decay, first, second,
+        FORMS.index(name), firing.theta, firing.decay, first, second, firing.height,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ typedef struct {
     int64_t half;        /* 1: currents, spikes and their gradients are bfloat16; 0: float32 */
     int64_t hard, form;
     float theta, decay, first, second; /* the last two: parameters of the slope's form */
+    float height;                      /* of a spike, forward */
 } Neurons;
 
 INLINE void widen(float *restrict to, const void *from, int64_t at, int n, const int half)
@@ -75,7 +76,7 @@ INLINE void fire(const Neurons *layer, const void *current, const float *start, 
             widen(z, current, t * layer->stride + at, n, half);
             charge(z, v, n, layer->decay);
             for (int i = 0; i < n; i++)
-                fired[i] = z[i] >= layer->theta ? 1.0f : 0.0f;
+                fired[i] = z[i] >= layer->theta ? layer->height : 0.0f;
             narrow(spikes, t * layer->size + at, fired, n, half);
             reset(v, z, n, layer->theta, hard);
         }
