@@ -1,4 +1,5 @@
-"""python -m benchmarks.where: processor time of each part of an int16 sweep, per image and step."""
+"""python -m benchmarks.where: processor time of each part of a fixed-point sweep, per image and
+step."""
 
 from __future__ import annotations
 
@@ -45,12 +46,13 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--timesteps", type=int, default=16)
+    parser.add_argument("--bits", type=int, choices=(8, 16, 24), default=16)
     options = parser.parse_args()
     torch.set_num_threads(1)
     work = Workload(options.architecture, options.width, 32, options.batch, options.timesteps)
     images = work.images()
     spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
-    whole = fixed_point(spiking, tuple(images.shape[1:]), 16)
+    whole = fixed_point(spiking, tuple(images.shape[1:]), options.bits)
     unroll_fixed(whole, images, 1)  # packs the weights
     counter = count_activity(spiking, tuple(images.shape[1:]), work.timesteps)
     counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
