@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -68,17 +68,19 @@ def pack_rows(whole: Tensor, window: Window | None, digits: int | None = None) -
     """
     digits = digits_of(whole) if digits is None else digits
     packed = in_blocks(whole.to(torch.int32), block_of(len(whole), digits))
-    if digits:
-        packed = torch.stack([_in_lanes(digit) for digit in _digits(packed, digits)], dim=-2)
+    if digits:  # a block at a time, since what lies in between is several times as large
+        packed = torch.stack([_in_digits(block, digits) for block in packed])
     return Rows(packed, window or LINEAR, digits)
 
 
-def _digits(whole: Tensor, count: int) -> Iterator[Tensor]:
-    """Digits of base 256 from -128 to 127, int32, the lowest first."""
+def _in_digits(whole: Tensor, count: int) -> Tensor:
+    """int32 [..., block] to int8 [..., count, block]: digits in base 256, each from -128 to 127."""
+    digits = []
     for _ in range(count):
         digit = (whole + 128) % 256 - 128
-        yield digit
+        digits.append(_in_lanes(digit))
         whole = (whole - digit) // 256
+    return torch.stack(digits, dim=-2)
 
 
 def _in_lanes(digit: Tensor) -> Tensor:
