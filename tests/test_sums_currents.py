@@ -1,5 +1,7 @@
 """Currents in float32 summed over spikes: those of the dense layers, apart from rounding."""
 
+import ctypes
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,10 +9,10 @@ from torch import Tensor, nn
 
 from benchmarks.sections import threads
 from network.compiled import loading
-from network.compiled.building import NoCompiler, find_compiler
+from network.compiled.building import NoCompiler, built, find_compiler
 from network.saved import mark_spikes
 from network.sums import currents
-from network.sums.currents import EventSums, float_currents, rows_of
+from network.sums.currents import Currents, EventSums, float_currents, rows_of
 from network.unroll import unroll
 from tests.direct_networks import Convolutional, Toy, WithoutNorm, prepared, seeded
 
@@ -52,6 +54,17 @@ def test_sums_are_those_of_the_layer(layer: nn.Module, shape: tuple[int, ...], r
     assert found.shape == expected.shape
     assert found.stride() == layer(spikes).stride()
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_vectors_of_any_width_give_the_same(width: int) -> None:
+    other = Currents(ctypes.CDLL(str(built(currents.SOURCE, f"-DWIDTH={width}"))))
+    for layer, shape in LAYERS:
+        kernel, rows = float_currents(), rows_of(layer)
+        assert kernel is not None
+        assert rows is not None
+        spikes = spikes_of(*shape)
+        assert torch.equal(other(spikes, rows), kernel(spikes, rows))
 
 
 def test_a_sum_depends_on_neither_threads_nor_other_images() -> None:
