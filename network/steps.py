@@ -94,8 +94,9 @@ def advance(
     kernel = on_cpu.kernel_for(current, theta.numel())
     if kernel is not None:
         once = current[:1] if current.stride(0) == 0 else current
-        high = theta.item() if height == "threshold" else 1.0
-        firing = on_cpu.Firing(theta.item(), decay, reset == "hard", height=high)
+        threshold = theta.item()
+        high = threshold if height == "threshold" else 1.0
+        firing = on_cpu.Firing(threshold, decay, reset == "hard", height=high)
         return kernel.forward(once, v, firing, len(current) // len(once))
     spikes = like_each_step(current, current.dtype)
     v = v.clone()

@@ -33,8 +33,6 @@ typedef struct { /* weights that read spikes; spikes are whole numbers up to `la
     int64_t kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
 } Reading;
 
-typedef uint32_t Places __attribute__((vector_size(WIDTH), may_alias, aligned(4)));
-
 typedef struct { /* events that lie side by side in every list and in the window of an output */
     int64_t first, last; /* of starts */
     uint32_t shift;      /* what makes of an event the place of its row in the weights */
@@ -150,6 +148,8 @@ INLINE void find_runs(const Reading *from, int64_t y, int64_t x, int64_t row, Li
     }
     lists->windowed = run - lists->runs;
 }
+
+typedef uint32_t Places __attribute__((vector_size(WIDTH), may_alias, aligned(4)));
 
 typedef struct { /* what is left of the events of one window in one list */
     const uint32_t *events, *starts, *event, *end;
