@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.workloads import Call, Workload
-from compare.run import ANN_RECIPE
+from compare.resolved import ANN_RECIPE
 from network.fit import Outcome, fit
 from network.recipe import Recipe
 

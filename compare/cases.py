@@ -135,9 +135,10 @@ def _network_cases(
         encoding = _encoding(own, fact, method)
         ann = None
         if fact.ann is not None:
-            key = _ann_key(own, fact.ann, encoding)
+            start = fact.starts.get(str(_options(study, method).get("conversion")), fact.ann)
+            key = _ann_key(own, start, encoding)
             if key not in anns:
-                anns[key] = _ann_case(own, dataset, architecture, seed, fact.ann, encoding)
+                anns[key] = _ann_case(own, dataset, architecture, seed, start, encoding)
             ann = anns[key]
         for steps in _train_timesteps(study, fact, method):
             members.append(
@@ -194,10 +195,8 @@ def _case(
     ann: Case | None,
 ) -> Case:
     variant = study.variants.get(method)
-    options = {**study.options.get(study.base_method(method), {}), **study.options.get(method, {})}
     training = study.direct.overrides() if fact.arm == "direct" else {}
     if variant is not None:
-        options = {**options, **variant.options}
         training = {**training, **variant.training.overrides()}
     batch_norm, dropout = _demanded(study, method, fact)
     return Case(
@@ -214,9 +213,16 @@ def _case(
         encoding=encoding,
         calibration_images=None if fact.ann is None else study.calibration_images,
         training=training,
-        options=options,
+        options=_options(study, method),
         ann=ann,
     )
+
+
+def _options(study: Study, method: str) -> dict[str, Any]:
+    """What a study says of a method: of the one behind it, of this name, and in its variant."""
+    variant = study.variants.get(method)
+    shared = {**study.options.get(study.base_method(method), {}), **study.options.get(method, {})}
+    return shared if variant is None else {**shared, **variant.options}
 
 
 def _demanded(study: Study, method: str, fact: MethodFacts) -> tuple[bool, float]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from torch import nn
+
 from compare import catalogue
 from compare.cases import Case
 from compare.data import AUGMENTATIONS
 from compare.study import QUANTISED_ANN, Study, StudyError
 from compare.ways import way_of
-from conversion import CONVERSIONS
+from conversion import CONVERSIONS, quantise_activations
 from conversion.method import check_values, filled
 from conversion.method import resolve_options as of_conversion
-from conversion.methods.qcfs import LEVELS, START
+from conversion.methods.qcfs import LEVELS, PERCENTILE, START
 from direct.rules import resolve_options as of_rule
 from reports.tables.paper_measures import PAPER_MEASURES
 from reports.tables.paper_table import KEYS
@@ -21,7 +23,11 @@ from reports.tables.paper_table import KEYS
 ANN = "ann"
 START_CONVERSION = "robust-norm"  # what hybrid and diet start from, their option `conversion`
 PAPER_KEYS = (*KEYS, "measure", "value", "unit", "source", "timestep", "label")
-QUANTISATION = {"levels": LEVELS, "start": START}  # of `quantise_activations`
+QUANTISATION = {
+    "levels": LEVELS, "start": START, "relu_share": 0.0, "percentile": PERCENTILE,
+    "scale_rate": 1.0,
+}  # fmt: skip
+"""Options of `quantise_activations`."""
 
 
 def check_options(cases: Iterable[Case]) -> None:
@@ -60,7 +66,7 @@ def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
     """Of one method: `name` in the study, `base` registered."""
     try:
         if base == QUANTISED_ANN:
-            filled(base, QUANTISATION, options)
+            quantise_activations(nn.ReLU(), **filled(base, QUANTISATION, options))  # type: ignore[arg-type]
         elif catalogue.is_conversion(base):
             method = CONVERSIONS.get(base)
             check_values(method, of_conversion(method, options))

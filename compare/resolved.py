@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from compare.cases import Case, representation_of
 from compare.data import Dataset
 from compare.options import QUANTISATION, rule_options
-from compare.study import QUANTISED_ANN, Study, StudyError, Training
+from compare.study import QUANTISED_ANN, Study, StudyError
 from compare.toml_text import pairs
+from compare.trainings import Training
 from compare.ways import way_of
 from conversion import CONVERSIONS
 from conversion.method import filled, resolve_options
-from network.recipe import Recipe
+from network.recipe import AnnRecipe, Recipe
+
+R = TypeVar("R", bound=Recipe)
 
 # What a training setting wants to have an effect: setting -> (field of the recipe, value).
 WANTED = {
@@ -25,7 +28,7 @@ WANTED = {
     "nesterov": ("optimiser", "sgd"),
 }
 
-ANN_RECIPE = Recipe(epochs=8, batch_size=100, learning_rate=2e-3)
+ANN_RECIPE = AnnRecipe(epochs=8, batch_size=100, learning_rate=2e-3)
 
 
 def recipe_of(case: Case) -> Recipe | None:
@@ -35,7 +38,7 @@ def recipe_of(case: Case) -> Recipe | None:
     return for_case(ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe, case)
 
 
-def for_case(recipe: Recipe, case: Case) -> Recipe:
+def for_case(recipe: R, case: Case) -> R:
     """A recipe in the case's precision and with what its study sets otherwise."""
     return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
 

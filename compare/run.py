@@ -16,7 +16,6 @@ from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
-from compare.resolved import ANN_RECIPE
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann, folded
@@ -71,13 +70,14 @@ def result_of(case: Case, setting: Setting) -> Result:
 
 def _run_ann(case: Case, setting: Setting) -> Result:
     device = setting.place.device
-    network = setting.network().to(device)
+    network, recipe = setting.ann_to_train()
     arrange = layout_of(network, setting.dataset.shape)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys
         scores = network(arrange(images))
-        return Outcome(F.cross_entropy(scores, labels), scores)
+        loss = F.cross_entropy(scores, labels, label_smoothing=recipe.label_smoothing)
+        return Outcome(loss, scores)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
         del indices
@@ -86,7 +86,7 @@ def _run_ann(case: Case, setting: Setting) -> Result:
 
     wiring(trace(network.eval()), setting.dataset.shape)  # refused before any training
     clock = _Clock()
-    history = setting.fit(network, objective, ANN_RECIPE, classify, TRAINING_COST)
+    history = setting.fit(network, objective, recipe, classify, TRAINING_COST)
     clock.lap("train", history)
     tell = setting.tell("evaluation")
     outcome = evaluate_ann(

@@ -20,8 +20,8 @@ from compare.fingerprint import NETWORK_SEED, fingerprint
 from compare.halfway import Halfway
 from compare.joint import Joint
 from compare.models import make_network
-from compare.prepared import View, represent
-from compare.resolved import for_case
+from compare.prepared import View, represent, sample
+from compare.resolved import ANN_RECIPE, for_case
 from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
@@ -30,10 +30,12 @@ from compare.trained_before import Training, trained_before
 from conversion import quantise_activations
 from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, batch_sizes, fit
-from network.recipe import Recipe
+from network.recipe import AnnRecipe, Recipe
 from network.seeds import derived_seed
+from network.start import pass_through, whiten
 from network.unroll import SpikingNetwork
 
+WHITENED_IMAGES = 5000
 TRAINING_COST = 3.0  # a training step against a forward pass
 
 
@@ -96,6 +98,19 @@ class Setting:
         if case.base == QUANTISED_ANN:
             network = quantise_activations(network, **case.options)
         return network
+
+    def ann_to_train(self) -> tuple[nn.Module, AnnRecipe]:
+        """A fresh ANN, with the first weights that its recipe asks for, on the device.
+
+        Raises StartError where it cannot start so.
+        """
+        network, recipe = self.network(), for_case(ANN_RECIPE, self.case)
+        if recipe.whitened:
+            images, _ = sample(self.train, WHITENED_IMAGES, derived_seed(self.case.seed, 20))
+            whiten(network, images)
+        if recipe.identity:
+            pass_through(network)
+        return network.to(self.place.device), recipe
 
     def trained_ann(self) -> nn.Module:
         """The finished ANN that this case starts from."""

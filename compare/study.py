@@ -11,9 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from compare import catalogue
+from compare.trainings import AnnTraining, Table, Training
 
 QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
 Arm = Literal["ann", "converted", "direct"]
@@ -39,36 +40,11 @@ class StudyError(ValueError):
     """A study that cannot be run as written: one line with what, what is allowed, what came."""
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Training(_Table):
-    """Overrides of a training recipe (network.recipe.Recipe); what is absent keeps its default."""
-
-    epochs: int | None = Field(default=None, ge=1)
-    batch_size: int | None = Field(default=None, ge=1)
-    optimiser: Literal["adamw", "adam", "sgd"] | None = None
-    learning_rate: float | None = Field(default=None, gt=0)
-    weight_decay: float | None = Field(default=None, ge=0)
-    momentum: float | None = Field(default=None, ge=0, lt=1)
-    nesterov: bool | None = None
-    schedule: Literal["one-cycle", "step", "cosine", "constant"] | None = None
-    milestones: tuple[int, ...] | None = None
-    gamma: float | None = Field(default=None, gt=0, le=1)
-    warm_up: float | None = Field(default=None, ge=0, lt=1)
-    clip_gradient: float | None = Field(default=None, gt=0)
-
-    def overrides(self) -> dict[str, Any]:
-        """The fields that were given."""
-        return self.model_dump(exclude_none=True)
-
-
-class Variant(_Table):
+class Variant(Table):
     """A method under another name, with settings of its own."""
 
     method: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     training: Training = Training()
     train_timesteps: tuple[int, ...] | None = None
     encoding: Encoding | None = None
@@ -80,7 +56,7 @@ class Variant(_Table):
         return self.model_dump(include={"encoding", "batch_norm", "dropout"}, exclude_none=True)
 
 
-class Frames(_Table):
+class Frames(Table):
     """How the recordings of an event data set become frames (compare.data.events.Binning)."""
 
     timesteps: int = Field(ge=1)
@@ -88,7 +64,7 @@ class Frames(_Table):
     window_ms: float | None = Field(default=None, gt=0)
 
 
-class Study(_Table):
+class Study(Table):
     """Everything that decides the results of a study."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
@@ -100,12 +76,12 @@ class Study(_Table):
     datasets: tuple[str, ...] = ("mnist-5k",)
     architectures: tuple[str, ...] = ("lenet",)
     methods: tuple[str, ...] = ("data-norm", "robust-norm", "spike-norm", "bptt")
-    variants: dict[str, Variant] = {}
+    variants: dict[str, Variant] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
     timesteps: int = Field(default=64, ge=1, le=100_000)
     train_timesteps: tuple[int, ...] | None = None
     encoding: Encoding = "constant"
-    events: dict[str, Frames] = {}
+    events: dict[str, Frames] = Field(default_factory=dict)
     batch_norm: bool = True
     width: float = Field(default=1.0, gt=0, le=64)
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -118,9 +94,9 @@ class Study(_Table):
     precision: Precision = "auto"
     sweep_precision: Precision = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
-    ann: Training = Training()
+    ann: AnnTraining = AnnTraining()
     direct: Training = Training()
-    options: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     paper: tuple[dict[str, Any], ...] = ()
     parts: tuple[dict[str, Any], ...] = ()
 
@@ -274,7 +250,7 @@ def build_study(content: dict[str, Any], *, where: str) -> Study:
 
 
 TABLES: dict[str, type[BaseModel]] = {
-    "ann": Training, "direct": Training, "training": Training, "variants": Variant,
+    "ann": AnnTraining, "direct": Training, "training": Training, "variants": Variant,
     "events": Frames,
 }  # fmt: skip
 

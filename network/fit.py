@@ -207,7 +207,8 @@ class _Trainer:
         accuracy = None
         if validate is not None and self._is_first:
             self.network.eval()
-            accuracy = validate()
+            with learning_at(1.0, self._done):
+                accuracy = validate()
         row = Epoch(
             progress.epoch + 1,
             self.optimiser.param_groups[0]["lr"],
@@ -231,8 +232,14 @@ class _Trainer:
             self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"
         )
         whole = nullcontext() if self.team is None else WholeBatch(images, rows)
-        with torch.random.fork_rng(), half, whole, learning_at(rate / self.recipe.learning_rate):
+        learning = learning_at(rate / self.recipe.learning_rate, self._done)
+        with torch.random.fork_rng(), half, whole, learning:
             yield
+
+    @property
+    def _done(self) -> float:
+        """Share of the training's batches that are done."""
+        return self.batches_done / (self.recipe.epochs * self.batches_per_epoch)
 
     def _check_weights(self) -> None:
         """The last step of an epoch may spoil the weights after its loss was still finite."""

@@ -14,6 +14,7 @@ from torch import nn
 
 Precision = Literal["float32", "bfloat16"]
 _SHARE: ContextVar[float] = ContextVar("share of the peak learning rate", default=1.0)
+_PROGRESS: ContextVar[float] = ContextVar("share of the training that is done", default=1.0)
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Recipe:
 
     schedule: 'one-cycle' (Ledinauskas §3.1), 'step' (× gamma at the milestones, in epochs),
         'cosine', or 'constant'.
+    bias_rate: biases of batch norm learn at so many times the rate (Jordan 2024, section 3.4).
     """
 
     epochs: int = 10
@@ -35,6 +37,7 @@ class Recipe:
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     warm_up: float = 0.3
+    bias_rate: float = 1.0
     clip_gradient: float | None = None
     precision: Precision = "float32"
 
@@ -46,6 +49,22 @@ class Recipe:
             raise ValueError(f"nesterov wants a momentum above 0, got {self.momentum}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if not self.bias_rate > 0:
+            raise ValueError(f"bias_rate must be positive, got {self.bias_rate}")
+
+
+@dataclass(frozen=True)
+class AnnRecipe(Recipe):
+    """A recipe of an ANN, with what its cross-entropy and its first weights may have.
+
+    label_smoothing: share of the label that is spread evenly over the classes.
+    whitened: the first convolution whitens patches and is not trained (network.start.whiten).
+    identity: hidden convolutions start by handing on their input (network.start.pass_through).
+    """
+
+    label_smoothing: float = 0.0
+    whitened: bool = False
+    identity: bool = False
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -57,10 +76,12 @@ def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     grouped: dict[tuple[float, bool], list[nn.Parameter]] = {}
     seen: set[int] = set()
     for module in network.modules():
-        share = float(getattr(module, "learning_share", 1.0))
-        for parameter in module.parameters(recurse=False):
+        own = float(getattr(module, "learning_share", 1.0))
+        norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, parameter in module.named_parameters(recurse=False):
             if parameter.requires_grad and id(parameter) not in seen:
                 seen.add(id(parameter))
+                share = own * (recipe.bias_rate if norm and name == "bias" else 1.0)
                 grouped.setdefault((share, parameter.ndim > 1), []).append(parameter)
     groups = [
         {
@@ -107,13 +128,20 @@ def learning_rate_at(recipe: Recipe, batch: int, batches_per_epoch: int) -> floa
 
 
 @contextmanager
-def learning_at(share: float) -> Iterator[None]:
-    """Objectives within see this share of the peak learning rate, as `fit` shows it to them."""
-    token = _SHARE.set(share)
+def learning_at(share: float, progress: float = 1.0) -> Iterator[None]:
+    """What runs within sees this share of the peak learning rate, and so much of the training done:
+    `fit` shows both to objectives and to validation."""
+    tokens = _SHARE.set(share), _PROGRESS.set(progress)
     try:
         yield
     finally:
-        _SHARE.reset(token)
+        _SHARE.reset(tokens[0])
+        _PROGRESS.reset(tokens[1])
+
+
+def training_progress() -> float:
+    """Share of the batches of a training that are done, from 0; 1 outside a training."""
+    return _PROGRESS.get()
 
 
 def learning_share() -> float:

@@ -13,7 +13,7 @@ from network.architectures import (
     blueprint_of,
     build,
 )
-from network.architectures.blueprint import Bottleneck, Convolution, Residual
+from network.architectures.blueprint import Bottleneck, Convolution, Residual, side_after
 from network.registry import UnknownName
 from tests.geometries import CIFAR, IMAGENET, MNIST, images, parameters
 
@@ -52,13 +52,14 @@ def test_resnet18_on_cifar_has_its_well_known_size() -> None:
     assert parameters(build("resnet18", CIFAR, seed=0)) == 11_173_962
 
 
-def test_airbench_averages_currents_on_their_way_to_the_neurons() -> None:
-    pairs = [(3, 24), (24, 64), (64, 64), (64, 256), (256, 256), (256, 256), (256, 256)]
-    weights = 9 * sum(inputs * outputs for inputs, outputs in pairs) + 256 * 10
+def test_airbench_halves_maps_with_even_windows() -> None:
+    layers = [
+        (3, 24, 3), (24, 64, 4), (64, 64, 3), (64, 256, 4), (256, 256, 3), (256, 256, 4),
+        (256, 256, 3),
+    ]  # fmt: skip
+    weights = sum(inputs * outputs * k * k for inputs, outputs, k in layers) + 256 * 10
     module = build("airbench", CIFAR, seed=0)
     assert parameters(module) == weights + 2 * (24 + 64 + 64 + 4 * 256)
-    names = [name for name, _ in module.named_children()]
-    assert names[3:7] == ["conv2", "conv2_pool", "conv2_norm", "conv2_relu"]
     shapes = []
     for layer in module:
         if isinstance(layer, nn.ReLU):
@@ -68,6 +69,15 @@ def test_airbench_averages_currents_on_their_way_to_the_neurons() -> None:
         (24, 32, 32), (64, 16, 16), (64, 16, 16), (256, 8, 8), (256, 8, 8), (256, 4, 4),
         (256, 4, 4),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("side", [7, 8, 12])
+def test_the_side_of_a_map_is_what_torch_makes_of_it(kernel: int, stride: int, side: int) -> None:
+    layer = nn.Conv2d(1, 1, kernel, stride, (kernel - 1) // 2)
+    made = layer(torch.zeros(1, 1, side, side)).shape[-1]
+    assert side_after(Convolution(1, kernel, stride), side) == made
 
 
 def test_tables_follow_the_text_of_ledinauskas() -> None:

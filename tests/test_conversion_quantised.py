@@ -9,6 +9,7 @@ from conversion.methods.offset import shifts
 from conversion.methods.srp import mask
 from conversion.statistics import activations
 from network.neurons import Neuron
+from network.recipe import learning_at
 from network.unroll import unroll
 from tests.small_networks import images, network
 from tests.spike_trains import Trains
@@ -142,3 +143,68 @@ def test_offset_mends_the_trial_run_by_one_spike() -> None:
     assert (difference[shift == 0] == 0).all()
     assert int((shift > 0).sum()) > 20
     assert int((shift < 0).sum()) > 20
+
+
+def test_a_training_may_begin_with_relus() -> None:
+    """Before its share is done a ReLU, whose λ follows the percentile; then, and outside, steps."""
+    activation = QuantisedReLU(2, 2.0, relu_share=0.5, percentile=90.0).train()
+    z = torch.arange(-50.0, 51.0).view(1, 101) / 10
+    with learning_at(1.0, 0.49):
+        for _ in range(200):
+            assert torch.equal(activation(z), z.clamp(min=0))
+        assert activation.threshold.item() == pytest.approx(4.0, abs=1e-3)  # 91st of 101 values
+        activation.eval()
+        assert torch.equal(activation(z + 9), (z + 9).clamp(min=0))
+        assert activation.threshold.item() == pytest.approx(4.0, abs=1e-3), "eval moves nothing"
+    for progress in (0.5, 1.0):
+        with learning_at(1.0, progress):
+            assert len(activation(z).unique()) == 3
+    assert len(activation(z).unique()) == 3
+
+
+def test_the_scale_has_a_gradient_of_zero_while_it_is_a_relu() -> None:
+    activation = QuantisedReLU(2, 2.0, relu_share=0.5).train()
+    z = torch.tensor([[-1.0, 3.0]], requires_grad=True)
+    with learning_at(1.0, 0.0):
+        activation(z).sum().backward()
+    assert torch.equal(z.grad, torch.tensor([[0.0, 1.0]]))
+    assert activation.threshold.grad == 0
+
+
+def test_silent_activations_leave_the_scale_as_it_is() -> None:
+    activation = QuantisedReLU(2, 1.5, relu_share=0.5).train()
+    with learning_at(1.0, 0.0):
+        activation(-torch.ones(2, 8))
+    assert activation.threshold.item() == 1.5
+
+
+def test_gradients_of_steps_are_those_of_clip_and_floor_apart() -> None:
+    """Bu 2022, eq. 15, written with clamp, and with a floor that hands its gradient on."""
+    z = 2 * torch.randn(500, generator=torch.Generator().manual_seed(4))
+    weights = torch.randn(500, generator=torch.Generator().manual_seed(5))
+    activation = QuantisedReLU(3, 1.37)
+    threshold = torch.tensor(1.37, requires_grad=True)
+    x, y = z.clone().requires_grad_(), z.clone().requires_grad_()
+    share = (x / threshold).clamp(0, 1) * 3 + 0.5
+    expected = threshold * (share + (share.floor() - share).detach()) / 3
+    found = activation(y)
+    torch.testing.assert_close(found, expected)
+    (expected * weights).sum().backward()
+    (found * weights).sum().backward()
+    torch.testing.assert_close(y.grad, x.grad)
+    torch.testing.assert_close(activation.threshold.grad, threshold.grad)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"levels": 0}, "levels must be at least 1, got 0"),
+        ({"start": 0.0}, "threshold must start above 0, got 0.0"),
+        ({"relu_share": 1.0}, "relu_share must be at least 0 and below 1, got 1.0"),
+        ({"percentile": 0.0}, "percentile must be above 0 and at most 100, got 0.0"),
+        ({"scale_rate": -1.0}, "scale_rate must be at least 0, got -1.0"),
+    ],
+)
+def test_what_quantisation_does_not_take_is_one_line(given: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        quantise_activations(network("plain"), **given)

@@ -33,6 +33,8 @@ def cases_of(methods: list[str], **given: Any) -> list[Any]:
         (["robust-norm"], {"robust-norm": {"percentil": 99.0}}, "did you mean 'percentile'"),
         (["qcfs"], {"qcfs-ann": {"level": 4}}, "known: levels, start"),
         (["qcfs"], {"qcfs-ann": {"levels": 4.5}}, "levels must be of type int, got 4.5"),
+        (["qcfs"], {"qcfs-ann": {"levels": 0}}, "levels must be at least 1, got 0"),
+        (["qcfs"], {"qcfs-ann": {"relu_share": 1.0}}, "relu_share must be at least 0 and below 1"),
         (["qcfs"], {"qcfs": {"levels": 4}}, "qcfs has no option 'levels'"),
         (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
         (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),

@@ -27,8 +27,9 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
     return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
-    """Each image moved by up to `padding` pixels along both axes, black coming in at the border."""
+def crop(images: Tensor, generator: Generator, padding: int, mode: str = "constant") -> Tensor:
+    """Each image moved by up to `padding` pixels along both axes; what comes in at the border is
+    black, or with mode "reflect" the image mirrored there."""
     batch, channels, height, width = images.shape
     offsets = torch.randint(
         2 * padding + 1, (2, batch, 1), generator=generator, device=generator.device
@@ -36,7 +37,7 @@ def crop(images: Tensor, generator: Generator, padding: int) -> Tensor:
     rows = offsets[0] + torch.arange(height, device=images.device)
     columns = offsets[1] + torch.arange(width, device=images.device)
     positions = rows[:, :, None] * (width + 2 * padding) + columns[:, None, :]
-    padded = pad(images, (padding,) * 4).flatten(2)
+    padded = pad(images, (padding,) * 4, mode=mode).flatten(2)
     index = positions.view(batch, 1, -1).expand(-1, channels, -1)
     return padded.gather(2, index).view(images.shape)
 
@@ -79,6 +80,13 @@ def none(images: Tensor, generator: Generator) -> Tensor:
 def shift(images: Tensor, generator: Generator) -> Tensor:
     """Moved by up to 2 pixels: for digits."""
     return crop(images, generator, SHIFT)
+
+
+@AUGMENTATIONS.register("flip-shift")
+def flip_shift(images: Tensor, generator: Generator) -> Tensor:
+    """Mirrored or not, then moved by up to 2 pixels, the image mirrored at its border: for short
+    trainings (Jordan 2024, section 3.6)."""
+    return crop(flip(images, generator), generator, SHIFT, mode="reflect")
 
 
 @AUGMENTATIONS.register("flip-crop")

@@ -2,66 +2,141 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from conversion.method import method
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, Source
 from network.copying import copied
 from network.graph import Kind, Quantised, layers, swap_activations, trace
+from network.over_batch import mean_over_batch
+from network.recipe import training_progress
 
 LEVELS = 8
 START = 2.0  # of λ; higher, an ANN of few epochs leans on the coarse levels below the values it has
+PERCENTILE = 97.0  # of what a ReLU puts out, for λ where a training begins with ReLUs
+WATCHED = 2**15  # values of a batch, at least, that the percentile is taken of
+MEMORY = 0.95  # share of λ that stays as it was at every such batch
 
 
-class _Floor(torch.autograd.Function):
-    """⌊x⌋ with the slope 1."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        del ctx
-        return x.floor()
+class _Quantise(torch.autograd.Function):
+    """λ/L · ⌊clip(z, 0, λ)·L/λ + ½⌋, in which ⌊·⌋ has the slope 1."""
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        del ctx
-        return gradient
+    def forward(ctx, z: Tensor, threshold: Tensor, levels: int) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(z, threshold)
+        ctx.levels = levels
+        return _steps(z, threshold.item(), levels).mul_(threshold.item() / levels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+        z, threshold = ctx.saved_tensors
+        bound = threshold.item()
+        inside = torch.ops.aten.hardtanh_backward(gradient, z, 0.0, bound)
+        of_threshold = None
+        if ctx.needs_input_grad[1]:  # ∂a/∂λ: steps/L, and −z/λ inside
+            steps = (_steps(z, bound, ctx.levels) * gradient).sum(dtype=torch.float32)
+            slope = (z * inside).sum(dtype=torch.float32)
+            of_threshold = (steps / ctx.levels - slope / bound).to(threshold.dtype)
+        return inside, of_threshold, None
+
+
+def _steps(z: Tensor, bound: float, levels: int) -> Tensor:
+    """⌊clip(z, 0, λ)·L/λ + ½⌋, whole numbers 0 … L."""
+    return F.hardtanh(z, 0.0, bound).mul_(levels / bound).add_(0.5).floor_()
 
 
 class QuantisedReLU(Quantised):
     """a = λ · clip(⌊z·L/λ + ½⌋/L, 0, 1), Bu 2022, eq. 15; ⌊·⌋ has the slope 1 in training.
 
     levels: L, the number of steps above 0. threshold: λ, trained.
+    relu_share: a training's first share in which it is a ReLU still, and λ follows the percentile
+        of what it puts out (a running mean over the batches). The shorter the training, the more
+        an ANN gains by it.
+    learning_share: rate at which λ is learned, as a share of that of the weights.
     """
 
-    def __init__(self, levels: int, threshold: float = START) -> None:
+    def __init__(
+        self,
+        levels: int,
+        threshold: float = START,
+        *,
+        relu_share: float = 0.0,
+        percentile: float = PERCENTILE,
+        learning_share: float = 1.0,
+    ) -> None:
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be at least 1, got {levels}")
         if not threshold > 0:
             raise ValueError(f"the threshold must start above 0, got {threshold}")
-        self.levels = levels
+        if not 0 <= relu_share < 1:
+            raise ValueError(f"relu_share must be at least 0 and below 1, got {relu_share}")
+        if not 0 < percentile <= 100:
+            raise ValueError(f"percentile must be above 0 and at most 100, got {percentile}")
+        if not learning_share >= 0:
+            raise ValueError(f"scale_rate must be at least 0, got {learning_share}")
+        self.levels, self.relu_share, self.percentile = levels, relu_share, percentile
+        self.learning_share = learning_share
         self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def forward(self, x: Tensor) -> Tensor:
-        share = (x / self.threshold).clamp(0.0, 1.0)
-        scaled = share * self.levels + 0.5
-        steps: Tensor = _Floor.apply(scaled)
-        return self.threshold * steps / self.levels
+        if training_progress() >= self.relu_share:
+            quantised: Tensor = _Quantise.apply(x, self.threshold, self.levels)
+            return quantised
+        rectified = F.relu(x)
+        if self.training:
+            self._follow(rectified.detach())
+        return rectified + 0.0 * self.threshold  # processes that share a batch want its gradient
+
+    @torch.no_grad()
+    def _follow(self, rectified: Tensor) -> None:
+        """λ moves towards the percentile of some images' activations, where there are any."""
+        images = max(1, WATCHED // rectified[0].numel())
+        some = rectified[:images].flatten().float()
+        rank = max(1, math.ceil(len(some) * self.percentile / 100))
+        high = mean_over_batch(some.kthvalue(rank).values.expand(len(rectified)), (0,))
+        self.threshold.copy_(
+            torch.where(high > 0, high.lerp(self.threshold, MEMORY), self.threshold)
+        )
 
     def extra_repr(self) -> str:
         return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
 
 
-def quantise_activations(model: nn.Module, levels: int = LEVELS, start: float = START) -> nn.Module:
+def quantise_activations(
+    model: nn.Module,
+    levels: int = LEVELS,
+    start: float = START,
+    relu_share: float = 0.0,
+    percentile: float = PERCENTILE,
+    scale_rate: float = 1.0,
+) -> nn.Module:
     """A copy of the network with every ReLU a `QuantisedReLU`, to be trained and then converted.
 
     start: of every λ; about the size of large activations, 2 to 4 behind batch norm.
-    Raises UnsupportedNetwork where it cannot be traced.
+    relu_share, percentile: see `QuantisedReLU`. scale_rate: its learning_share.
+    Raises UnsupportedNetwork where it cannot be traced, ValueError for a value out of range.
     """
     body = trace(copied(model).train())
-    swap_activations(body, lambda name, activation: QuantisedReLU(levels, float(start)))
+
+    def quantised(name: str, activation: nn.Module) -> nn.Module:
+        del name, activation
+        return QuantisedReLU(
+            levels,
+            float(start),
+            relu_share=relu_share,
+            percentile=percentile,
+            learning_share=scale_rate,
+        )
+
+    swap_activations(body, quantised)
     return body
 
 

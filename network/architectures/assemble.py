@@ -169,7 +169,7 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
     match layer:
         case Convolution():
             yield from _convolution(
-                name, shape.channels, channels, layer.kernel, layer.stride, style, layer.pooled
+                name, shape.channels, channels, layer.kernel, layer.stride, style
             )
             yield f"{name}_relu", nn.ReLU()
         case Residual() | Bottleneck():
@@ -188,14 +188,12 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
 
 
 def _convolution(
-    name: str, inputs: int, outputs: int, kernel: int, stride: int, style: Style, pooled: int = 1
+    name: str, inputs: int, outputs: int, kernel: int, stride: int, style: Style
 ) -> Named:
-    """A convolution, averaged where it is pooled, with its batch norm where the style has one."""
+    """A convolution with its batch norm where the style has one."""
     bias = style.bias and not style.batch_norm
     kind = Pointwise if kernel == 1 and stride > 1 else nn.Conv2d
-    yield name, kind(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
-    if pooled > 1:
-        yield f"{name}_pool", nn.AvgPool2d(pooled)
+    yield name, kind(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
     if style.batch_norm:
         yield f"{name}_norm", nn.BatchNorm2d(outputs)
 

@@ -33,15 +33,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Square odd kernel padded by kernel // 2, so that stride 1 keeps the size; ReLU after it.
-
-    pooled: its outputs are averaged over windows of this side in front of batch norm and ReLU.
-    """
+    """Square kernel padded by (kernel − 1) // 2, so that odd ones keep the size at stride 1, and
+    even ones halve an even size at stride 2; ReLU after it."""
 
     channels: int
     kernel: int = 3
     stride: int = 1
-    pooled: int = 1
     depth: ClassVar[int] = 1
 
 
@@ -131,9 +128,9 @@ def side_after(layer: Layer, side: int) -> int:
     if isinstance(layer, Pooling):
         return side // layer.size
     if isinstance(layer, Convolution | Residual | Bottleneck):
-        # floor((n + 2·⌊k/2⌋ − k) / s) + 1 with odd k; strides in a row multiply
-        pooled = layer.pooled if isinstance(layer, Convolution) else 1
-        return ((side - 1) // layer.stride + 1) // pooled
+        # ⌊(n + 2·⌊(k−1)/2⌋ − k) / s⌋ + 1: odd k leave n − 1, even ones n − 2; strides multiply
+        even = isinstance(layer, Convolution) and layer.kernel % 2 == 0
+        return (side - (2 if even else 1)) // layer.stride + 1
     return 1
 
 

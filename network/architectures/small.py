@@ -40,18 +40,19 @@ ARCHITECTURES.register("mnist-cnn")(
     )
 )
 
-# There GELU, max pooling, and a first layer of 24 whitened channels of 2×2 windows.
+# There GELU and max pooling behind 3×3 convolutions. A 4×4 window at stride 2 is what a 3×3 one and
+# the mean of 2×2 of its outputs see, for 16 multiplications instead of 36.
 ARCHITECTURES.register("airbench")(
     Blueprint(
-        summary="7 convolutions (24, 64, 256) averaged in front of the norm, for short trainings",
-        source="Jordan 2024 (airbench94), with ReLU and average pooling",
+        summary="7 convolutions (24, 64, 256), three of 4×4 at stride 2, for short trainings",
+        source="Jordan 2024 (airbench94), with ReLU, and strides instead of max pooling",
         layers=(
             Convolution(24),
-            Convolution(64, pooled=2),
+            Convolution(64, kernel=4, stride=2),
             Convolution(64),
-            Convolution(256, pooled=2),
+            Convolution(256, kernel=4, stride=2),
             Convolution(256),
-            Convolution(256, pooled=2),
+            Convolution(256, kernel=4, stride=2),
             Convolution(256),
             GlobalPooling(),
         ),
