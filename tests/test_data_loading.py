@@ -195,6 +195,19 @@ def test_crop_moves_all_channels_by_one_offset_and_reaches_every_offset() -> Non
     assert found == {(row, column) for row in range(2, 7) for column in range(2, 7)}  # 4 ± 2
 
 
+def test_flip_shift_moves_by_two_pixels_and_mirrors_the_border() -> None:
+    """Columns hold their own number: a move by d shows |j − d| from the mirrored border."""
+    images = (torch.arange(8.0) / 10).expand(64, 1, 8, 8)
+    moved = augment("flip-shift")(images, torch.Generator().manual_seed(2))
+    rows = {tuple((row * 10).round().int().tolist()) for row in moved[:, 0, 0]}
+    ramp = torch.arange(8)
+    expected = set()
+    for base in (ramp, ramp.flip(0)):
+        around = torch.cat([base[1:3].flip(0), base, base[-3:-1].flip(0)])
+        expected |= {tuple(around[d : d + 8].tolist()) for d in range(5)}
+    assert rows == expected
+
+
 def test_crop_brings_in_black_and_takes_bytes() -> None:
     images = torch.full((50, 3, 8, 8), 200, dtype=torch.uint8)
     moved = augmentation_module.crop(images, seeded(), padding=3)

@@ -127,6 +127,23 @@ def test_a_module_learns_at_its_share_of_the_rate(optimiser: str) -> None:
     assert network[1].weight.item() == pytest.approx(0.001)
 
 
+def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
+    network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+            parameter.grad = torch.full_like(parameter, -1.0)
+    recipe = Recipe(optimiser="sgd", momentum=0.0, weight_decay=0.0, bias_rate=16)
+    made = make_optimiser(network, recipe)
+    set_rate(made, 0.01)
+    made.step()
+    moved = {name: parameter.item() for name, parameter in network.named_parameters()}
+    expected = {"0.weight": 0.01, "0.bias": 0.01, "1.weight": 0.01, "1.bias": 0.16}
+    assert moved == pytest.approx(expected)
+    with pytest.raises(ValueError, match="bias_rate must be positive, got 0"):
+        Recipe(bias_rate=0)
+
+
 def test_nesterov_wants_momentum() -> None:
     with pytest.raises(ValueError, match="nesterov wants a momentum above 0, got 0"):
         Recipe(nesterov=True, momentum=0.0)

@@ -90,6 +90,12 @@ def test_hybrid_starts_from_the_conversion_that_it_names() -> None:
     assert "conversion" not in options
 
 
+def test_hybrid_starts_from_the_ann_of_its_conversion() -> None:
+    cases = cases_of(["hybrid", "diet"], options={"hybrid": {"conversion": "qcfs"}})
+    starts = {case.method: case.ann and case.ann.method for case in cases}
+    assert starts == {"ann": None, "qcfs-ann": None, "hybrid": "qcfs-ann", "diet": "ann"}
+
+
 def test_what_a_case_ran_with_is_said_with_every_default() -> None:
     cases = cases_of(["robust-norm", "hybrid"], direct={"epochs": 2})
     by_method = {case.method: case for case in cases}

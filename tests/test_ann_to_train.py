@@ -1,0 +1,69 @@
+"""The first weights and the loss that a study asks of its ANNs reach the training."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from compare.run import result_of
+from compare.setting import Setting, Workplace
+from compare.store import Store
+from compare.study import StudyError, build_study
+from network.start import StartError
+from tests.test_half_a_batch import ann_case, made_up
+from tests.test_halfway import CPU
+
+
+def setting_of(folder: Path, architecture: str, **training: Any) -> Setting:
+    case = replace(ann_case(training=training), architecture=architecture, width=0.25)
+    store = Store(folder)
+    store.work("a").mkdir(parents=True)
+    place = Workplace(store, "s", {"noise": made_up()}, CPU, 100, "test")
+    return Setting(case, "a", None, place)
+
+
+def test_weights_start_as_the_recipe_says(tmp_path: Path) -> None:
+    plain, _ = setting_of(tmp_path / "plain", "airbench").ann_to_train()
+    started, recipe = setting_of(
+        tmp_path / "started", "airbench", whitened=True, identity=True
+    ).ann_to_train()
+    assert recipe.whitened
+    assert recipe.identity
+    assert not started.conv1.weight.requires_grad
+    assert torch.equal(started.conv1.weight[3:], -started.conv1.weight[:3])
+    assert torch.equal(started.conv3.weight[:, :, 1, 1], torch.eye(16))
+    assert not torch.equal(plain.conv3.weight, started.conv3.weight)
+    assert torch.equal(plain.output.weight, started.output.weight)
+
+
+def test_labels_are_smoothed(tmp_path: Path) -> None:
+    """The loss of the one batch there is, before any step."""
+    given: dict[str, Any] = {"epochs": 1, "batch_size": 120, "whitened": True}
+    losses = {}
+    for smoothing in (0.0, 0.2):
+        folder = tmp_path / str(smoothing)
+        setting = setting_of(folder, "airbench", label_smoothing=smoothing, **given)
+        network, _ = setting.ann_to_train()
+        images, labels = setting.train.batch(torch.arange(120))
+        expected = F.cross_entropy(network.train()(images), labels, label_smoothing=smoothing)
+        result = result_of(setting.case, setting)
+        losses[smoothing] = result.history[0].train_loss
+        assert losses[smoothing] == pytest.approx(expected.item(), rel=1e-4)
+        frozen, trained = network.state_dict()["conv1.weight"], result.weights["conv1.weight"]
+        assert torch.equal(frozen, trained), "the whitening has been trained"
+    assert losses[0.0] != pytest.approx(losses[0.2], rel=1e-4)
+
+
+def test_a_network_without_a_first_convolution_is_refused(tmp_path: Path) -> None:
+    setting = setting_of(tmp_path, "mlp-30-20", whitened=True)
+    with pytest.raises(StartError, match="needs a plain convolution as first layer, got Linear"):
+        result_of(setting.case, setting)
+
+
+@pytest.mark.parametrize("key", ["label_smoothing", "whitened", "identity"])
+def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
+    with pytest.raises(StudyError, match=f"unknown key 'direct.{key}'"):
+        build_study({"name": "s", "direct": {key: 0.1}}, where="study s")
