@@ -1,8 +1,8 @@
 """How long a study takes, from its operation counts: `python -m compare.estimate STUDY ...`.
 
-Rates are rough: those that docs/benchmarks.md has for VGG9 (2 cores with 8-bit and 16-bit
-instructions), lower for small networks; for an H100 a tenth of its peak, and never less than the
-time to start each layer's kernels.
+Rates are rough: those that docs/benchmarks/avx512.md has for VGG9 on 2 cores, in training and in
+sweeps of 24 bits; lower for small networks, as the receipts have them. For an H100 a tenth of its
+peak, and never less than the time to start each layer's kernels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ SIZES = {
     "dvs-gesture": Size(1_208, 288, (2, 32, 32), 11),
     "cifar10-dvs": Size(8_100, 1_000, (2, 42, 42), 10),
 }
-SMALL, LARGE = 3e10, 1e11  # multiply-adds per second on 2 cores
+SMALL, LARGE = 3e10, 1e11  # multiply-adds per second on 2 cores, in training
+SMALL_SWEEP, LARGE_SWEEP = 5e10, 2.8e11  # and in sweeps, those of the ANN counted per step
 SMALL_NETWORK = 20e6  # multiply-adds of an image below which a network is small
 H100, H100_LAYER_S = 5e13, 3e-5  # multiply-adds per second; seconds to start a layer's kernels
 SWEEP_BATCH = 100
@@ -63,19 +64,21 @@ def _case(case: Case) -> tuple[float, float]:
     """Seconds of a case: forward passes of one image, and batches of a step, times their price."""
     size = SIZES[case.dataset]
     operations = _operations(case.dataset, case.architecture, case.width)
-    passes = float((case.test_images or size.test) * max(1, case.timesteps))
-    batches = passes / SWEEP_BATCH
+    swept, trained = float((case.test_images or size.test) * max(1, case.timesteps)), 0.0
+    batches = swept / SWEEP_BATCH
     recipe = recipe_of(case)
     if recipe is None:
         count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
-        passes += count * CALIBRATION_STEPS
+        swept += count * CALIBRATION_STEPS
     else:
         images = (case.train_images or size.train) * recipe.epochs * (case.train_timesteps or 1)
-        passes += TRAINING_COST * images
+        trained = TRAINING_COST * images
         batches += TRAINING_COST * images / recipe.batch_size
-    rate = SMALL if operations < SMALL_NETWORK else LARGE
+    small = operations < SMALL_NETWORK
+    rate, sweep_rate = (SMALL, SMALL_SWEEP) if small else (LARGE, LARGE_SWEEP)
     starting = batches * describe(case.architecture).depth * H100_LAYER_S
-    return passes * operations / rate, max(passes * operations / H100, starting)
+    cores = trained * operations / rate + swept * operations / sweep_rate
+    return cores, max((trained + swept) * operations / H100, starting)
 
 
 @cache
