@@ -57,12 +57,9 @@ class _Layers(fx.Tracer):
 
 
 def _after(node: fx.Node, module: nn.Module) -> nn.Module | None:
-    """What reads a convolution's currents: behind their pooling, where they are averaged first."""
+    """The one module that reads a layer's currents; None where something else does."""
     (user,) = node.users
-    if user.op != "call_module":
-        return None
-    follows = module.get_submodule(str(user.target))
-    return _after(user, module) if isinstance(follows, nn.AvgPool2d) else follows
+    return module.get_submodule(str(user.target)) if user.op == "call_module" else None
 
 
 def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) -> None:
