@@ -13,9 +13,10 @@ from typing import Any, Literal
 from compare.method_facts import MethodFacts
 from compare.study import QUANTISED_ANN, Arm, Study, StudyError
 
-# Raised from 1 whenever the same specification gives another result.
+# Of methods and architectures; raised from 1 whenever the same specification gives another result.
 VERSIONS = {
-    QUANTISED_ANN: 2,
+    "airbench": 2,
+    QUANTISED_ANN: 3,
     "srp": 2,
     "offset": 2,
     "local-balance": 2,
@@ -86,7 +87,7 @@ class Case:
     @property
     def version(self) -> int:
         """Of the way the result comes about, the ANN's included."""
-        own = VERSIONS.get(self.base, 1)
+        own = VERSIONS.get(self.base, 1) + VERSIONS.get(self.architecture, 1) - 1
         return own if self.ann is None else own + self.ann.version - 1
 
     def identity(self, fingerprint: str) -> str:
@@ -135,7 +136,7 @@ def _network_cases(
         encoding = _encoding(own, fact, method)
         ann = None
         if fact.ann is not None:
-            start = fact.starts.get(str(_options(study, method).get("conversion")), fact.ann)
+            start = fact.starts.get(str(given_options(study, method).get("conversion")), fact.ann)
             key = _ann_key(own, start, encoding)
             if key not in anns:
                 anns[key] = _ann_case(own, dataset, architecture, seed, start, encoding)
@@ -213,12 +214,12 @@ def _case(
         encoding=encoding,
         calibration_images=None if fact.ann is None else study.calibration_images,
         training=training,
-        options=_options(study, method),
+        options=given_options(study, method),
         ann=ann,
     )
 
 
-def _options(study: Study, method: str) -> dict[str, Any]:
+def given_options(study: Study, method: str) -> dict[str, Any]:
     """What a study says of a method: of the one behind it, of this name, and in its variant."""
     variant = study.variants.get(method)
     shared = {**study.options.get(study.base_method(method), {}), **study.options.get(method, {})}

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from compare import catalogue
-from compare.cases import Case
+from compare.cases import Case, given_options
 from compare.data import AUGMENTATIONS
 from compare.study import QUANTISED_ANN, Study, StudyError
 from compare.ways import way_of
@@ -46,8 +46,7 @@ def check_unused(study: Study) -> None:
     for name, given in study.options.items():
         _check(name, study.base_method(name), given)
     for name, variant in study.variants.items():
-        shared = {**study.options.get(variant.method, {}), **study.options.get(name, {})}
-        _check(name, variant.method, {**shared, **variant.options})
+        _check(name, variant.method, given_options(study, name))
     for row in study.paper:
         unknown = sorted(set(row) - set(PAPER_KEYS))
         if unknown:
@@ -67,6 +66,8 @@ def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
     try:
         if base == QUANTISED_ANN:
             quantise_activations(nn.ReLU(), **filled(base, QUANTISATION, options))  # type: ignore[arg-type]
+            if "percentile" in options and not options.get("relu_share"):
+                raise ValueError(f"{base}: percentile has an effect with relu_share above 0 only")
         elif catalogue.is_conversion(base):
             method = CONVERSIONS.get(base)
             check_values(method, of_conversion(method, options))

@@ -62,6 +62,8 @@ def check_training(study: Study, cases: Iterable[Case]) -> None:
     for where, table, concerned in tables:
         recipes = {case.method: recipe for case in concerned if (recipe := recipe_of(case))}
         given = {name for name, value in table.overrides().items() if value not in ((), False)}
+        if "bias_rate" in given and concerned and not any(case.batch_norm for case in concerned):
+            raise StudyError(f"{where} bias_rate has an effect with batch_norm = true only")
         for setting in sorted(given & WANTED.keys()):
             field, value = WANTED[setting]
             found = {name: getattr(recipe, field) for name, recipe in recipes.items()}

@@ -23,7 +23,7 @@ class Recipe:
 
     schedule: 'one-cycle' (Ledinauskas §3.1), 'step' (× gamma at the milestones, in epochs),
         'cosine', or 'constant'.
-    bias_rate: biases of batch norm learn at so many times the rate (Jordan 2024, section 3.4).
+    bias_rate: biases of batch norm learn at so many times the rate (Jordan 2024).
     """
 
     epochs: int = 10

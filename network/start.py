@@ -16,7 +16,7 @@ class StartError(ValueError):
 
 @torch.no_grad()
 def whiten(network: nn.Module, images: Tensor) -> None:
-    """Make the first convolution a whitening of patches, and freeze it (Jordan 2024, section 3.2).
+    """Make the first convolution a whitening of patches, and freeze it (Jordan 2024).
 
     Its channels become ± the leading eigenvectors of the covariance of the patches that it sees in
     the images [B, C, H, W], each over the root of its variance: what comes out is uncorrelated.
@@ -24,7 +24,11 @@ def whiten(network: nn.Module, images: Tensor) -> None:
     channels as a patch has values.
     """
     first = next((m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)), None)
-    if not isinstance(first, nn.Conv2d) or first.groups != 1 or first.dilation != (1, 1):
+    if (
+        not isinstance(first, nn.Conv2d)
+        or (first.groups, first.dilation) != (1, (1, 1))
+        or first.in_channels != images.shape[1]
+    ):
         kind = "no layer with weights" if first is None else repr(first)
         raise StartError(f"whitened = true needs a plain convolution as first layer, got {kind}")
     channels, values = first.out_channels, first.weight[0].numel()
@@ -52,16 +56,17 @@ def _covariance(layer: nn.Conv2d, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def pass_through(network: nn.Module) -> None:
-    """Let hidden convolutions start by handing on what they read (Jordan 2024, section 3.3).
+    """Let hidden convolutions start by handing on what they read (Jordan 2024).
 
     Output channel i of a plain convolution that is not the first becomes input channel i, taken
     from the middle of its window (an even window: the mean of its middle four), as far as there
-    are both; the other output channels keep their weights.
+    are both; the other output channels keep their weights. Raises StartError where there is none.
     """
     hidden = [m for m in network.modules() if isinstance(m, nn.Conv2d)][1:]
-    for layer in hidden:
-        if layer.groups != 1:
-            continue
+    plain = [layer for layer in hidden if layer.groups == 1]
+    if not plain:
+        raise StartError("identity = true needs a plain convolution behind the first one, got none")
+    for layer in plain:
         count = min(layer.in_channels, layer.out_channels)
         height, width = layer.kernel_size
         rows = slice((height - 1) // 2, height // 2 + 1)

@@ -123,3 +123,11 @@ def test_every_builtin_study_expands_to_the_cases_it_speaks_of(name: str) -> Non
         assert any(
             all(a is None or a == b for a, b in zip(wanted, case, strict=True)) for case in spiking
         ), row
+
+
+def test_a_changed_architecture_has_other_cases() -> None:
+    """Results of the airbench that averaged its convolutions are not taken for the present ones."""
+    cases = cases_of(architectures=["lenet", "airbench"], methods=["data-norm"], seeds=1)
+    versions = {(case.architecture, case.method): case.version for case in cases}
+    for method, more in (("ann", 1), ("data-norm", 2)):  # a conversion has its ANN's as well
+        assert versions["airbench", method] == versions["lenet", method] + more

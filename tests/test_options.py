@@ -35,6 +35,7 @@ def cases_of(methods: list[str], **given: Any) -> list[Any]:
         (["qcfs"], {"qcfs-ann": {"levels": 4.5}}, "levels must be of type int, got 4.5"),
         (["qcfs"], {"qcfs-ann": {"levels": 0}}, "levels must be at least 1, got 0"),
         (["qcfs"], {"qcfs-ann": {"relu_share": 1.0}}, "relu_share must be at least 0 and below 1"),
+        (["qcfs"], {"qcfs-ann": {"percentile": 9.0}}, "an effect with relu_share above 0 only"),
         (["qcfs"], {"qcfs": {"levels": 4}}, "qcfs has no option 'levels'"),
         (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
         (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),

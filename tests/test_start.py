@@ -56,6 +56,7 @@ def test_a_whitening_is_not_trained() -> None:
     [
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(12, 4)), "got Linear"),
         (lambda: nn.Sequential(nn.Conv2d(3, 6, 3, groups=3)), "got Conv2d"),
+        (lambda: nn.Sequential(nn.Conv2d(6, 4, 3)), "got Conv2d"),
         (lambda: nn.Sequential(nn.ReLU()), "no layer with weights"),
         (lambda: nn.Sequential(nn.Conv2d(3, 64, 3)), "at most 54 channels.*got 64"),
     ],
@@ -91,3 +92,10 @@ def test_the_first_layer_and_grouped_ones_keep_their_weights() -> None:
     assert torch.equal(network[0].weight, before[0])
     assert torch.equal(network[1].weight, before[1])
     assert torch.equal(network[2].weight[:, :, 0, 0], torch.eye(4))
+
+
+@pytest.mark.parametrize("hidden", [nn.Linear(4, 4), nn.Conv2d(4, 4, 3, groups=4)])
+def test_where_nothing_can_be_handed_on_it_is_said(hidden: nn.Module) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), hidden)
+    with pytest.raises(StartError, match="identity = true needs a plain convolution"):
+        pass_through(network)

@@ -150,6 +150,10 @@ def test_a_variant_may_say_constant_where_its_preset_says_otherwise() -> None:
             "[direct]\nnesterov = true",
             '[direct] nesterov has an effect with optimiser = "sgd" only',
         ),
+        (
+            "batch_norm = false\n[direct]\nbias_rate = 2.0",
+            "[direct] bias_rate has an effect with batch_norm = true only",
+        ),
     ],
 )
 def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) -> None:

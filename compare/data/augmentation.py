@@ -85,7 +85,7 @@ def shift(images: Tensor, generator: Generator) -> Tensor:
 @AUGMENTATIONS.register("flip-shift")
 def flip_shift(images: Tensor, generator: Generator) -> Tensor:
     """Mirrored or not, then moved by up to 2 pixels, the image mirrored at its border: for short
-    trainings (Jordan 2024, section 3.6)."""
+    trainings (Jordan 2024)."""
     return crop(flip(images, generator), generator, SHIFT, mode="reflect")
 
 

@@ -57,8 +57,7 @@ class QuantisedReLU(Quantised):
 
     levels: L, the number of steps above 0. threshold: λ, trained.
     relu_share: a training's first share in which it is a ReLU still, and λ follows the percentile
-        of what it puts out (a running mean over the batches). The shorter the training, the more
-        an ANN gains by it.
+        of what it puts out (a running mean over the batches).
     learning_share: rate at which λ is learned, as a share of that of the weights.
     """
 
