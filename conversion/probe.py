@@ -57,8 +57,13 @@ class _Permuted(Neuron):
         self.generator = generator
 
     def advance(
-        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+        self,
+        current: Tensor,
+        state: NeuronState | None,
+        origin: Origin | None = None,
+        *,
+        ours: bool = False,
     ) -> tuple[Tensor, NeuronState]:
-        spikes, after = super().advance(current, state, origin)
+        spikes, after = super().advance(current, state, origin, ours=ours)
         order = torch.rand(spikes.shape, generator=self.generator).argsort(0)
         return spikes.gather(0, order.to(spikes.device)), after

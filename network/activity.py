@@ -5,7 +5,7 @@ Counts are whole numbers, kept in float64: exact below 2^53.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx
@@ -27,6 +27,8 @@ class ActivityCounter:
     images: how many images were seen.
     observed: steps before the counted ones; what they cost counts with the first step.
     """
+
+    reads_no_currents: Literal[True] = True
 
     def __init__(
         self, wires: Wiring, timesteps: int, heights: dict[str, Tensor], observed: int = 0

@@ -174,11 +174,18 @@ class Neuron(nn.Module):
         return NeuronState(v + per_channel(self.start, current))
 
     def advance(
-        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+        self,
+        current: Tensor,
+        state: NeuronState | None,
+        origin: Origin | None = None,
+        *,
+        ours: bool = False,
     ) -> tuple[Tensor, NeuronState]:
         """Current [T, B, ...] and state to (spikes [T, B, ...] of the layer's height, state).
 
         origin: what made the current, from which backward has it again instead of keeping more.
+        ours: nobody else reads current and state: without a graph, spikes and the next state may
+            take their place.
         """
         if state is None:
             state = self.initial_state(current)
@@ -202,7 +209,9 @@ class Neuron(nn.Module):
                 state.v, theta, decay, reset, self.slope, repeats, origin,
             )  # fmt: skip
         else:
-            spikes, v = advance(current, state.v, theta, decay=decay, reset=reset, height=height)
+            spikes, v = advance(
+                current, state.v, theta, decay=decay, reset=reset, height=height, ours=ours
+            )
             height = "unit"  # done
         if state.mask is not None:
             spikes = spikes * state.mask

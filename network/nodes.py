@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import torch
 from torch import fx
 
-from network.graph import Kind, kind_of
+from network.graph import Kind, kind_of, layers
 from network.sizes import holds_number_of_images
 
 
@@ -35,3 +36,20 @@ def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
             static.add(node)
     counts = [node for node in static if holds_number_of_images(node)]
     return set() if any(user not in static for node in counts for user in node.users) else static
+
+
+def owners_of_currents(body: fx.GraphModule, static: set[fx.Node]) -> set[fx.Node]:
+    """Neurons whose current is made anew at every step, and which nobody else sees."""
+    owners: set[fx.Node] = set()
+    for node, _ in layers(body, Kind.NEURON):
+        source = node.all_input_nodes[0]
+        if source in static or len(source.users) > 1:
+            continue
+        if source.op == "call_module":
+            fresh = kind_of(body, source) in (Kind.SYNAPSE, Kind.NORM)
+            seen = bool(body.get_submodule(str(source.target))._forward_hooks)
+            if fresh and not seen:
+                owners.add(node)
+        elif source.target in (operator.add, torch.add, "add"):
+            owners.add(node)
+    return owners

@@ -86,10 +86,13 @@ def advance(
     decay: float,
     reset: Reset,
     height: Height = "unit",
+    ours: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """`advance_by_steps` without a graph: one buffer, the layout of the current is kept.
 
     height: spikes are 1, or θ in the precision of the current.
+    ours: nobody else reads current and v: spikes may take the place of the one, the last v of the
+        other.
     """
     kernel = on_cpu.kernel_for(current, theta.numel())
     if kernel is not None:
@@ -97,9 +100,10 @@ def advance(
         threshold = theta.item()
         high = threshold if height == "threshold" else 1.0
         firing = on_cpu.Firing(threshold, decay, reset == "hard", height=high)
-        return kernel.forward(once, v, firing, len(current) // len(once))
-    spikes = like_each_step(current, current.dtype)
-    v = v.clone()
+        return kernel.forward(once, v, firing, len(current) // len(once), ours=ours)
+    apart = not ours or current.stride(0) == 0
+    spikes = like_each_step(current, current.dtype) if apart else current
+    v = v if ours else v.clone()
     whole = current.dtype == v.dtype
     scratch = v if whole else torch.empty_like(v)  # of mixed types PyTorch's loops are slow
     for t in range(current.shape[0]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -19,6 +19,13 @@ class Tap(Protocol):
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState
     ) -> None:
         """One layer of neurons in one chunk: current and spikes [steps, B, ...]."""
+
+
+@runtime_checkable
+class ReadsNoCurrents(Protocol):
+    """A tap that leaves the `current` of `neurons` alone: the spikes may have taken its place."""
+
+    reads_no_currents: Literal[True]
 
 
 @runtime_checkable

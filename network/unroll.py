@@ -14,19 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from network.chunks import steps_at_once
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers, reads_input
 from network.layout import channels_last
 from network.neurons import Neuron, NeuronState
-from network.nodes import call_node, static_nodes
+from network.nodes import call_node, owners_of_currents, static_nodes
 from network.observation import Observation, Prepare
 from network.pooling import PooledCurrent, PooledState
 from network.readouts import READOUTS
 from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes
 from network.sums.currents import EventSums
-from network.taps import Counts, LayerTap, Tap
-
-INFERENCE_CHUNK = 4  # steps at once without a graph: larger chunks leave the cache
+from network.taps import Counts, LayerTap, ReadsNoCurrents, Tap
 
 
 class SpikingNetwork(nn.Module):
@@ -83,8 +82,8 @@ def unroll(
 
     images: [B, C, H, W], recordings [B, T, C, H, W].
     keys: int64 [B], one per image, for encodings that draw random numbers.
-    chunk: steps worked through at once (default 4 without a graph, all of them with one); it
-        changes the last bits of float32 sums at most.
+    chunk: steps worked through at once (default: up to 4 without a graph, fewer where maps are
+        large, and all of them with one); it changes the last bits of float32 sums at most.
     taps: what watches inputs and neurons, chunk by chunk.
     events: without a graph, sum weights over the spikes where these are few and a C compiler is
         here: the same numbers apart from the order of float32 rounding.
@@ -100,12 +99,13 @@ def unroll(
     if network.observation is not None:
         observed = network.observation.steps
         run.observe(network.observation)
-    size = chunk or (timesteps if torch.is_grad_enabled() else INFERENCE_CHUNK)
+    size = chunk or (timesteps if torch.is_grad_enabled() else None)
+    outputs, first = [], 0
     with spikes_kept_as_bytes():
-        outputs = [
-            run.chunk(first, min(size, timesteps - first), offset=observed)
-            for first in range(0, timesteps, size)
-        ]
+        while first < timesteps:
+            steps = size or steps_at_once(run.largest, images.device)
+            outputs.append(run.chunk(first, min(steps, timesteps - first), offset=observed))
+            first += steps
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
 
@@ -139,6 +139,8 @@ class _Run:
             argument: node for node in self.body.graph.nodes for argument in node.all_input_nodes
         }
         self.static = static_nodes(self.body) if self.encoding.static else set()
+        read = torch.is_grad_enabled() or not all(isinstance(tap, ReadsNoCurrents) for tap in taps)
+        self.owners = set() if read else owners_of_currents(self.body, self.static)
         self.states: dict[str, NeuronState] = {}
         self.pooled: dict[str, PooledState] = {}
         self.masks: dict[str, Tensor] = {}
@@ -146,6 +148,7 @@ class _Run:
         self.origins: dict[fx.Node, Origin] = {}
         self.sums = EventSums() if events else None
         self.prepare: Prepare | None = None
+        self.largest = 0  # bytes of the largest current of one step
 
     def observe(self, observation: Observation) -> None:
         taps, self.prepare = self.taps, observation.prepare
@@ -223,8 +226,7 @@ class _Run:
         return value
 
     def _inputs(self, first: int, steps: int, offset: int) -> Tensor:
-        encoded = self.encoding.encode(self.images, offset + first, steps, self.keys)
-        inputs = channels_last(encoded)
+        inputs = channels_last(self.encoding.encode(self.images, offset + first, steps, self.keys))
         static = self.encoding.static
         for tap in self.taps:
             if not (static and first):
@@ -244,11 +246,14 @@ class _Run:
             current = self.once[source].unsqueeze(0).expand(steps, *self.once[source].shape)
         else:
             current = self._split(values[source], steps)
+        self.largest = max(self.largest, current[0].nbytes)
         if self.prepare is not None:
             spikes, state = self.prepare(neuron, current)
+            state = state._replace(v=state.v.clone())
         else:
             origin = self.origins.pop(source, None)
-            spikes, state = neuron.advance(current, self.states.get(node.name), origin)
+            before, ours = self.states.get(node.name), node in self.owners
+            spikes, state = neuron.advance(current, before, origin, ours=ours)
         self.states[node.name] = state
         for tap in self.taps:
             tap.neurons(node.name, first, current, spikes, state)

@@ -97,6 +97,34 @@ def test_fast_forms_equal_the_plain_one(dynamics: Dynamics) -> None:
 
 
 @pytest.mark.parametrize("dynamics", DYNAMICS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("theta", [torch.tensor(0.8), torch.tensor([0.7, 0.8, 1.3, 0.9])])
+def test_spikes_take_the_place_of_a_current_that_nobody_else_reads(
+    dynamics: Dynamics, dtype: torch.dtype, theta: Tensor
+) -> None:
+    neuron = Neuron(dynamics, theta=theta, height="threshold")
+    z = currents(7, 3, 4, 5).to(dtype)
+    before, kept = neuron.initial_state(z), z.clone()
+    apart, state = neuron.advance(z, before)
+    assert torch.equal(z, kept)
+    assert torch.equal(before.v, neuron.initial_state(z).v)
+    same, after = neuron.advance(z, before, ours=True)
+    assert same.data_ptr() == z.data_ptr()
+    assert after.v.data_ptr() == before.v.data_ptr()
+    assert torch.equal(same, apart)
+    assert torch.equal(after.v, state.v)
+    assert 0.05 < (apart > 0).float().mean() < 0.95
+
+
+def test_a_current_that_is_the_same_at_every_step_is_left_alone() -> None:
+    one = currents(1, 3, 4, 5)
+    kept, neuron = one.clone(), Neuron(theta=0.8)
+    spikes, _ = neuron.advance(one.expand(6, 3, 4, 5), None, ours=True)
+    assert torch.equal(one, kept)
+    assert torch.equal(spikes, neuron.advance(kept.repeat(6, 1, 1, 1), None)[0])
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("theta", [torch.tensor(0.8), torch.tensor([0.7, 0.8, 1.3, 0.9])])
 def test_spikes_as_high_as_the_threshold_are_unit_spikes_times_it(

@@ -33,10 +33,15 @@ class EventNeuron(Neuron):
         self.theta = nn.Parameter(start)
 
     def advance(
-        self, current: Tensor, state: NeuronState | None, origin: Origin | None = None
+        self,
+        current: Tensor,
+        state: NeuronState | None,
+        origin: Origin | None = None,
+        *,
+        ours: bool = False,
     ) -> tuple[Tensor, NeuronState]:
         """Current [T, B, N] and state to (spikes [T, B, N], state); no gradient."""
-        del origin
+        del origin, ours
         v, since = self.before(current, state)
         theta, library = self.theta.detach(), library_for(current)
         if library is None:

@@ -9,15 +9,21 @@ from functools import cache
 
 
 def over_parts(run: Callable[[int, int], int], count: int, threads: int) -> None:
-    """run(first, last) on as many parts of 0 … count−1 as there are threads.
+    """run(first, last) on as many parts of 0 … count−1 as there are threads, this one among them.
 
     It returns 0, or another number where there is no room: raises MemoryError.
     """
     parts = max(1, min(threads, count))
-    firsts = [count * i // parts for i in range(parts)]
-    spans = firsts, [*firsts[1:], count]
-    done = map(run, *spans) if parts == 1 else _pool(parts).map(run, *spans)
-    if any(list(done)):
+    bounds = [count * i // parts for i in range(parts + 1)]
+    others = []
+    if parts > 1:
+        pool = _pool(parts - 1)
+        others = [pool.submit(run, *bounds[i : i + 2]) for i in range(1, parts)]
+    try:
+        failed = run(*bounds[:2])
+    finally:
+        failed_elsewhere = [other.result() for other in others]
+    if failed or any(failed_elsewhere):
         raise MemoryError("no room for what compiled code works on; take smaller batches")
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, fx
 
+from network.chunks import INFERENCE_CHUNK
 from network.encodings import ENCODINGS
 from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_plainly
 from network.fixed.integers import LIMIT
@@ -17,7 +18,6 @@ from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Resh
 from network.fixed.static import static_values
 from network.layout import channels_last
 from network.nodes import call_node
-from network.unroll import INFERENCE_CHUNK
 
 
 class SpikeTap(Protocol):

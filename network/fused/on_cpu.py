@@ -23,6 +23,7 @@ from network.layout import laid_out, strides_of_steps
 
 SOURCE = Path(__file__).with_name("steps.c")
 FORMS = ("fast-sigmoid", "triangle", "rectangle", "arctan")  # of slopes; expf is no vector code
+WORTH_A_THREAD = 1 << 17  # neurons · steps: below that, waking one takes longer
 HALF = {torch.float32: 0, torch.bfloat16: 1}
 
 
@@ -61,15 +62,20 @@ class Kernel:
     library: ctypes.CDLL
 
     def forward(
-        self, current: Tensor, v: Tensor, firing: Firing, repeats: int = 1
+        self, current: Tensor, v: Tensor, firing: Firing, repeats: int = 1, *, ours: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Spikes [T, B, ...] and the last v, of currents [T, B, ...] and v before the first step;
-        or of one current [1, B, ...] that comes `repeats` times."""
+        or of one current [1, B, ...] that comes `repeats` times.
+
+        ours: nobody else reads them: spikes may take the place of the current, the last v of v.
+        """
         strides = strides_of_steps(current)
         shape = (repeats * len(current), *v.shape)
-        spikes = torch.empty_strided(shape, strides, dtype=current.dtype)
         current, start = laid_out(current, strides), laid_out(v, strides[1:])
-        end = torch.empty_like(start)
+        spikes = current
+        if repeats > 1 or not ours:
+            spikes = torch.empty_strided(shape, strides, dtype=current.dtype)
+        end = start if ours else torch.empty_like(start)
         layer = _neurons(spikes, firing, repeats)
         _in_parts(self.library.run_forward, layer, current, start, spikes, end)
         return spikes, end
@@ -130,7 +136,8 @@ def _in_parts(run: Callable[..., int], layer: _CNeurons, *tensors: Tensor) -> No
     def part(first: int, last: int) -> int:
         return run(ctypes.byref(layer), *pointers, ctypes.c_int64(first), ctypes.c_int64(last))
 
-    over_parts(part, layer.size, torch.get_num_threads())  # no neuron depends on how many
+    parts = min(torch.get_num_threads(), -(-layer.size * layer.steps // WORTH_A_THREAD))
+    over_parts(part, layer.size, parts)  # no neuron depends on how many
 
 
 @cache

@@ -68,6 +68,7 @@ INLINE void reset(float *restrict v, const float *restrict before, int n, float 
 INLINE void fire(const Neurons *layer, const void *current, const float *start, void *spikes,
                  float *end, int64_t first, int64_t last, const int half, const int hard)
 {
+    const float theta = layer->theta, height = layer->height; /* else the loop is not vectorised */
     float z[AT_ONCE], v[AT_ONCE], fired[AT_ONCE];
     for (int64_t at = first; at < last; at += AT_ONCE) {
         const int n = last - at < AT_ONCE ? (int)(last - at) : AT_ONCE;
@@ -76,7 +77,7 @@ INLINE void fire(const Neurons *layer, const void *current, const float *start, 
             widen(z, current, t * layer->stride + at, n, half);
             charge(z, v, n, layer->decay);
             for (int i = 0; i < n; i++)
-                fired[i] = z[i] >= layer->theta ? layer->height : 0.0f;
+                fired[i] = z[i] >= theta ? height : 0.0f;
             narrow(spikes, t * layer->size + at, fired, n, half);
             reset(v, z, n, layer->theta, hard);
         }
