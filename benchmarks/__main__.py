@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import page, sections
+from benchmarks.batches import best_batches
 from benchmarks.sections import Section, Stopwatch
 from benchmarks.workloads import Workload
 from compare.machine import choose_device, commit, machine, versions
@@ -38,6 +39,8 @@ def main() -> None:
     parts: dict[str, Callable[[], Section]] = {
         "sweeps": lambda: sections.sweeps(sweep, batch, watch),
         "second": lambda: sections.sweeps(second, batch, watch),
+        "batches": lambda: best_batches(sweep, watch),
+        "second-batches": lambda: best_batches(second, watch),
         "scaling": lambda: sections.scaling(sweep, batch, watch),
         "training": lambda: sections.training(train, watch),
         "currents": lambda: sections.currents(replace(train, device="cpu"), watch),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,15 @@ import torch
 from torch import nn
 
 from benchmarks.agreement import largest_of, rows_of
+from benchmarks.batches import best_batches
 from benchmarks.epoch import layers_alone
 from benchmarks.held import compare
 from benchmarks.measure import Timing, interleave
 from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
-from benchmarks.workloads import Workload, rule_calls
+from benchmarks.sections import Stopwatch
+from benchmarks.workloads import Call, Workload, rule_calls
 from network.compiled.building import NoCompiler, find_compiler
 from tests.fixed_point import converted
 from tests.small_networks import images
@@ -161,3 +165,33 @@ def test_where_the_time_goes_is_said_by_layer() -> None:
              for line in done.stdout.splitlines()}  # fmt: skip
     assert {"conv1_relu", "conv2_relu", "dense1_relu", "pooling", "output", "the rest"} < set(parts)
     assert parts["conv2_relu"] > 0
+
+
+@dataclass(frozen=True)
+class ByBatch(Stopwatch):
+    """Seconds that a call is said to take, by its name and batch; a call hands out its batch."""
+
+    def time(self, calls: Mapping[str, Call], what: str) -> dict[str, Timing]:
+        def seconds(name: str, batch: int) -> float:  # 16 is best for the ANN, 64 for the sweeps
+            return batch * (abs(batch - 16) + 2) if name.startswith("ANN") else batch * (70 - batch)
+
+        del what
+        return {
+            name: timing(*(self.rounds * [float(seconds(name, call()))]))
+            for name, call in calls.items()
+        }
+
+
+def test_everything_runs_in_the_batch_that_suits_it_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ANN, float32", "ANN, bfloat16", *(
+        f"isospike, {kind}" for kind in ("float32", "bfloat16", "int24", "int16", "int8")
+    ))  # fmt: skip
+    monkeypatch.setattr(
+        "benchmarks.batches._calls", lambda work: {name: lambda: work.batch for name in names}
+    )
+    work = Workload("lenet", 1.0, 32, 32, 8)
+    section = best_batches(work, ByBatch(3, "wall"))
+    assert "| ANN, float32, batches of 16 | 128.000 | 0% | 0.5 |" in section.text  # 64 · 2
+    assert "| isospike, int8, batches of 64 | 384.000 | 0% | 1.3 |" in section.text  # 64 · 6
+    whole = next(goal for goal in section.goals if "int24" in goal.text)
+    assert whole.value == pytest.approx(128 * 8 / 384)
