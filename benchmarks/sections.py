@@ -68,7 +68,11 @@ def sweeps(work: Workload, batch: int, watch: Stopwatch) -> Section:
 
 
 def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
-    """Twice the steps, and all cores against one by the clock on the wall."""
+    """Twice the steps, and all cores against one by the clock on the wall.
+
+    A sweep by events takes what its ACs take, and the first steps, when deep layers are still
+    silent, have fewer: what twice the steps cost is set against twice the ACs.
+    """
     name = "isospike, int16"
     longer = replace(work, timesteps=2 * work.timesteps)
     calls = {
@@ -76,7 +80,14 @@ def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
         "2 T": workloads.sweep_calls(longer, batch)[name],
     }
     steps = watch.time(calls, "twice the steps")
-    goals = [Goal("cost of twice the steps (int16)", "≤", 2.1, _ratio(steps, "2 T", "T"))]
+    taken = _ratio(steps, "2 T", "T")
+    more = workloads.accumulates(longer, 16) / workloads.accumulates(work, 16)
+    goals = [Goal("cost of an AC at 2 T, × T (int16)", "≤", 1.05, taken / more)]
+    text = (
+        f"## Twice the steps, int16, {work.batch} images\n\n"
+        f"T = {longer.timesteps} takes {taken:.2f} times as long as T = {work.timesteps} "
+        f"and has {more:.2f} times the ACs."
+    )
     cores = os.cpu_count() or 1
     if cores > 1 and work.device == "cpu":
         by_threads = {
@@ -85,7 +96,7 @@ def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
         seconds = replace(watch, clock="wall").time(by_threads, "threads")
         gain = _ratio(seconds, "1 threads", "2 threads")
         goals.append(Goal("2 threads against 1, wall clock (int16)", "≥", 1.7, gain))
-    return Section("", goals)
+    return Section(text, goals)
 
 
 def _with_threads(count: int, work: Workload, batch: int, name: str) -> Call:

@@ -15,6 +15,7 @@ from conversion import convert
 from conversion.convert import prepare_ann
 from direct import prepare
 from direct.surrogates import surrogate
+from network.activity import count_activity
 from network.architectures import Geometry, build
 from network.fixed import Bits, fixed_point, unroll_fixed
 from network.fused import on_cpu
@@ -98,6 +99,17 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
         "isospike, int16": whole(16),
         "isospike, int8": whole(8),
     }
+
+
+def accumulates(work: Workload, bits: Bits) -> float:
+    """ACs of a fixed-point sweep of all images."""
+    images = work.images()
+    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    shape = tuple(images.shape[1:])
+    counter = count_activity(spiking, shape, work.timesteps)
+    counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+    unroll_fixed(fixed_point(spiking, shape, bits), images, work.timesteps, taps=[counter])
+    return sum(float(counts.sum()) for counts in counter.accumulates.values())
 
 
 def peer_sweep_calls(work: Workload) -> dict[str, Call]:

@@ -21,8 +21,11 @@ from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
 from benchmarks.sections import Stopwatch
-from benchmarks.workloads import Call, Workload, rule_calls
+from benchmarks.workloads import Call, Workload, accumulates, rule_calls
+from conversion import convert
+from network.activity import count_activity
 from network.compiled.building import NoCompiler, find_compiler
+from network.unroll import unroll
 from tests.fixed_point import converted
 from tests.small_networks import images
 
@@ -195,3 +198,14 @@ def test_everything_runs_in_the_batch_that_suits_it_best(monkeypatch: pytest.Mon
     assert "| isospike, int8, batches of 64 | 384.000 | 0% | 1.3 |" in section.text  # 64 · 6
     whole = next(goal for goal in section.goals if "int24" in goal.text)
     assert whole.value == pytest.approx(128 * 8 / 384)
+
+
+def test_accumulates_are_those_of_the_float32_sweep() -> None:
+    work = Workload("plain3", 0.125, 8, 2, 6)
+    spiking = convert(work.model(batch_norm=False), work.images(), method="data-norm").network
+    counter = count_activity(spiking, (3, 8, 8), 6)
+    with torch.no_grad():
+        unroll(spiking, work.images(), 6, taps=[counter])
+    expected = sum(float(counts.sum()) for counts in counter.accumulates.values())
+    assert expected > 0
+    assert accumulates(work, 24) == pytest.approx(expected, rel=0.01)
