@@ -16,9 +16,8 @@ import torch
 from benchmarks import page, sections
 from benchmarks.batches import best_batches
 from benchmarks.sections import Section, Stopwatch
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Workload, converted
 from compare.machine import choose_device, commit, machine, versions
-from conversion import convert
 from network.fixed import fixed_point
 from network.operators import find_units
 
@@ -119,8 +118,7 @@ def _conditions(options: argparse.Namespace) -> str:
 def _probe(device: str) -> str:
     """What fixed point runs in here, as a sweep's log says it."""
     work = Workload("lenet", 1.0, 32, 2, 2, device)
-    images = work.images()
-    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    images, spiking = work.images(), converted(work)
     notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (24, 16, 8)}
     wide = find_units(255, device).note
     return "; ".join(f"int{bits}: {note}" for bits, note in notes.items()) + f"; up to 255: {wide}"

@@ -16,14 +16,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.epoch import epoch_calls
 from benchmarks.workloads import Call, Workload, sweep_calls, training_calls
 from network.fused import on_cpu
-from network.sums.currents import Currents
 
-NEURONS, EVENTS = "neurons", "sums over spikes"
+NEURONS = "neurons"
 GROUPS = {
     "convolutions": ("aten::mkldnn_convolution", "aten::convolution_backward"),
     "linear layers": ("aten::mm", "aten::addmm"),
     NEURONS: (NEURONS, "AdvanceWithGradient", "AdvanceWithGradientBackward"),
-    EVENTS: (EVENTS,),
     "batch norm": ("aten::native_batch_norm", "aten::native_batch_norm_backward"),
     "pooling": ("aten::avg_pool2d", "aten::avg_pool2d_backward"),
     "ReLUs": ("aten::clamp_min", "aten::threshold_backward"),
@@ -39,15 +37,9 @@ def shares(call: Call) -> tuple[dict[str, float], float]:
     """Share of each group in one call, after one that is not counted; and its milliseconds."""
     call()
     with ExitStack() as stack:
-        for owner, method, name in (
-            (on_cpu.Kernel, "forward", NEURONS),
-            (on_cpu.Kernel, "backward", NEURONS),
-            (on_cpu.Kernel, "gather", NEURONS),
-            (on_cpu.Kernel, "slope_sums", NEURONS),
-            (Currents, "__call__", EVENTS),
-        ):
-            original = getattr(owner, method)
-            stack.enter_context(patch.object(owner, method, _recorded(original, name)))
+        for method in ("forward", "backward"):
+            recorded = _recorded(getattr(on_cpu.Kernel, method))
+            stack.enter_context(patch.object(on_cpu.Kernel, method, recorded))
         found = stack.enter_context(profile(activities=[ProfilerActivity.CPU]))
         call()
     group_of = {operator: group for group, names in GROUPS.items() for operator in names}
@@ -58,9 +50,9 @@ def shares(call: Call) -> tuple[dict[str, float], float]:
     return {name: spent[name] / total for name in (*GROUPS, "the rest")}, total / 1000
 
 
-def _recorded(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _recorded(original: Callable[..., Any]) -> Callable[..., Any]:
     def run(*arguments: Any, **options: Any) -> Any:
-        with record_function(name):
+        with record_function(NEURONS):
             return original(*arguments, **options)
 
     return run

@@ -45,34 +45,42 @@ class Section:
 
 def sweeps(work: Workload, batch: int, watch: Stopwatch) -> Section:
     """Forward pass of the ANN and sweeps in every arithmetic and library."""
-    calls = {
-        **workloads.ann_calls(work),
-        **workloads.sweep_calls(work, batch),
-        **workloads.peer_sweep_calls(work),
-    }
-    timings = watch.time(calls, f"sweeps of {work.architecture}")
+    timings = watch.time(workloads.every_sweep(work, batch), f"sweeps of {work.architecture}")
+    return of_sweeps(work.architecture, timings, work)
+
+
+def of_sweeps(
+    what: str,
+    timings: Mapping[str, Timing],
+    work: Workload,
+    labels: Mapping[str, str] | None = None,
+) -> Section:
+    """Tables and goals of the ANN and of sweeps, all of work.batch images.
+
+    labels: what the rows are called, where not by their own names.
+    """
     ann = {name: t for name, t in timings.items() if name.startswith("ANN")}
     rest = {name: t for name, t in timings.items() if name not in ann}
+
+    def table(found: Mapping[str, Timing], done: int, unit: str) -> str:
+        rows = {labels[name] if labels else name: timing for name, timing in found.items()}
+        return page.timing_table(rows, done, unit)
+
     text = "\n\n".join(
         [
-            f"## {work.architecture}: forward pass of the ANN, {work.batch} images",
-            page.timing_table(ann, work.batch, "images/s"),
-            f"## {work.architecture}: sweep, {work.batch} images, T = {work.timesteps}",
-            page.timing_table(rest, work.batch * work.timesteps, "image-steps/s"),
+            f"## {what}: forward pass of the ANN, {work.batch} images",
+            table(ann, work.batch, "images/s"),
+            f"## {what}: sweep, {work.batch} images, T = {work.timesteps}",
+            table(rest, work.batch * work.timesteps, "image-steps/s"),
         ]
     )
     goals = page.sweep_goals(ann, rest, work.timesteps, matrix_units=has_matrix_units(work.device))
-    return Section(
-        text, [replace(goal, text=f"{work.architecture}: {goal.text}") for goal in goals]
-    )
+    return Section(text, [replace(goal, text=f"{what}: {goal.text}") for goal in goals])
 
 
 def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
-    """Twice the steps, and all cores against one by the clock on the wall.
-
-    A sweep by events takes what its ACs take, and the first steps, when deep layers are still
-    silent, have fewer: what twice the steps cost is set against twice the ACs.
-    """
+    """Twice the steps, with the ACs of either beside it, and all cores against one by the clock on
+    the wall."""
     name = "isospike, int16"
     longer = replace(work, timesteps=2 * work.timesteps)
     calls = {
@@ -82,7 +90,7 @@ def scaling(work: Workload, batch: int, watch: Stopwatch) -> Section:
     steps = watch.time(calls, "twice the steps")
     taken = _ratio(steps, "2 T", "T")
     more = workloads.accumulates(longer, 16) / workloads.accumulates(work, 16)
-    goals = [Goal("cost of an AC at 2 T, × T (int16)", "≤", 1.05, taken / more)]
+    goals = [Goal("cost of twice the steps (int16)", "≤", 2.1, taken)]
     text = (
         f"## Twice the steps, int16, {work.batch} images\n\n"
         f"T = {longer.timesteps} takes {taken:.2f} times as long as T = {work.timesteps} "

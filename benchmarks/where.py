@@ -13,8 +13,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.workloads import Workload
-from conversion import convert
+from benchmarks.workloads import Workload, converted
 from network.activity import ActivityCounter, count_activity
 from network.fixed import fixed_point, run, unroll_fixed
 from network.fixed.pooling import SumPool
@@ -50,12 +49,10 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     work = Workload(options.architecture, options.width, 32, options.batch, options.timesteps)
-    images = work.images()
-    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    images, spiking = work.images(), converted(work)
     whole = fixed_point(spiking, tuple(images.shape[1:]), options.bits)
     unroll_fixed(whole, images, 1)  # packs the weights
-    counter = count_activity(spiking, tuple(images.shape[1:]), work.timesteps)
-    counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+    counter = count_activity(spiking, tuple(images.shape[1:]), work.timesteps).of_whole_numbers()
     shares = Shares()
     with ExitStack() as stack:
         for owner, method, named in (

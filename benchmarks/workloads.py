@@ -74,10 +74,19 @@ def ann_calls(work: Workload) -> dict[str, Call]:
     }
 
 
+def every_sweep(work: Workload, batch: int) -> dict[str, Call]:
+    """The ANN's forward pass and every sweep, ours in batches of `batch`."""
+    return {**ann_calls(work), **sweep_calls(work, batch), **peer_sweep_calls(work)}
+
+
+def converted(work: Workload) -> SpikingNetwork:
+    """The network that is swept."""
+    return convert(work.model(batch_norm=False), work.images(), method="data-norm").network
+
+
 def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
     """One sweep in every arithmetic, `work.batch` images in batches of `batch`."""
-    images = work.images()
-    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    images, spiking = work.images(), converted(work)
     shape = tuple(images.shape[1:])
     parts = images.split(batch)
 
@@ -103,11 +112,9 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
 
 def accumulates(work: Workload, bits: Bits) -> float:
     """ACs of a fixed-point sweep of all images."""
-    images = work.images()
-    spiking = convert(work.model(batch_norm=False), images, method="data-norm").network
+    images, spiking = work.images(), converted(work)
     shape = tuple(images.shape[1:])
-    counter = count_activity(spiking, shape, work.timesteps)
-    counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+    counter = count_activity(spiking, shape, work.timesteps).of_whole_numbers()
     unroll_fixed(fixed_point(spiking, shape, bits), images, work.timesteps, taps=[counter])
     return sum(float(counts.sum()) for counts in counter.accumulates.values())
 

@@ -105,7 +105,7 @@ class _Run:
         network, halfway = self.network, self.halfway or Halfway()
         counter = count_activity(network, self.shape, self.timesteps)
         if fixed is not None:
-            counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+            counter.of_whole_numbers()
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         # whole numbers give the same whichever way they are summed, in batches of whatever size
         how = (f"int{fixed.bits}", 0) if fixed is not None else (arithmetic, self.batch_size)

@@ -53,6 +53,11 @@ class ActivityCounter:
             totals = _whole_sum(inputs) if whole else _in_units(inputs.abs(), self.heights[INPUT])
             self._count(INPUT, first, totals)
 
+    def of_whole_numbers(self) -> ActivityCounter:
+        """The counter, for a fixed-point run: there every spike is 1 high."""
+        self.heights = dict.fromkeys(self.heights, torch.ones(()))
+        return self
+
     def before(self) -> Tap:
         return _Before(self)
 

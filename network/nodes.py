@@ -39,7 +39,8 @@ def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
 
 
 def owners_of_currents(body: fx.GraphModule, static: set[fx.Node]) -> set[fx.Node]:
-    """Neurons whose current is made anew at every step, and which nobody else sees."""
+    """Neurons whose current is made anew at every step, and seen by nobody else: no other node, no
+    hook. Sums in place are left out, since their result is one of what they read."""
     owners: set[fx.Node] = set()
     for node, _ in layers(body, Kind.NEURON):
         source = node.all_input_nodes[0]

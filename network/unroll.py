@@ -249,7 +249,7 @@ class _Run:
         self.largest = max(self.largest, current[0].nbytes)
         if self.prepare is not None:
             spikes, state = self.prepare(neuron, current)
-            state = state._replace(v=state.v.clone())
+            state = state._replace(v=state.v.clone())  # ours, whatever it is a view of
         else:
             origin = self.origins.pop(source, None)
             before, ours = self.states.get(node.name), node in self.owners

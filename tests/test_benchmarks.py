@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import workloads
 from benchmarks.agreement import largest_of, rows_of
 from benchmarks.batches import best_batches
 from benchmarks.epoch import layers_alone
@@ -20,11 +21,13 @@ from benchmarks.measure import Timing, interleave
 from benchmarks.memory import loads_torch
 from benchmarks.page import goal_table, sweep_goals, timing_table, training_goals
 from benchmarks.peers import peers
+from benchmarks.profiled import shares
 from benchmarks.sections import Stopwatch
 from benchmarks.workloads import Call, Workload, accumulates, rule_calls
-from conversion import convert
 from network.activity import count_activity
 from network.compiled.building import NoCompiler, find_compiler
+from network.fused import on_cpu
+from network.neurons import Neuron
 from network.unroll import unroll
 from tests.fixed_point import converted
 from tests.small_networks import images
@@ -190,7 +193,8 @@ def test_everything_runs_in_the_batch_that_suits_it_best(monkeypatch: pytest.Mon
         f"isospike, {kind}" for kind in ("float32", "bfloat16", "int24", "int16", "int8")
     ))  # fmt: skip
     monkeypatch.setattr(
-        "benchmarks.batches._calls", lambda work: {name: lambda: work.batch for name in names}
+        "benchmarks.batches.every_sweep",
+        lambda work, batch: {name: lambda: batch for name in names},
     )
     work = Workload("lenet", 1.0, 32, 32, 8)
     section = best_batches(work, ByBatch(3, "wall"))
@@ -202,10 +206,28 @@ def test_everything_runs_in_the_batch_that_suits_it_best(monkeypatch: pytest.Mon
 
 def test_accumulates_are_those_of_the_float32_sweep() -> None:
     work = Workload("plain3", 0.125, 8, 2, 6)
-    spiking = convert(work.model(batch_norm=False), work.images(), method="data-norm").network
+    spiking = workloads.converted(work)
     counter = count_activity(spiking, (3, 8, 8), 6)
     with torch.no_grad():
         unroll(spiking, work.images(), 6, taps=[counter])
     expected = sum(float(counts.sum()) for counts in counter.accumulates.values())
     assert expected > 0
     assert accumulates(work, 24) == pytest.approx(expected, rel=0.01)
+
+
+def test_a_profile_shares_out_the_whole_time() -> None:
+    conv = nn.Conv2d(3, 8, 3, padding=1)
+    x = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    neuron = Neuron(theta=0.5)
+
+    def call() -> object:
+        with torch.no_grad():
+            return neuron.advance(torch.relu(conv(x)).unsqueeze(0), None)
+
+    found, milliseconds = shares(call)
+    assert milliseconds > 0
+    assert sum(found.values()) == pytest.approx(1.0)
+    assert found["convolutions"] > 0
+    assert found["ReLUs"] > 0
+    assert found["batch norm"] == 0
+    assert (found["neurons"] > 0) == (on_cpu.kernel() is not None)

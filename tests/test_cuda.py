@@ -57,7 +57,7 @@ def run_on(snn: SpikingNetwork, device: str, bits: int) -> tuple[dict, dict, tor
     twin = copy.deepcopy(snn).to(device)
     keys = image_keys(3, torch.arange(20)).to(device)
     counter, tap = count_activity(twin, SHAPE, STEPS), Recorder()
-    counter.heights = dict.fromkeys(counter.heights, torch.ones(()))
+    counter.of_whole_numbers()
     outputs = unroll_fixed(
         fixed_point(twin, SHAPE, bits), images(20, seed=4).to(device), STEPS,
         keys=keys, taps=[counter, tap],
