@@ -195,6 +195,47 @@ def test_gradients_of_steps_are_those_of_clip_and_floor_apart() -> None:
     torch.testing.assert_close(activation.threshold.grad, threshold.grad)
 
 
+def test_delayed_qcfs_is_the_end_of_a_longer_run() -> None:
+    """Its answer leaves out the first steps' output, and nothing else."""
+    model = quantise_activations(network("plain"), 2).eval()
+    x = images(8)
+    plain = convert(model, x[:1], method="qcfs")
+    late = convert(model, x[:1], method="qcfs", options={"delay": 2})
+    assert (plain.calibration_timesteps, late.calibration_timesteps) == (0, 2)
+    with torch.no_grad():
+        whole = unroll(plain.network, x, 7)
+        torch.testing.assert_close(unroll(late.network, x, 5), whole[2:])
+    assert whole[:2].abs().sum() > 0
+
+
+def test_corrected_qcfs_sends_on_average_what_the_ann_does() -> None:
+    """Per channel, over the images that it was corrected on: that of the last layer is exact."""
+    model = quantise_activations(network("plain"), 2).eval()
+    x, steps = images(32), 3
+    body, _, _ = prepare_ann(model)
+    target = {n: z.transpose(0, 1).flatten(1).mean(1) for n, z in activations(body, x).items()}
+    error = {}
+    for correction in (0, steps):
+        result = convert(model, x, method="qcfs", options={"correction": correction})
+        trains = Trains()
+        with torch.no_grad():
+            unroll(result.network, x, steps, taps=[trains])
+        error[correction] = sum(
+            float((torch.cat(trains.spikes[n]).transpose(1, 2).flatten(2).mean((0, 2)) - t).abs().mean())
+            for n, t in target.items()
+        )
+        shifted = [bool(n.shift.abs().sum() > 0) for n in result.network.neurons().values()]
+        assert shifted == [bool(correction)] * len(target)
+    assert error[steps] < 0.7 * error[0]
+
+
+@pytest.mark.parametrize("option", ["delay", "correction"])
+def test_options_of_qcfs_below_zero_are_refused(option: str) -> None:
+    model = quantise_activations(network("plain"), 2).eval()
+    with pytest.raises(ValueError, match=f"qcfs: {option} must be at least 0, got -1"):
+        convert(model, images(1), method="qcfs", options={option: -1})
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 from compare.sweep_tables import LAYER_COLUMNS, ann_layers, spiking_layers, spiking_rows
 from conversion import convert
-from conversion.methods.local_balance import carry_on
 from network.activity import count_activity
 from network.architectures import Geometry, build
 from network.graph import trace
-from network.observation import Observation
+from network.observation import Observation, carry_on
 from network.unroll import unroll
 from network.wiring import wiring
 from reports.energy import lemaire

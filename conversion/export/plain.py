@@ -16,11 +16,10 @@ from safetensors.torch import load_file, save
 from torch import fx, nn
 
 from conversion.export.modules import build_module, describe_module
-from conversion.methods.local_balance import carry_on
 from conversion.methods.offset import correct
 from conversion.methods.srp import mask
 from network.graph import UnsupportedNetwork, describe_node
-from network.observation import Observation
+from network.observation import Observation, carry_on
 from network.rewriting import keep_images, squeeze_images
 from network.unroll import SpikingNetwork
 

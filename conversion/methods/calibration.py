@@ -42,7 +42,7 @@ def calibration(
     within("calibration", "timesteps", timesteps, 0, float("inf"))
     one_of("calibration", "level", level, "light", "advanced")
     start = mse_norm(source, timesteps=timesteps)
-    work = _Calibration(replace(source, body=copy.deepcopy(source.body)), start, timesteps)
+    work = _Calibration.of(source, start, timesteps)
     for name in source.names:
         if level == "advanced":
             work.fit_weights(name, source.body, passes, learning_rate)
@@ -55,6 +55,14 @@ def calibration(
     return replace(start, shift=dict(work.shift), weights=weights)
 
 
+def with_corrected_biases(source: Source, start: Balance, timesteps: int) -> Balance:
+    """The balance with the shifts of level 'light', layer by layer."""
+    work = _Calibration.of(source, start, timesteps)
+    for name in source.names:
+        work.correct_bias(name, source.body)
+    return work.balance
+
+
 @dataclass
 class _Calibration:
     """Progress through the layers: `source.body` holds corrected weights, `shift` biases."""
@@ -63,6 +71,10 @@ class _Calibration:
     start: Balance
     timesteps: int
     shift: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source, start: Balance, timesteps: int) -> _Calibration:
+        return cls(replace(source, body=copy.deepcopy(source.body)), start, timesteps)
 
     @property
     def balance(self) -> Balance:

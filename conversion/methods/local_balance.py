@@ -13,8 +13,7 @@ from conversion.method import method, within
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, SilentLayer, Source
 from network.graph import Kind, kind_of
-from network.neurons import Neuron, NeuronState
-from network.observation import Observation
+from network.observation import delayed
 
 BATCH_SIZE = 100
 
@@ -56,12 +55,8 @@ def local_balance(
         steps = sum(
             float((theta[name] - start[name]).mean()) / activity[name] for name in source.names
         )
-        observation = Observation(math.ceil(steps), carry_on, carries_on=True)
+        observation = delayed(math.ceil(steps))
     return Balance(theta, start=start, observation=observation, notes=notes)
-
-
-def carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
-    return neuron.advance(current, None)
 
 
 class _Clipped(fx.Interpreter):

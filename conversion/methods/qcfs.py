@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from conversion.method import method
+from conversion.methods.calibration import with_corrected_biases
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, Source
 from network.copying import copied
+from network.fused.levels import Quantise
 from network.graph import Kind, Quantised, layers, swap_activations, trace
+from network.observation import delayed
 from network.over_batch import mean_over_batch
 from network.recipe import training_progress
 
@@ -24,32 +27,18 @@ WATCHED = 2**15  # values of a batch, at least, that the percentile is taken of
 MEMORY = 0.95  # share of λ that stays as it was at every such batch
 
 
-class _Quantise(torch.autograd.Function):
-    """λ/L · ⌊clip(z, 0, λ)·L/λ + ½⌋, in which ⌊·⌋ has the slope 1."""
+class _WithoutEffect(torch.autograd.Function):
+    """x, on which λ has no effect: its gradient is 0, where processes that share a batch want one."""
 
     @staticmethod
-    def forward(ctx, z: Tensor, threshold: Tensor, levels: int) -> Tensor:  # type: ignore[no-untyped-def]
-        ctx.save_for_backward(z, threshold)
-        ctx.levels = levels
-        return _steps(z, threshold.item(), levels).mul_(threshold.item() / levels)
+    def forward(ctx, x: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(threshold)
+        return x.view_as(x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
-        z, threshold = ctx.saved_tensors
-        bound = threshold.item()
-        inside = torch.ops.aten.hardtanh_backward(gradient, z, 0.0, bound)
-        of_threshold = None
-        if ctx.needs_input_grad[1]:  # ∂a/∂λ: steps/L, and −z/λ inside
-            steps = (_steps(z, bound, ctx.levels) * gradient).sum(dtype=torch.float32)
-            slope = (z * inside).sum(dtype=torch.float32)
-            of_threshold = (steps / ctx.levels - slope / bound).to(threshold.dtype)
-        return inside, of_threshold, None
-
-
-def _steps(z: Tensor, bound: float, levels: int) -> Tensor:
-    """⌊clip(z, 0, λ)·L/λ + ½⌋, whole numbers 0 … L."""
-    return F.hardtanh(z, 0.0, bound).mul_(levels / bound).add_(0.5).floor_()
+        (threshold,) = ctx.saved_tensors
+        return gradient, torch.zeros_like(threshold)
 
 
 class QuantisedReLU(Quantised):
@@ -87,12 +76,13 @@ class QuantisedReLU(Quantised):
 
     def forward(self, x: Tensor) -> Tensor:
         if training_progress() >= self.relu_share:
-            quantised: Tensor = _Quantise.apply(x, self.threshold, self.levels)
+            quantised: Tensor = Quantise.apply(x, self.threshold, self.levels)
             return quantised
         rectified = F.relu(x)
         if self.training:
             self._follow(rectified.detach())
-        return rectified + 0.0 * self.threshold  # processes that share a batch want its gradient
+        attached: Tensor = _WithoutEffect.apply(rectified, self.threshold)
+        return attached
 
     @torch.no_grad()
     def _follow(self, rectified: Tensor) -> None:
@@ -143,13 +133,25 @@ def quantise_activations(
     "qcfs",
     summary="threshold = trained scale of the quantised activation, start at half of it",
     source="Bu 2022, section 4",
-    calibration_images=1,
+    calibration_images=256,
     ann="qcfs",
 )
-def qcfs(source: Source) -> Balance:
-    """θ_l = λ_l, v₀ = θ/2: exact in the first layer at T = L."""
+def qcfs(source: Source, *, correction: int = 0, delay: int = 0) -> Balance:
+    """θ_l = λ_l, v₀ = θ/2: exact in the first layer at T = L. What follows is for few steps.
+
+    correction: steps after which each bias is corrected by the mean error of its layer, as
+        `calibration` does it (Li 2021); 0 leaves them as they are, and looks at no image.
+    delay: first steps whose output the answer leaves out, since deep layers are not under way yet
+        (as Bu 2025 has it for local-balance). They count as timesteps.
+    """
+    for option, value in (("correction", correction), ("delay", delay)):
+        if value < 0:
+            raise ValueError(f"qcfs: {option} must be at least 0, got {value}")
     theta = trained_scales(source)
-    return Balance(theta, start=halves(theta))
+    balance = Balance(theta, start=halves(theta))
+    if correction:
+        balance = with_corrected_biases(source, balance, correction)
+    return replace(balance, observation=delayed(delay))
 
 
 def trained_scales(source: Source) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-O3", "-march=native", "-fwrapv", "-std=c11", "-shared", "-fPIC")
+FLAGS = ("-O3", "-march=native", "-fwrapv", "-fno-trapping-math", "-std=c11", "-shared", "-fPIC")
 SECONDS = 120  # that a compiler may take
 
 

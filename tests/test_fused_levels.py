@@ -1,0 +1,104 @@
+"""The compiled quantised activation beside the one in PyTorch."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from network.compiled.building import NoCompiler, find_compiler
+from network.fused import levels
+from network.fused.levels import BLOCK, Quantise
+from network.layout import channels_last
+
+
+def has_compiler() -> bool:
+    try:
+        find_compiler()
+    except NoCompiler:
+        return False
+    return True
+
+
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+
+
+def outcome(z: Tensor, gradient: Tensor, bound: float = 1.37, steps: int = 3) -> list[Tensor]:
+    """a, and the gradients of z and of λ."""
+    x, threshold = z.detach().requires_grad_(), torch.tensor(bound, requires_grad=True)
+    result = Quantise.apply(x, threshold, steps)
+    result.backward(gradient)
+    assert x.grad is not None
+    assert threshold.grad is not None
+    return [result.detach(), x.grad, threshold.grad]
+
+
+def currents(*shape: int, seed: int = 5) -> Tensor:
+    return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", ["flat", "channels-last", "a slice", "one value", "none"])
+def test_the_kernel_equals_pytorch(
+    dtype: torch.dtype, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"one value": (1,), "none": (0, 4)}.get(layout, (3, 5, 9, 11))
+    z, gradient = currents(*shape).to(dtype), currents(*shape, seed=6).to(dtype)
+    if layout == "channels-last":
+        z = channels_last(z)
+    elif layout == "a slice":
+        z, gradient = z[:, 1:4, ::2], gradient[:, 1:4, ::2]
+    assert levels.kernel() is not None
+    ours = outcome(z, gradient)
+    monkeypatch.setattr(levels, "kernel", lambda: None)
+    theirs = outcome(z, gradient)
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    assert ours[0].dtype == ours[1].dtype == dtype
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-4, atol=1e-4)
+
+
+@needs_compiler
+def test_no_number_of_threads_changes_a_bit() -> None:
+    z, gradient = currents(40 * BLOCK * 8 + 77), currents(40 * BLOCK * 8 + 77, seed=7)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(outcome(z, gradient))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("way", ["here", "PyTorch"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_no_number_stays_so_and_bounds_hold(
+    way: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that diverges must not look as if it were silent."""
+    if way == "PyTorch":
+        monkeypatch.setattr(levels, "kernel", lambda: None)
+    z = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, 2.0, 0.25], dtype=dtype)
+    result, back, _ = outcome(z, torch.ones_like(z), bound=2.0, steps=4)
+    assert result[0].isnan()
+    assert result[1:].tolist() == [2.0, 0.0, 0.0, 2.0, 0.5]  # 0.25 · 4/2 + ½ = 1 is a level
+    assert back[1:].tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("way", ["here", "PyTorch"])
+def test_bfloat16_rounds_once(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels are chosen in float32, as float64 would choose them."""
+    if way == "PyTorch":
+        monkeypatch.setattr(levels, "kernel", lambda: None)
+    z = currents(4000).to(torch.bfloat16)
+    result = outcome(z, torch.ones_like(z), bound=2.1, steps=5)[0]
+    whole = (z.double().clamp(0, 2.1) * (5 / 2.1) + 0.5).floor()
+    assert torch.equal(result, (whole.float() * (2.1 / 5)).to(torch.bfloat16))
+
+
+def test_double_precision_takes_pytorch() -> None:
+    z = currents(50).double()
+    result = Quantise.apply(z, torch.tensor(1.37, dtype=torch.float64), 3)
+    assert result.dtype == torch.float64
+    assert len(result.unique()) == 4
