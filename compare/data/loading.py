@@ -25,9 +25,9 @@ def load(
 ) -> Dataset:
     """The data set of that name, from `directory`, else $ISOSPIKE_DATA, else ~/.cache/isospike.
 
-    `validation`: training images to hold out (None: the data set's default). Raises UnknownName, or
-    DataError where files are missing or damaged. Files that are not the official ones are used,
-    with a DataWarning.
+    `validation`: training images to hold out (None: the data set's default; 0: none). Raises
+    UnknownName, or DataError where files are missing or damaged. Files that are not the official
+    ones are used, with a DataWarning.
     """
     source = source_of(name)
     if source.kind != "images":
@@ -89,6 +89,8 @@ def held_out(contents: Contents, source: Source, validation: int | None) -> tupl
     labels = contents.train.labels
     if validation is None:
         validation = source.validation or default_validation(len(labels))
+    if validation == 0:
+        return np.arange(len(labels)), np.arange(0)
     return hold_out(labels, validation)
 
 
