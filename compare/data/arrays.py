@@ -42,7 +42,8 @@ def feed(tensor: Tensor, digest: Callable[[bytes | memoryview], None]) -> None:
     """Type, shape and values of a tensor, in row order and little-endian."""
     digest(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
     array = tensor.contiguous().numpy()
-    digest(array.astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
+    if array.size:  # an empty view cannot be cast
+        digest(array.astype(array.dtype.newbyteorder("<"), copy=False).data.cast("B"))
 
 
 @dataclass(frozen=True, eq=False)
