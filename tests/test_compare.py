@@ -201,6 +201,19 @@ def test_a_cut_off_study_goes_on_and_ends_the_same(micro: Path, tmp_path: Path) 
     assert ours.read_text() == theirs.read_text()
 
 
+def test_a_study_may_hold_no_image_out(tmp_path: Path) -> None:
+    """Validation is left out, and training has every image."""
+    text = MICRO.replace("seeds = 2", "seeds = 1").replace(', "srp", "bptt"', "")
+    text = text.replace("train_images = 300", "train_images = 300\nvalidation_images = 0")
+    text = text.replace("train_timesteps = [2]\n", "").replace("[direct]\nepochs = 1\n", "")
+    (tmp_path / "micro.toml").write_text(text)
+    result = isospike("compare", "micro.toml", "--jobs", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    case = next((tmp_path / "runs" / "micro" / "cases").glob("*-ann-*"))
+    assert [row["validation_accuracy"] for row in table(case / "history.csv")] == ["", ""]
+    assert "300 training, 0 validation, 60 test images" in (case / "log.txt").read_text()
+
+
 def test_a_damaged_case_is_named_in_one_line(micro: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -110,6 +110,14 @@ def write_cifar10(folder: Path, per_batch: int = 20) -> Path:
     return folder
 
 
+def test_cifar10_without_validation(tmp_path: Path) -> None:
+    write_cifar10(tmp_path / "cifar-10-batches-py")
+    with pytest.warns(DataWarning, match="not the official data_batch_1"):
+        data = load("cifar10", tmp_path, validation=0)
+    assert (len(data.train), len(data.validation), len(data.test)) == (100, 0, 20)
+    assert len(data.fingerprint) == 64
+
+
 def test_cifar10_planes_rows_and_batches_in_order(tmp_path: Path) -> None:
     write_cifar10(tmp_path / "cifar-10-batches-py")
     with pytest.warns(DataWarning, match="not the official data_batch_1"):

@@ -28,6 +28,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_no_image_needs_to_be_held_out(folder: Path) -> None:
+    data = load(f"folder:{folder}", validation=0)
+    assert (len(data.train), len(data.validation), len(data.test)) == (10, 0, 4)
+    assert len(data.fingerprint) == 64
+    assert data.fingerprint != load(f"folder:{folder}", validation=2).fingerprint
+
+
 def test_folder_is_read_by_class_and_name(folder: Path) -> None:
     (folder / "train" / "cat" / ".DS_Store").write_bytes(b"left out")
     data = load(f"folder:{folder}", validation=2)

@@ -28,7 +28,7 @@ MEMORY = 0.95  # share of λ that stays as it was at every such batch
 
 
 class _WithoutEffect(torch.autograd.Function):
-    """x, on which λ has no effect: its gradient is 0, where processes that share a batch want one."""
+    """x, on which λ has no effect; but processes that share a batch want a gradient, 0."""
 
     @staticmethod
     def forward(ctx, x: Tensor, threshold: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
