@@ -1,5 +1,7 @@
 """Spikes written where a current lay: only where nobody else reads it."""
 
+import ctypes
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -117,8 +119,18 @@ def test_large_maps_take_fewer_steps_at_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_parts_cover_everything_once(threads: int) -> None:
     done: list[int] = []
-    over_parts(lambda first, last: done.extend(range(first, last)) or 0, 5, threads)
+
+    def part(layer: object, first: ctypes.c_int64, last: ctypes.c_int64) -> int:
+        done.extend(range(first.value, last.value))
+        return 0
+
+    over_parts(part, ctypes.Structure(), count=5, threads=threads)
     assert sorted(done) == list(range(5))
     for bad in range(5):
         with pytest.raises(MemoryError):
-            over_parts(lambda first, last, bad=bad: int(first <= bad < last), 5, threads)
+            over_parts(
+                lambda layer, first, last, bad=bad: int(first.value <= bad < last.value),
+                ctypes.Structure(),
+                count=5,
+                threads=threads,
+            )

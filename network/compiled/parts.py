@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+from torch import Tensor
 
-def over_parts(run: Callable[[int, int], int], count: int, threads: int) -> None:
-    """run(first, last) on as many parts of 0 … count−1 as there are threads, this one among them.
+
+def over_parts(
+    function: Callable[..., int],
+    structure: ctypes.Structure,
+    *tensors: Tensor,
+    count: int,
+    threads: int,
+) -> None:
+    """function(structure, *tensors, first, last) of a C library, all as pointers but the last two,
+    on as many parts of 0 … count−1 as there are threads, this one among them.
 
     It returns 0, or another number where there is no room: raises MemoryError.
     """
+    given = ctypes.byref(structure), *(ctypes.c_void_p(x.data_ptr()) for x in tensors)
+
+    def run(first: int, last: int) -> int:
+        return function(*given, ctypes.c_int64(first), ctypes.c_int64(last))
+
     parts = max(1, min(threads, count))
     bounds = [count * i // parts for i in range(parts + 1)]
     others = []

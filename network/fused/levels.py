@@ -99,13 +99,8 @@ def _in_parts(
     run: Callable[..., int], z: Tensor, bound: float, levels: int, *tensors: Tensor
 ) -> None:
     layer = _CLevels(z.numel(), HALF[z.dtype], bound, levels, levels / bound, bound / levels)
-    pointers = [ctypes.c_void_p(x.data_ptr()) for x in tensors]
-
-    def part(first: int, last: int) -> int:
-        return run(ctypes.byref(layer), *pointers, ctypes.c_int64(first), ctypes.c_int64(last))
-
-    parts = min(torch.get_num_threads(), -(-z.numel() // WORTH_A_THREAD))
-    over_parts(part, -(-z.numel() // BLOCK), parts)
+    threads = min(torch.get_num_threads(), -(-z.numel() // WORTH_A_THREAD))
+    over_parts(run, layer, *tensors, count=-(-z.numel() // BLOCK), threads=threads)
 
 
 def _kernel_for(z: Tensor) -> _Kernel | None:

@@ -131,13 +131,8 @@ def _neurons(every: Tensor, firing: Firing, repeats: int = 1) -> _CNeurons:
 
 
 def _in_parts(run: Callable[..., int], layer: _CNeurons, *tensors: Tensor) -> None:
-    pointers = [ctypes.c_void_p(x.data_ptr()) for x in tensors]
-
-    def part(first: int, last: int) -> int:
-        return run(ctypes.byref(layer), *pointers, ctypes.c_int64(first), ctypes.c_int64(last))
-
-    parts = min(torch.get_num_threads(), -(-layer.size * layer.steps // WORTH_A_THREAD))
-    over_parts(part, layer.size, parts)  # no neuron depends on how many
+    threads = min(torch.get_num_threads(), -(-layer.size * layer.steps // WORTH_A_THREAD))
+    over_parts(run, layer, *tensors, count=layer.size, threads=threads)  # each neuron is on its own
 
 
 @cache

@@ -86,14 +86,8 @@ class Currents:
             ctypes.cast(ctypes.pointer(reading), ctypes.c_void_p), rows.bias.data_ptr(),
             result.data_ptr(), *size, outputs, block,
         )  # fmt: skip
-
-        def run(first: int, last: int) -> int:
-            failed: int = self.library.run_currents(
-                ctypes.byref(layer), ctypes.c_int64(first), ctypes.c_int64(last)
-            )
-            return failed
-
-        over_parts(run, images, torch.get_num_threads())  # no sum depends on how many
+        run, threads = self.library.run_currents, torch.get_num_threads()
+        over_parts(run, layer, count=images, threads=threads)  # no sum depends on how many
         return result.movedim(-1, 1) if maps else result.flatten(1)
 
 

@@ -139,14 +139,7 @@ class Kernel:
         """
         kept: list[object] = []
         c_layer = _c_layer(layer, kept)
-
-        def run(first: int, last: int) -> int:
-            failed: int = self.library.run_layer(
-                ctypes.byref(c_layer), ctypes.c_int64(first), ctypes.c_int64(last)
-            )
-            return failed
-
-        over_parts(run, len(layer.v), threads)
+        over_parts(self.library.run_layer, c_layer, count=len(layer.v), threads=threads)
         del kept
 
 
