@@ -116,6 +116,10 @@ def test_large_maps_take_fewer_steps_at_once(monkeypatch: pytest.MonkeyPatch) ->
     assert chunks.steps_at_once(10**9, torch.device("cuda")) == chunks.INFERENCE_CHUNK
 
 
+class Empty(ctypes.Structure):
+    _fields_ = ()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3, 7])
 def test_parts_cover_everything_once(threads: int) -> None:
     done: list[int] = []
@@ -124,13 +128,13 @@ def test_parts_cover_everything_once(threads: int) -> None:
         done.extend(range(first.value, last.value))
         return 0
 
-    over_parts(part, ctypes.Structure(), count=5, threads=threads)
+    over_parts(part, Empty(), count=5, threads=threads)
     assert sorted(done) == list(range(5))
     for bad in range(5):
         with pytest.raises(MemoryError):
             over_parts(
                 lambda layer, first, last, bad=bad: int(first.value <= bad < last.value),
-                ctypes.Structure(),
+                Empty(),
                 count=5,
                 threads=threads,
             )

@@ -41,7 +41,7 @@ class Quantise(torch.autograd.Function):
     """z of any shape, λ (a scalar tensor) and L to a, in which ⌊·⌋ has the slope 1 (Bu 2022)."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, threshold: Tensor, levels: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, z: Tensor, threshold: Tensor, levels: int) -> Tensor:
         ctx.save_for_backward(z, threshold)
         ctx.levels = levels
         bound, found = threshold.item(), _kernel_for(z)
@@ -51,7 +51,7 @@ class Quantise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
         z, threshold = ctx.saved_tensors
         bound, found = threshold.item(), _kernel_for(z)
         if found is not None:
