@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +11,13 @@ from torch import Tensor, nn
 
 from benchmarks.workloads import Call, Workload
 from compare.resolved import ANN_RECIPE
+from conversion import quantise_activations
 from network.fit import Outcome, fit
+from network.fused import levels
 from network.recipe import Recipe
 
 BATCHES = 2  # of the epoch that is timed
+LEVELS = 4
 
 
 class _Images:
@@ -28,21 +32,36 @@ class _Images:
 
 
 def epoch_calls(work: Workload) -> dict[str, Call]:
-    """One epoch of `BATCHES` batches through `fit`, and its layers with weights alone."""
+    """One epoch of `BATCHES` batches through `fit`, with ReLUs and quantised, and its layers with
+    weights alone."""
     network = work.model(batch_norm=True)
+    quantised = quantise_activations(network, LEVELS)
     data, recipe = _Images(work), Recipe(epochs=1, batch_size=work.batch)
     assert ANN_RECIPE.optimiser == recipe.optimiser  # what is timed is what studies train with
 
-    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
-        del keys
-        scores = network(images)
-        return Outcome(F.cross_entropy(scores, labels), scores)
+    def epoch(network: nn.Module) -> Call:
+        def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+            del keys
+            scores = network(images)
+            return Outcome(F.cross_entropy(scores, labels), scores)
+
+        return lambda: fit(network, objective, data, recipe, seed=0)
+
+    def in_pytorch() -> object:
+        with patch.object(levels, "kernel", lambda: None):
+            return epoch(quantised)()
 
     alone = layers_alone(network, work.images())
-    return {
-        "epoch of the ANN": lambda: fit(network, objective, data, recipe, seed=0),
-        "its layers with weights alone": lambda: [step() for _ in range(BATCHES) for step in alone],
+    calls: dict[str, Call] = {
+        "epoch of the ANN": epoch(network),
+        f"epoch of the ANN with {LEVELS} levels": epoch(quantised),
     }
+    if work.device == "cpu" and levels.kernel() is not None:
+        calls[f"epoch of the ANN with {LEVELS} levels, in PyTorch"] = in_pytorch
+    calls["its layers with weights alone"] = lambda: [
+        step() for _ in range(BATCHES) for step in alone
+    ]
+    return calls
 
 
 def layers_alone(network: nn.Module, images: Tensor) -> list[Callable[[], object]]:
