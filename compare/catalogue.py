@@ -34,16 +34,19 @@ class UnknownEntry(ValueError):
 
 
 @cache
-def _stored() -> dict[str, dict[str, str]]:
+def _stored() -> dict[str, Any]:
     text = resources.files("compare").joinpath("catalogue.json").read_text("utf-8")
-    stored: dict[str, dict[str, str]] = json.loads(text)
+    stored: dict[str, Any] = json.loads(text)
     return stored
 
 
 def entries(kind: str) -> dict[str, str]:
     """Name -> one line, for one of KINDS."""
     if kind not in KINDS:
-        raise UnknownEntry(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
+        raise UnknownEntry(
+            f"unknown kind {kind!r}; known: {', '.join(KINDS)}; or the name of a method, for its "
+            "options"
+        )
     if kind == "metrics":
         metrics = import_module("reports.metrics").METRICS
         return {name: metric.summary for name, metric in metrics.items()}
@@ -53,7 +56,25 @@ def entries(kind: str) -> dict[str, str]:
     if kind == "figures":
         figures = import_module("reports.figures").FIGURES
         return {name: f"{f.description} [needs {f.needs}]" for name, f in figures.items()}
-    return _stored()[kind]
+    found: dict[str, str] = _stored()[kind]
+    return found
+
+
+def has_options(name: str) -> bool:
+    """Whether `name` is a conversion, a rule, a preset, or qcfs-ann."""
+    return name in _stored()["options"]
+
+
+def options(method: str) -> dict[str, Any]:
+    """Option -> its default, of a method that `has_options` knows."""
+    found: dict[str, Any] = _stored()["options"][method]
+    return found
+
+
+def rule_of(method: str) -> str:
+    """The rule of a preset; the method itself where it is none."""
+    found: str = _stored()["rules of presets"].get(method, method)
+    return found
 
 
 def kinds() -> dict[str, str]:
@@ -120,6 +141,23 @@ def collect() -> dict[str, dict[str, str]]:
     }
 
 
+def collect_options() -> dict[str, dict[str, Any]]:
+    """What stands beside the kinds: every method's options and their defaults, and the rule of
+    every preset (loads torch)."""
+    from compare.options import QUANTISATION, START_CONVERSION, rule_options
+    from compare.study import QUANTISED_ANN
+    from conversion import CONVERSIONS
+    from direct import PRESETS, RULES
+
+    found = {name: dict(CONVERSIONS.get(name).options) for name in CONVERSIONS}
+    found[QUANTISED_ANN] = dict(QUANTISATION)
+    for name in (*RULES, *PRESETS):
+        start, own = rule_options(name, {})
+        found[name] = {**({} if start is None else {"conversion": START_CONVERSION}), **own}
+    rules = {name: PRESETS.get(name).rule for name in PRESETS}
+    return {"options": found, "rules of presets": rules}
+
+
 def _first_line(entry: Any) -> str:
     return (entry.__doc__ or "").strip().splitlines()[0]
 
@@ -127,7 +165,8 @@ def _first_line(entry: Any) -> str:
 def main() -> None:
     """Write catalogue.json beside this file."""
     path = Path(__file__).with_name("catalogue.json")
-    path.write_text(json.dumps(collect(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    content = {**collect(), **collect_options()}
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

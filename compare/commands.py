@@ -164,12 +164,17 @@ def list_(
     ] = None,
 ) -> None:
     """Names of datasets, architectures, conversions, rules, presets, surrogates, neurons,
-    metrics, energies or figures, one line each."""
+    metrics, energies or figures, one line each; with the name of a method, its options."""
     from compare import catalogue
+    from compare.option_words import lines
     from compare.terminal import show_rows
 
-    headings = ("kind", "names") if kind is None else (kind, "what it is")
-    show_rows(headings, list((catalogue.entries(kind) if kind else catalogue.kinds()).items()))
+    if kind is None:
+        show_rows(("kind", "names"), list(catalogue.kinds().items()))
+    elif catalogue.has_options(kind):
+        show_rows(("option and default", "what it is"), lines(kind))
+    else:
+        show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
 
 
 @app.command()

@@ -12,7 +12,9 @@ import pytest
 
 from compare import __main__ as entry
 from compare import catalogue
+from compare.option_words import MEANINGS, meaning
 from compare.spinning import rest_soon
+from compare.study import QUANTISED_ANN
 from tests.test_compare import isospike
 
 RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timesteps-mnist5k"
@@ -193,11 +195,49 @@ def test_every_kind_is_listed_with_one_line_each(kind: str, tmp_path: Path) -> N
         assert "\n" not in line
 
 
+METHODS = [
+    *(name for kind in catalogue.METHOD_KINDS for name in catalogue.entries(kind)),
+    QUANTISED_ANN,
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_option_of_a_method_is_explained(method: str) -> None:
+    assert catalogue.has_options(method)
+    for option in catalogue.options(method):
+        words = meaning(method, option)
+        assert words
+        assert "\n" not in words
+
+
+def test_nothing_is_explained_that_no_method_has() -> None:
+    used = set()
+    for method in METHODS:
+        for option in catalogue.options(method):
+            own = f"{catalogue.rule_of(method)}.{option}"
+            used.add(own if own in MEANINGS else option)
+    assert used == set(MEANINGS)
+
+
+def test_list_tells_the_options_of_a_method(tmp_path: Path) -> None:
+    lines = isospike("list", "lee2016", cwd=tmp_path).stdout.splitlines()
+    assert lines[3].startswith("alpha = 3.0  first thresholds")
+    assert isospike("list", "data-norm", cwd=tmp_path).stdout == "none  data-norm has no options\n"
+    refused = isospike("list", "nothing", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.endswith("or the name of a method, for its options\n")
+
+
 def test_the_catalogue_is_current() -> None:
     """Rewrite it with `make catalogue` after registering something."""
     collected = catalogue.collect()
     for kind, entries in collected.items():
         assert catalogue.entries(kind) == entries, kind
+    beside = catalogue.collect_options()
+    for method, options in beside["options"].items():
+        assert catalogue.options(method) == options, method
+    for preset, rule in beside["rules of presets"].items():
+        assert catalogue.rule_of(preset) == rule
 
 
 def test_idle_threads_sleep_soon_unless_the_user_says_otherwise() -> None:
