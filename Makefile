@@ -4,6 +4,7 @@
 # make check     lint, types, direction of imports, dangerous calls
 # make audit     known weaknesses of what is installed (asks the package index)
 # make studies   the page of built-in studies -> docs/studies.md
+# make reference  keys of study files, options of methods -> docs/reference.md
 # make gallery   every figure, from the kept studies -> docs/gallery.md
 # make bench     speed and memory beside other libraries -> docs/benchmarks/
 
@@ -14,7 +15,7 @@ STAMP := $(VENV)/.installed
 PROCESSES ?= 2
 STRESSED := tests/stress tests/test_same_result.py tests/test_safety.py tests/test_halfway.py tests/test_fit.py
 
-.PHONY: compare test stress check lint types imports dangers audit bench catalogue studies gallery clean
+.PHONY: compare test stress check lint types imports dangers audit bench catalogue studies reference gallery clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isospike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -54,6 +55,9 @@ catalogue: $(STAMP)
 
 studies: $(STAMP)
 	$(BIN)/python -m compare.studies_page
+
+reference: $(STAMP)
+	$(BIN)/python -m compare.reference_page
 
 gallery: $(STAMP)
 	$(BIN)/python -m reports.gallery docs/receipts/timesteps-mnist5k docs/receipts/depth-mnist5k

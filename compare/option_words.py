@@ -43,6 +43,8 @@ MEANINGS: Mapping[str, str] = {
     "gamma": "steepness of the slope, whose width is 2/γ in units of the threshold",
     "tune-width.gamma": "steepness from which the search for a balanced one starts",
     "loss": "'cross-entropy', 'mse' or 'tet'",
+    "spike-bp.loss": "'mse' or 'cross-entropy'",
+    "rate-bp.loss": "'cross-entropy' or 'mse'",
     "balance": "thresholds from the largest currents, where no batch norm stands in front",
     "record_gradients": "keep the mean gradient of every layer for the figure gradients",
     "threshold": "θ of every neuron",

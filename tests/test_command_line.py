@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from compare import __main__ as entry
-from compare import catalogue
+from compare import catalogue, setting_words
 from compare.option_words import MEANINGS, meaning
+from compare.options import PAPER_KEYS
+from compare.reference_page import PAGE, page
 from compare.spinning import rest_soon
-from compare.study import QUANTISED_ANN
+from compare.study import QUANTISED_ANN, Frames, Study, Variant
+from compare.trainings import AnnTraining
 from tests.test_compare import isospike
 
 RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timesteps-mnist5k"
@@ -217,6 +220,21 @@ def test_nothing_is_explained_that_no_method_has() -> None:
             own = f"{catalogue.rule_of(method)}.{option}"
             used.add(own if own in MEANINGS else option)
     assert used == set(MEANINGS)
+
+
+def test_every_key_of_a_study_is_explained() -> None:
+    for words, keys in (
+        (setting_words.STUDY, [*Study.model_fields, "base"]),
+        (setting_words.TRAINING, AnnTraining.model_fields),
+        (setting_words.VARIANT, Variant.model_fields),
+        (setting_words.FRAMES, Frames.model_fields),
+        (setting_words.PAPER, PAPER_KEYS),
+    ):
+        assert list(words) == list(keys)
+
+
+def test_the_reference_is_current() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run `make reference`"
 
 
 def test_list_tells_the_options_of_a_method(tmp_path: Path) -> None:
