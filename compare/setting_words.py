@@ -61,7 +61,7 @@ TRAINING: Mapping[str, str] = {
 
 VARIANT: Mapping[str, str] = {
     "method": "the registered method that it is",
-    "options": "its options",
+    "options": "its options, over those of [options.METHOD]",
     "training": "its training, as in [direct]",
     "train_timesteps": "as in the study",
     "encoding": "as in the study; its ANN has it too",
