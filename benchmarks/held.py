@@ -60,8 +60,8 @@ def compare(network: SpikingNetwork, images: Tensor, timesteps: int) -> list[dic
     """One row per layer, for images [B, C, H, W]; network: folded, its input constant."""
     fixed = fixed_point(network, tuple(images.shape[1:]), 24, events=False)
     tap, other = _Spikes(), _Spikes()
-    run = _Run(fixed, images, timesteps, CHUNK, None, (tap,))
-    wide = _Run(fixed, images, timesteps, CHUNK, None, (other,))
+    run = _Run(fixed, images, 0, timesteps, CHUNK, None, (tap,))
+    wide = _Run(fixed, images, 0, timesteps, CHUNK, None, (other,))
     _widen(wide)
     rows: dict[str, Counter[str]] = {}
     for first in range(0, timesteps, CHUNK):

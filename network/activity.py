@@ -13,7 +13,6 @@ from torch import Tensor, fx
 from network.encodings import ENCODINGS
 from network.graph import Kind, UnsupportedNetwork, kind_of
 from network.neurons import NeuronState
-from network.taps import Tap
 from network.unroll import SpikingNetwork
 from network.wiring import INPUT, Wiring, multiplications, wiring
 
@@ -58,7 +57,7 @@ class ActivityCounter:
         self.heights = dict.fromkeys(self.heights, torch.ones(()))
         return self
 
-    def before(self) -> Tap:
+    def before(self) -> _Before:
         return _Before(self)
 
     def neurons(
@@ -111,6 +110,14 @@ class _Before:
         del first
         if INPUT in self.counter.heights:
             self._add(INPUT, inputs.abs())
+
+    def count(self, name: str, first: int, spikes: Tensor, places: Tensor | None) -> None:
+        del first
+        fan_out = self.counter.by_place[name]
+        if places is None or fan_out is None:
+            self.counter._count(name, 0, _whole_sum(spikes).sum(dim=0, keepdim=True))
+        else:
+            self.counter._add(name, 0, places.sum(dim=0, keepdim=True).double(), fan_out)
 
     def neurons(
         self, name: str, first: int, current: Tensor, spikes: Tensor, state: NeuronState

@@ -26,6 +26,11 @@ class Observation:
     prepare: Prepare
     carries_on: bool = False
 
+    @property
+    def only_delays(self) -> bool:
+        """Whether the neurons do what they always do, and the answer leaves that out."""
+        return self.carries_on and self.prepare is carry_on
+
 
 def carry_on(neuron: Neuron, current: Tensor) -> tuple[Tensor, NeuronState]:
     """The neuron does what it always does."""

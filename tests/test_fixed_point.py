@@ -13,10 +13,11 @@ from benchmarks.sections import threads
 from conversion import convert
 from network.activity import count_activity
 from network.encodings import image_keys
-from network.fixed import fixed_point, unroll_fixed
+from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
 from network.fixed.integers import _split
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
+from network.observation import Observation, carry_on, delayed
 from network.operators import MATRIX_PRODUCTS
 from network.unroll import SpikingNetwork, unroll
 from tests.fixed_point import REFERENCE, STEPS, Recorder, converted, fixed, int64_reference, run
@@ -204,3 +205,36 @@ def test_counts_equal_those_of_the_spikes(events: bool) -> None:
     last = [node.name for node, _ in layers(snn.body, Kind.SYNAPSE)][-1]
     before = list(tap.spikes.values())[-1].flatten(1).sum(1)
     assert counter.accumulates[last].tolist() == (5 * before).tolist()
+
+
+@pytest.mark.parametrize("encoding", ["constant", "poisson"])
+@pytest.mark.parametrize("events", [True, False])
+def test_a_delayed_answer_is_the_end_of_a_longer_run(encoding: str, events: bool) -> None:
+    """Spikes and operations before it count with its first step."""
+    late, steps, x, keys = 3, 6, images(10), image_keys(0, torch.arange(10))
+    snn = converted("plain", encoding=encoding)
+    whole = count_activity(snn, SHAPE, late + steps)
+    outputs = unroll_fixed(
+        fixed(snn, 16, events=events), x, late + steps, keys=keys,
+        taps=[whole.of_whole_numbers()],
+    )  # fmt: skip
+    snn.observation = delayed(late)
+    counter = count_activity(snn, SHAPE, steps).of_whole_numbers()
+    for chunk in (None, 1, 2):
+        found = unroll_fixed(
+            fixed(snn, 16, events=events), x, steps, keys=keys, chunk=chunk, taps=[counter]
+        )
+        assert torch.equal(found, outputs[late:])
+    assert counter.images == 30
+    for ours, theirs in ((counter.spikes, whole.spikes), (counter.accumulates, whole.accumulates)):
+        assert ours.keys() == theirs.keys()
+        for name, counts in theirs.items():
+            expected = torch.cat([counts[: late + 1].sum(0, keepdim=True), counts[late + 1 :]])
+            assert torch.equal(ours[name], 3 * expected), name
+
+
+def test_other_observations_are_not_for_whole_numbers() -> None:
+    snn = converted("plain")
+    snn.observation = Observation(2, carry_on)
+    with pytest.raises(NotFixedPoint, match="prepare themselves in steps of observation"):
+        fixed(snn, 16)

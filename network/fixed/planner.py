@@ -46,8 +46,9 @@ def make_plan(
 
     Raises NotFixedPoint, naming the layer.
     """
-    if network.observation is not None:
-        raise NotFixedPoint("its neurons spend steps of observation before the counted ones")
+    observation = network.observation
+    if observation is not None and not observation.only_delays:
+        raise NotFixedPoint("its neurons prepare themselves in steps of observation")
     if network.encoding not in ("constant", "poisson"):
         raise NotFixedPoint(f"the input of encoding {network.encoding} is not made of 0 and 1")
     return _Planner(network, bits, units, events).run(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, fx
@@ -35,6 +35,14 @@ class SpikeTap(Protocol):
         """
 
 
+@runtime_checkable
+class CountsSpikes(Protocol):
+    """A tap that also counts what is spent before the counted steps."""
+
+    def before(self) -> SpikeTap:
+        """What watches the steps of an observation."""
+
+
 @torch.no_grad()
 def unroll_fixed(
     network: FixedPointNetwork,
@@ -57,8 +65,11 @@ def unroll_fixed(
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
-    size = min(chunk or INFERENCE_CHUNK, timesteps)
-    run = _Run(network, images, timesteps, size, keys, tuple(taps))
+    observation = network.source.observation
+    observed = 0 if observation is None else observation.steps
+    size = min(chunk or INFERENCE_CHUNK, max(observed, timesteps))
+    run = _Run(network, images, observed, timesteps, size, keys, tuple(taps))
+    run.observe()
     firsts = range(0, timesteps, size)
     outputs = torch.cat([run.chunk(first, min(size, timesteps - first)) for first in firsts])
     if held is not None:
@@ -71,6 +82,7 @@ class _Run:
         self,
         network: FixedPointNetwork,
         images: Tensor,
+        observed: int,
         timesteps: int,
         chunk: int,
         keys: Tensor | None,
@@ -80,7 +92,8 @@ class _Run:
         self.kernel = self.plan.arithmetic.kernel  # None where PyTorch does everything
         self.encoding = ENCODINGS.get(network.encoding)
         self.images, self.keys, self.taps = images, keys, taps
-        self.timesteps, self.size, self.batch = timesteps, chunk, len(images)
+        self.observed, self.size, self.batch = observed, chunk, len(images)
+        self.steps = observed + timesteps
         self.input_name = next(n.name for n in self.body.graph.nodes if n.op == "placeholder")
         self.static: dict[str, Tensor] = {}
         if self.encoding.static:
@@ -91,6 +104,14 @@ class _Run:
         self.membranes = {layer.name: self._membrane(layer) for layer in layers}
         output = self.plan.output.current
         self.output_constant = None if output is None else self._constant(output)
+
+    def observe(self) -> None:
+        """The steps before the counted ones, which come at −observed … −1."""
+        taps = self.taps
+        self.taps = tuple(tap.before() for tap in taps if isinstance(tap, CountsSpikes))
+        for first in range(-self.observed, 0, self.size):
+            self.chunk(first, min(self.size, -first))
+        self.taps = taps
 
     def chunk(self, first: int, steps: int) -> Tensor:
         """Outputs [steps, B, K] of the steps first … first+steps−1."""
@@ -137,7 +158,8 @@ class _Run:
         return total * output.sigma
 
     def _input_spikes(self, first: int, steps: int) -> Tensor:
-        encoded = self.encoding.encode(self.images, first, steps, self.keys).to(torch.uint8)
+        start = self.observed + first
+        encoded = self.encoding.encode(self.images, start, steps, self.keys).to(torch.uint8)
         for tap in self.taps:
             tap.inputs(first, encoded.unflatten(0, (steps, self.batch)))
         return channels_last(encoded)
@@ -170,7 +192,7 @@ class _Run:
         step = layer.current.step_bound + (0.0 if constant is None else _magnitude(constant))
         if step >= LIMIT:
             raise NotFixedPoint(f"currents of {layer.name} pass 30 bits")
-        reach = self.timesteps * step + _magnitude(layer.start)
+        reach = self.steps * step + _magnitude(layer.start)
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
         places = v[0, 0].numel()
