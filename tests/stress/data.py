@@ -23,7 +23,9 @@ def try_to_load(tally: Tally, name: str, directory: Path | None = None, **option
     tally("data sets fuzzed")
     try:
         data = load(name, directory, **options)
-        for part in (data.train, data.validation, data.test):
+        nothing_held_out = options.get("validation") == 0
+        assert (len(data.validation) == 0) == nothing_held_out
+        for part in (data.train, *(() if nothing_held_out else (data.validation,)), data.test):
             images, labels = View(part, "normalised", data.mean, data.std).batch(
                 torch.arange(len(part))
             )
