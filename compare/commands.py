@@ -172,7 +172,8 @@ def list_(
     if kind is None:
         show_rows(("kind", "names"), list(catalogue.kinds().items()))
     elif catalogue.has_options(kind):
-        show_rows(("option and default", "what it is"), lines(kind))
+        rows = lines(kind) or [("none", f"{kind} has no options")]
+        show_rows(("option and default", "what it is"), rows)
     else:
         show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))
 

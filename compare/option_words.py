@@ -1,4 +1,4 @@
-"""What every option of a method means, in a line: `isospike list METHOD` and docs/methods.md."""
+"""What every option of a method means, in a line: `isospike list METHOD` and docs/reference.md."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MEANINGS: Mapping[str, str] = {
     "gamma": "steepness of the slope, whose width is 2/γ in units of the threshold",
     "tune-width.gamma": "steepness from which the search for a balanced one starts",
     "loss": "'cross-entropy', 'mse' or 'tet'",
-    "spike-bp.loss": "'mse' or 'cross-entropy'",
+    "spike-bp.loss": "'cross-entropy' or 'mse'",
     "rate-bp.loss": "'cross-entropy' or 'mse'",
     "balance": "thresholds from the largest currents, where no batch norm stands in front",
     "record_gradients": "keep the mean gradient of every layer for the figure gradients",
@@ -77,7 +77,5 @@ def meaning(method: str, option: str) -> str:
 
 def lines(method: str) -> list[tuple[str, str]]:
     """("option = default" as in TOML, its meaning) of every option of a method."""
-    options = catalogue.options(method)
-    if not options:
-        return [("none", f"{method} has no options")]
-    return [(f"{o} = {json.dumps(d)}", meaning(method, o)) for o, d in options.items()]
+    options = catalogue.options(method).items()
+    return [(f"{o} = {json.dumps(default)}", meaning(method, o)) for o, default in options]

@@ -93,9 +93,10 @@ def _training(recipe: Recipe) -> str:
 
 
 def _method(name: str, summary: str, of: str) -> Iterator[str]:
-    yield from ("", f"### `{name}`", "", f"*{summary}*", "", of, "", "| option | |", "|---|---|")
-    for option, meaning in lines(name):
-        yield f"| {option if option == 'none' else f'`{option}`'} | {meaning} |"
+    yield from ("", f"### `{name}`", "", f"*{summary}*", "", of, "")
+    rows = lines(name)
+    yield from ("| option | |", "|---|---|") if rows else ("No options.",)
+    yield from (f"| `{option}` | {meaning} |" for option, meaning in rows)
 
 
 def _presets() -> Iterator[str]:

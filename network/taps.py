@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 
@@ -28,11 +28,14 @@ class ReadsNoCurrents(Protocol):
     reads_no_currents: Literal[True]
 
 
+Before = TypeVar("Before", covariant=True)
+
+
 @runtime_checkable
-class Counts(Protocol):
+class Counts(Protocol[Before]):
     """A tap that also counts what is spent before the counted steps."""
 
-    def before(self) -> Tap:
+    def before(self) -> Before:
         """What watches the steps of an observation."""
 
 

@@ -11,13 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from compare import __main__ as entry
-from compare import catalogue, setting_words
-from compare.option_words import MEANINGS, meaning
-from compare.options import PAPER_KEYS
-from compare.reference_page import PAGE, page
 from compare.spinning import rest_soon
-from compare.study import QUANTISED_ANN, Frames, Study, Variant
-from compare.trainings import AnnTraining
 from tests.test_compare import isospike
 
 RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timesteps-mnist5k"
@@ -189,75 +183,6 @@ def test_help_and_lists_load_no_torch(arguments: list[str]) -> None:
     assert result.stdout.strip()
 
 
-@pytest.mark.parametrize("kind", catalogue.KINDS)
-def test_every_kind_is_listed_with_one_line_each(kind: str, tmp_path: Path) -> None:
-    entries = catalogue.entries(kind)
-    assert entries
-    for name, line in entries.items():
-        assert line.strip(), name
-        assert "\n" not in line
-
-
-METHODS = [
-    *(name for kind in catalogue.METHOD_KINDS for name in catalogue.entries(kind)),
-    QUANTISED_ANN,
-]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_option_of_a_method_is_explained(method: str) -> None:
-    assert catalogue.has_options(method)
-    for option in catalogue.options(method):
-        words = meaning(method, option)
-        assert words
-        assert "\n" not in words
-
-
-def test_nothing_is_explained_that_no_method_has() -> None:
-    used = set()
-    for method in METHODS:
-        for option in catalogue.options(method):
-            own = f"{catalogue.rule_of(method)}.{option}"
-            used.add(own if own in MEANINGS else option)
-    assert used == set(MEANINGS)
-
-
-def test_every_key_of_a_study_is_explained() -> None:
-    for words, keys in (
-        (setting_words.STUDY, [*Study.model_fields, "base"]),
-        (setting_words.TRAINING, AnnTraining.model_fields),
-        (setting_words.VARIANT, Variant.model_fields),
-        (setting_words.FRAMES, Frames.model_fields),
-        (setting_words.PAPER, PAPER_KEYS),
-    ):
-        assert list(words) == list(keys)
-
-
-def test_the_reference_is_current() -> None:
-    assert PAGE.read_text("utf-8") == page(), "run `make reference`"
-
-
-def test_list_tells_the_options_of_a_method(tmp_path: Path) -> None:
-    lines = isospike("list", "lee2016", cwd=tmp_path).stdout.splitlines()
-    assert lines[3].startswith("alpha = 3.0  first thresholds")
-    assert isospike("list", "data-norm", cwd=tmp_path).stdout == "none  data-norm has no options\n"
-    refused = isospike("list", "nothing", cwd=tmp_path)
-    assert refused.returncode == 2
-    assert refused.stderr.endswith("or the name of a method, for its options\n")
-
-
-def test_the_catalogue_is_current() -> None:
-    """Rewrite it with `make catalogue` after registering something."""
-    collected = catalogue.collect()
-    for kind, entries in collected.items():
-        assert catalogue.entries(kind) == entries, kind
-    beside = catalogue.collect_options()
-    for method, options in beside["options"].items():
-        assert catalogue.options(method) == options, method
-    for preset, rule in beside["rules of presets"].items():
-        assert catalogue.rule_of(preset) == rule
-
-
 def test_idle_threads_sleep_soon_unless_the_user_says_otherwise() -> None:
     for given, spins in (
         ({}, "10000"),
@@ -303,10 +228,3 @@ def test_failed_cases_are_said_before_the_report(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("isospike: ")]
     assert said[0] == "isospike: 1 of 2 cases failed: bptt: a reason"
     assert said[1:] == (["isospike: of the report"] if broken else [])
-
-
-def test_list_without_a_kind_names_the_kinds(tmp_path: Path) -> None:
-    lines = isospike("list", cwd=tmp_path).stdout.splitlines()
-    kinds = {line.split("  ")[0]: line.split("  ")[1].split(", ") for line in lines}
-    assert list(kinds) == list(catalogue.KINDS)
-    assert kinds["neurons"] == ["if", "lif", "lif-iterative", "lif-event"]

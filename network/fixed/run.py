@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx
@@ -18,6 +18,7 @@ from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Resh
 from network.fixed.static import static_values
 from network.layout import channels_last
 from network.nodes import call_node
+from network.taps import Counts
 
 
 class SpikeTap(Protocol):
@@ -33,14 +34,6 @@ class SpikeTap(Protocol):
         place where there is no map); None where they were not counted on the way.
         The tensors are written again after the call.
         """
-
-
-@runtime_checkable
-class CountsSpikes(Protocol):
-    """A tap that also counts what is spent before the counted steps."""
-
-    def before(self) -> SpikeTap:
-        """What watches the steps of an observation."""
 
 
 @torch.no_grad()
@@ -108,7 +101,7 @@ class _Run:
     def observe(self) -> None:
         """The steps before the counted ones, which come at −observed … −1."""
         taps = self.taps
-        self.taps = tuple(tap.before() for tap in taps if isinstance(tap, CountsSpikes))
+        self.taps = tuple(tap.before() for tap in taps if isinstance(tap, Counts))
         for first in range(-self.observed, 0, self.size):
             self.chunk(first, min(self.size, -first))
         self.taps = taps
