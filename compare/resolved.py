@@ -19,13 +19,13 @@ from network.recipe import AnnRecipe, Recipe
 
 R = TypeVar("R", bound=Recipe)
 
-# What a training setting wants to have an effect: setting -> (field of the recipe, value).
+# What a training setting wants to have an effect: setting -> (field of the recipe, its values).
 WANTED = {
-    "milestones": ("schedule", "step"),
-    "gamma": ("schedule", "step"),
-    "warm_up": ("schedule", "one-cycle"),
-    "momentum": ("optimiser", "sgd"),
-    "nesterov": ("optimiser", "sgd"),
+    "milestones": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step",)),
+    "warm_up": ("schedule", ("one-cycle", "triangle")),
+    "momentum": ("optimiser", ("sgd",)),
+    "nesterov": ("optimiser", ("sgd",)),
 }
 
 ANN_RECIPE = AnnRecipe(epochs=8, batch_size=100, learning_rate=2e-3)
@@ -65,12 +65,13 @@ def check_training(study: Study, cases: Iterable[Case]) -> None:
         if "bias_rate" in given and concerned and not any(case.batch_norm for case in concerned):
             raise StudyError(f"{where} bias_rate has an effect with batch_norm = true only")
         for setting in sorted(given & WANTED.keys()):
-            field, value = WANTED[setting]
+            field, values = WANTED[setting]
             found = {name: getattr(recipe, field) for name, recipe in recipes.items()}
-            if found and value not in found.values():
+            if found and not set(values) & set(found.values()):
                 methods = ", ".join(f"{name} {kind}" for name, kind in found.items())
+                wanted = " or ".join(f'"{value}"' for value in values)
                 raise StudyError(
-                    f'{where} {setting} has an effect with {field} = "{value}" only; got {methods}'
+                    f"{where} {setting} has an effect with {field} = {wanted} only; got {methods}"
                 )
 
 

@@ -76,7 +76,8 @@ def _run_ann(case: Case, setting: Setting) -> Result:
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys
         scores = network(arrange(images))
-        loss = F.cross_entropy(scores, labels, label_smoothing=recipe.label_smoothing)
+        scaled = scores * recipe.score_scale
+        loss = F.cross_entropy(scaled, labels, label_smoothing=recipe.label_smoothing)
         return Outcome(loss, scores)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:

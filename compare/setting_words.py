@@ -48,15 +48,17 @@ TRAINING: Mapping[str, str] = {
     "weight_decay": "of weights; norms, biases and thresholds have none",
     "momentum": "of sgd",
     "nesterov": "momentum of sgd looks ahead",
-    "schedule": "one-cycle, step, cosine or constant",
+    "schedule": "one-cycle, triangle, step, cosine or constant",
     "milestones": "epochs at which schedule step multiplies the rate by gamma",
     "gamma": "that factor",
-    "warm_up": "share of the training in which one-cycle rises",
+    "warm_up": "share of the training in which one-cycle or triangle rises",
     "bias_rate": "factor on the rate of biases of batch norm",
+    "lookahead": "weights are pulled to a running mean of theirs, more so towards the end",
     "clip_gradient": "largest norm of the gradient",
     "label_smoothing": "share of the label that is spread over all classes",
     "whitened": "the first convolution whitens patches of images and is not trained",
     "identity": "hidden convolutions start by handing on what they read",
+    "score_scale": "factor on the class scores in the loss alone",
 }
 
 VARIANT: Mapping[str, str] = {

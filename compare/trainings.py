@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Schedule = Literal["one-cycle", "triangle", "step", "cosine", "constant"]
+
 
 class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,11 +23,12 @@ class Training(Table):
     weight_decay: float | None = Field(default=None, ge=0)
     momentum: float | None = Field(default=None, ge=0, lt=1)
     nesterov: bool | None = None
-    schedule: Literal["one-cycle", "step", "cosine", "constant"] | None = None
+    schedule: Schedule | None = None
     milestones: tuple[int, ...] | None = None
     gamma: float | None = Field(default=None, gt=0, le=1)
     warm_up: float | None = Field(default=None, ge=0, lt=1)
     bias_rate: float | None = Field(default=None, gt=0)
+    lookahead: bool | None = None
     clip_gradient: float | None = Field(default=None, gt=0)
 
     def overrides(self) -> dict[str, Any]:
@@ -39,3 +42,4 @@ class AnnTraining(Training):
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     whitened: bool | None = None
     identity: bool | None = None
+    score_scale: float | None = Field(default=None, gt=0)

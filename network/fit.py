@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from network.checkpoint import read_checkpoint, write_checkpoint
+from network.lookahead import Lookahead
 from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser, set_rate
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
@@ -98,13 +99,12 @@ def fit(
     """
     trainer = _Trainer(network, objective, data, recipe, seed, augment, checkpoint, team)
     trainer.resume()
-    total = recipe.epochs * trainer.batches_per_epoch
     saved = time.monotonic()
     while trainer.progress.epoch < recipe.epochs:
         while trainer.progress.batch < trainer.batches_per_epoch:
             trainer.train_batch()
             if report is not None:
-                report(trainer.batches_done, total, None)
+                report(trainer.batches_done, trainer.batches, None)
             if time.monotonic() - saved > CHECKPOINT_EVERY_S:
                 trainer.save()
                 saved = time.monotonic()
@@ -112,7 +112,7 @@ def fit(
         trainer.save()
         saved = time.monotonic()
         if report is not None:
-            report(trainer.batches_done, total, row)
+            report(trainer.batches_done, trainer.batches, row)
     return trainer.history
 
 
@@ -142,13 +142,14 @@ class _Trainer:
         checkpoint: Path | None,
         team: Team | None,
     ) -> None:
-        self.network, self.objective, self.data = network, objective, data
+        self.network, self.objective, self.data, self.team = network, objective, data, team
         self.recipe, self.seed, self.augment, self.file = recipe, seed, augment, checkpoint
         self.device = next(network.parameters()).device
         self.sizes = batch_sizes(len(data), recipe.batch_size)
         self.batches_per_epoch = len(self.sizes)
+        self.batches = recipe.epochs * self.batches_per_epoch
         self.optimiser = make_optimiser(network, recipe)
-        self.team = team
+        self.lookahead = Lookahead(network) if recipe.lookahead else None
         self.step: Callable[..., Any] = objective
         if team is not None:
             for images in set(self.sizes):
@@ -200,6 +201,8 @@ class _Trainer:
         self.progress.correct += int(correct)
         self.progress.seen += size
         self.progress.batch += 1
+        if self.lookahead is not None:
+            self.lookahead.follow(self.batches_done, self.batches)
 
     def finish_epoch(self, validate: Callable[[], float] | None) -> Epoch:
         progress = self.progress
@@ -239,7 +242,7 @@ class _Trainer:
     @property
     def _done(self) -> float:
         """Share of the training's batches that are done."""
-        return self.batches_done / (self.recipe.epochs * self.batches_per_epoch)
+        return self.batches_done / self.batches
 
     def _check_weights(self) -> None:
         """The last step of an epoch may spoil the weights after its loss was still finite."""
@@ -270,6 +273,7 @@ class _Trainer:
         content = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "lookahead": None if self.lookahead is None else self.lookahead.slow,
             "progress": asdict(self.progress),
             "history": [asdict(row) for row in self.history],
             "recipe": repr(self.recipe),
@@ -290,5 +294,7 @@ class _Trainer:
             return
         self.network.load_state_dict(content["network"])
         self.optimiser.load_state_dict(content["optimiser"])
+        if self.lookahead is not None:
+            self.lookahead.resume(content["lookahead"])
         self.progress = _Progress(**content["progress"])
         self.history = [Epoch(**row) for row in content["history"]]

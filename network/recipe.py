@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 Precision = Literal["float32", "bfloat16"]
+Schedule = Literal["one-cycle", "triangle", "step", "cosine", "constant"]
 _SHARE: ContextVar[float] = ContextVar("share of the peak learning rate", default=1.0)
 _PROGRESS: ContextVar[float] = ContextVar("share of the training that is done", default=1.0)
 
@@ -21,9 +22,10 @@ _PROGRESS: ContextVar[float] = ContextVar("share of the training that is done", 
 class Recipe:
     """How a network is trained. Learning rates are per step of `batch_size` images.
 
-    schedule: 'one-cycle' (Ledinauskas §3.1), 'step' (× gamma at the milestones, in epochs),
-        'cosine', or 'constant'.
+    schedule: 'one-cycle' (Ledinauskas §3.1), 'triangle' (Jordan 2024), 'step' (× gamma at the
+        milestones, in epochs), 'cosine', or 'constant'.
     bias_rate: biases of batch norm learn at so many times the rate (Jordan 2024).
+    lookahead: the weights are pulled to a running mean of theirs (network.lookahead).
     """
 
     epochs: int = 10
@@ -33,11 +35,12 @@ class Recipe:
     weight_decay: float = 0.01
     momentum: float = 0.9
     nesterov: bool = False
-    schedule: Literal["one-cycle", "step", "cosine", "constant"] = "one-cycle"
+    schedule: Schedule = "one-cycle"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     warm_up: float = 0.3
     bias_rate: float = 1.0
+    lookahead: bool = False
     clip_gradient: float | None = None
     precision: Precision = "float32"
 
@@ -60,11 +63,18 @@ class AnnRecipe(Recipe):
     label_smoothing: share of the label that is spread evenly over the classes.
     whitened: the first convolution whitens patches and is not trained (network.start.whiten).
     identity: hidden convolutions start by handing on their input (network.start.pass_through).
+    score_scale: factor on the class scores in the loss alone (Jordan 2024).
     """
 
     label_smoothing: float = 0.0
     whitened: bool = False
     identity: bool = False
+    score_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.score_scale > 0:
+            raise ValueError(f"score_scale must be positive, got {self.score_scale}")
 
 
 def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -121,8 +131,12 @@ def learning_rate_at(recipe: Recipe, batch: int, batches_per_epoch: int) -> floa
         return float(peak * recipe.gamma**passed)
     if recipe.schedule == "cosine":
         return 0.5 * peak * (1 + math.cos(math.pi * batch / total))
-    rise = max(1.0, recipe.warm_up * total)  # one-cycle: peak/25 up to peak, down to peak/1000
-    if batch < rise:
+    rise = max(1.0, recipe.warm_up * total)
+    if recipe.schedule == "triangle":  # straight from a fifth of the peak up to it, and down to 7 %
+        if batch < rise:
+            return peak * (0.2 + 0.8 * batch / rise)
+        return peak * (1 - 0.93 * (batch - rise) / max(1.0, total - rise))
+    if batch < rise:  # one-cycle: peak/25 up to peak, down to peak/1000
         return _between(peak / 25, peak, batch / rise)
     return _between(peak, peak / 1000, (batch - rise) / max(1.0, total - rise))
 

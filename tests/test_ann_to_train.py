@@ -57,13 +57,22 @@ def test_labels_are_smoothed(tmp_path: Path) -> None:
     assert losses[0.0] != pytest.approx(losses[0.2], rel=1e-4)
 
 
+def test_scores_are_scaled_in_the_loss(tmp_path: Path) -> None:
+    setting = setting_of(tmp_path, "airbench", epochs=1, batch_size=120, score_scale=0.1)
+    network, _ = setting.ann_to_train()
+    images, labels = setting.train.batch(torch.arange(120))
+    expected = F.cross_entropy(network.train()(images) * 0.1, labels)
+    loss = result_of(setting.case, setting).history[0].train_loss
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+
+
 def test_a_network_without_a_first_convolution_is_refused(tmp_path: Path) -> None:
     setting = setting_of(tmp_path, "mlp-30-20", whitened=True)
     with pytest.raises(StartError, match="needs a plain convolution as first layer, got Linear"):
         result_of(setting.case, setting)
 
 
-@pytest.mark.parametrize("key", ["label_smoothing", "whitened", "identity"])
+@pytest.mark.parametrize("key", ["label_smoothing", "whitened", "identity", "score_scale"])
 def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
     with pytest.raises(StudyError, match=f"unknown key 'direct.{key}'"):
         build_study({"name": "s", "direct": {key: 0.1}}, where="study s")

@@ -17,10 +17,15 @@ from tests.geometries import CIFAR, EVENTS, IMAGENET, MNIST, TINY_IMAGENET, imag
 NAMES = [*ARCHITECTURES.names(), "mlp-30-20-10"]
 
 REQUIRED = """lenet vgg5 vgg6 vgg7 vgg9 vgg11 vgg16 resnet7 resnet9 resnet11 plain3 plain4 plain5
-plain9 plain13 plain20 mnist-cnn airbench resnet17 resnet18 resnet19 resnet34 resnet50
+plain9 plain13 plain20 mnist-cnn airbench airbench94 resnet17 resnet18 resnet19 resnet34 resnet50
 mlp-300-300"""
 
-NAMED = {"lenet": 4, "mnist-cnn": 4, "airbench": 8}  # depth, where no number in the name says it
+NAMED = {
+    "lenet": 4,
+    "mnist-cnn": 4,
+    "airbench": 8,
+    "airbench94": 8,
+}  # depth, where no number in the name says it
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,14 +62,20 @@ class _Layers(fx.Tracer):
 
 
 def _after(node: fx.Node, module: nn.Module) -> nn.Module | None:
-    """The one module that reads a layer's currents; None where something else does."""
+    """The one module that reads a layer's currents, pooled or not; None: something else does."""
     (user,) = node.users
-    return module.get_submodule(str(user.target)) if user.op == "call_module" else None
+    if user.op != "call_module":
+        return None
+    layer = module.get_submodule(str(user.target))
+    return _after(user, module) if isinstance(layer, nn.MaxPool2d) else layer
 
 
 def _assert_layers(module: nn.Module, traced: fx.GraphModule, batch_norm: bool) -> None:
     """Activations are ReLU modules; batch norm follows all weights but the output's, or none."""
-    allowed = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.ReLU, nn.AvgPool2d)
+    allowed = (
+        *(nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.BatchNorm1d, nn.ReLU),
+        *(nn.AvgPool2d, nn.MaxPool2d),
+    )
     for node in traced.graph.nodes:
         if node.op in {"placeholder", "output"}:
             continue

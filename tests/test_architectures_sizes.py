@@ -71,6 +71,28 @@ def test_airbench_halves_maps_with_even_windows() -> None:
     ]  # fmt: skip
 
 
+def test_airbench94_pools_currents() -> None:
+    """The maps of Jordan 2024: 31 pixels after a window of 2, then 15, 7 and 3."""
+    layers = [
+        (3, 24, 2), (24, 64, 3), (64, 64, 3), (64, 256, 3), (256, 256, 3), (256, 256, 3),
+        (256, 256, 3),
+    ]  # fmt: skip
+    weights = sum(inputs * outputs * k * k for inputs, outputs, k in layers) + 256 * 10
+    module = build("airbench94", CIFAR, seed=0)
+    assert parameters(module) == weights + 2 * (24 + 64 + 64 + 4 * 256)
+    shapes = []
+    for layer in module:
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(lambda m, x, y: shapes.append(tuple(y.shape[1:])))
+    module(images(CIFAR))
+    assert shapes == [
+        (24, 31, 31), (64, 15, 15), (64, 15, 15), (256, 7, 7), (256, 7, 7), (256, 3, 3),
+        (256, 3, 3),
+    ]  # fmt: skip
+    assert isinstance(module.conv2_pool, nn.MaxPool2d)
+    assert module.pool1.kernel_size == (3, 3)
+
+
 @pytest.mark.parametrize("kernel", range(1, 8))
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("side", [7, 8, 12])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.fit import Outcome, TrainingDiverged, batch_sizes, fit
-from network.recipe import Recipe, make_optimiser, set_rate
+from network.recipe import AnnRecipe, Recipe, learning_rate_at, make_optimiser, set_rate
 from tests.direct_networks import Toy
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
@@ -142,6 +142,17 @@ def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
     assert moved == pytest.approx(expected)
     with pytest.raises(ValueError, match="bias_rate must be positive, got 0"):
         Recipe(bias_rate=0)
+
+
+def test_a_triangle_rises_from_a_fifth_and_falls_to_seven_hundredths() -> None:
+    recipe = Recipe(epochs=10, learning_rate=2.0, schedule="triangle", warm_up=0.2)
+    rates = [learning_rate_at(recipe, batch, 10) for batch in (0, 10, 20, 60, 100)]
+    assert rates == pytest.approx([0.4, 1.2, 2.0, 1.07, 0.14])
+
+
+def test_scores_are_scaled_by_something_positive() -> None:
+    with pytest.raises(ValueError, match="score_scale must be positive, got 0"):
+        AnnRecipe(score_scale=0.0)
 
 
 def test_nesterov_wants_momentum() -> None:

@@ -141,6 +141,11 @@ def test_a_variant_may_say_constant_where_its_preset_says_otherwise() -> None:
             "[direct]\nmilestones = [2]",
             '[direct] milestones has an effect with schedule = "step" only; got bptt one-cycle',
         ),
+        (
+            '[direct]\nschedule = "cosine"\nwarm_up = 0.1',
+            '[direct] warm_up has an effect with schedule = "one-cycle" or "triangle" only; got '
+            "bptt cosine",
+        ),
         ("[ann]\ngamma = 0.5", '[ann] gamma has an effect with schedule = "step" only; got ann'),
         (
             "[variants.mine]\nmethod = 'tdbn'\ntraining = { warm_up = 0.1 }",

@@ -169,7 +169,13 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
     match layer:
         case Convolution():
             yield from _convolution(
-                name, shape.channels, channels, layer.kernel, layer.stride, style
+                name,
+                shape.channels,
+                channels,
+                layer.kernel,
+                layer.stride,
+                style,
+                max_pool=layer.max_pool,
             )
             yield f"{name}_relu", nn.ReLU()
         case Residual() | Bottleneck():
@@ -184,16 +190,26 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
         case Pooling():
             yield name, nn.AvgPool2d(layer.size)
         case GlobalPooling():
-            yield name, nn.AvgPool2d((shape.height, shape.width))
+            kind = nn.MaxPool2d if layer.maximum else nn.AvgPool2d
+            yield name, kind((shape.height, shape.width))
 
 
 def _convolution(
-    name: str, inputs: int, outputs: int, kernel: int, stride: int, style: Style
+    name: str,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    stride: int,
+    style: Style,
+    *,
+    max_pool: int = 1,
 ) -> Named:
-    """A convolution with its batch norm where the style has one."""
+    """A convolution, max pooling where there is any, and batch norm where the style has one."""
     bias = style.bias and not style.batch_norm
     kind = Pointwise if kernel == 1 and stride > 1 else nn.Conv2d
     yield name, kind(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
+    if max_pool > 1:
+        yield f"{name}_pool", nn.MaxPool2d(max_pool)
     if style.batch_norm:
         yield f"{name}_norm", nn.BatchNorm2d(outputs)
 

@@ -34,11 +34,15 @@ class Geometry:
 @dataclass(frozen=True)
 class Convolution:
     """Square kernel padded by (kernel − 1) // 2, so that odd ones keep the size at stride 1, and
-    even ones halve an even size at stride 2; ReLU after it."""
+    even ones halve an even size at stride 2; ReLU after it.
+
+    max_pool: windows that its currents, in front of batch norm and ReLU, are the maximum over.
+    """
 
     channels: int
     kernel: int = 3
     stride: int = 1
+    max_pool: int = 1
     depth: ClassVar[int] = 1
 
 
@@ -52,8 +56,9 @@ class Pooling:
 
 @dataclass(frozen=True)
 class GlobalPooling:
-    """Average over the whole map."""
+    """Average over the whole map, or its maximum."""
 
+    maximum: bool = False
     depth: ClassVar[int] = 0
 
 
@@ -130,7 +135,8 @@ def side_after(layer: Layer, side: int) -> int:
     if isinstance(layer, Convolution | Residual | Bottleneck):
         # ⌊(n + 2·⌊(k−1)/2⌋ − k) / s⌋ + 1: odd k leave n − 1, even ones n − 2; strides multiply
         even = isinstance(layer, Convolution) and layer.kernel % 2 == 0
-        return (side - (2 if even else 1)) // layer.stride + 1
+        side = (side - (2 if even else 1)) // layer.stride + 1
+        return side // layer.max_pool if isinstance(layer, Convolution) else side
     return 1
 
 

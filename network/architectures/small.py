@@ -60,6 +60,26 @@ ARCHITECTURES.register("airbench")(
     )
 )
 
+# Max pooling in front of batch norm, as there: a network converted from this one pools currents,
+# which is exact. There the first layer has a bias instead of batch norm, and GELU is everywhere.
+ARCHITECTURES.register("airbench94")(
+    Blueprint(
+        summary="7 convolutions (24, 64, 256) with max pooling, the first one of 2×2 windows",
+        source="Jordan 2024 (airbench94), with ReLU",
+        layers=(
+            Convolution(24, kernel=2),
+            Convolution(64, max_pool=2),
+            Convolution(64),
+            Convolution(256, max_pool=2),
+            Convolution(256),
+            Convolution(256, max_pool=2),
+            Convolution(256),
+            GlobalPooling(maximum=True),
+        ),
+        bias=False,
+    )
+)
+
 # The three networks of Lee 2016 on permutation-invariant MNIST; other widths need no entry.
 ARCHITECTURES.register("mlp-300-300")(perceptron(300, 300))
 ARCHITECTURES.register("mlp-500-500")(perceptron(500, 500))
