@@ -5,8 +5,9 @@ Zheng 2021, eqs. 9 and 10)::
 
     W' = W · γ/√(σ² + ε)        b' = (b − μ) · γ/√(σ² + ε) + β
 
-A norm with no convolution or linear layer in front of it (DenseNet) becomes a synapse of its own:
-a depthwise 1×1 convolution, one weight per channel.
+Max pooling between the two is no obstacle where every scale is positive: max(s·z + b) is
+s·max(z) + b then. A norm with no convolution or linear layer in front of it (DenseNet) becomes a
+synapse of its own: a depthwise 1×1 convolution, one weight per channel.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def fold(body: fx.GraphModule) -> tuple[str, ...]:
         assert isinstance(norm, NORMS)
         scale, shift = affine(norm, describe_node(body, node))
         folded.append(str(node.target))
-        synapse = _synapse_before(body, node)
+        synapse = _synapse_before(body, node, rising=bool((scale > 0).all()))
         if synapse is None:
             replace_module(body, node, _diagonal(norm, scale, shift))
             continue
@@ -77,10 +78,13 @@ def _argument(node: fx.Node) -> fx.Node:
     return argument
 
 
-def _synapse_before(body: fx.GraphModule, node: fx.Node) -> fx.Node | None:
-    """The call of the layer that a norm can be folded into; others read a copy of their own."""
+def _synapse_before(body: fx.GraphModule, node: fx.Node, *, rising: bool) -> fx.Node | None:
+    """The call of the layer that a norm can be folded into; others read a copy of their own.
+
+    rising: whether the norm keeps the order of values, and so the place of a maximum.
+    """
     source = _argument(node)
-    while len(source.users) == 1 and _is_transparent(body, source):
+    while len(source.users) == 1 and _is_transparent(body, source, rising=rising):
         source = _argument(source)
     if kind_of(body, source) is not Kind.SYNAPSE or not _has_its_channels(body, node, source):
         return None
@@ -149,9 +153,10 @@ def _flattened(body: fx.GraphModule, source: fx.Node, start: int, end: int) -> i
     return None if axes is None else axes - (end % axes - start % axes)
 
 
-def _is_transparent(body: fx.GraphModule, node: fx.Node) -> bool:
-    """Dropout and identity, which change nothing at inference."""
-    if kind_of(body, node) is Kind.DROPOUT:
+def _is_transparent(body: fx.GraphModule, node: fx.Node, *, rising: bool) -> bool:
+    """Dropout and identity, which change nothing at inference; max pooling where order is kept."""
+    kind = kind_of(body, node)
+    if kind is Kind.DROPOUT or (rising and kind is Kind.MAX_POOL):
         return True
     return node.op == "call_module" and isinstance(
         body.get_submodule(str(node.target)), nn.Identity

@@ -139,6 +139,27 @@ def test_max_pooling_of_currents_is_exact_over_time() -> None:
     assert (scores - answer).norm() / answer.norm() < 0.01
 
 
+@pytest.mark.parametrize(("scale", "synapses"), [(0.5, 2), (-0.5, 3), (0.0, 3)])
+def test_a_norm_behind_max_pooling_is_folded_where_it_keeps_the_order(
+    scale: float, synapses: int
+) -> None:
+    """max(s·z + b) = s·max(z) + b for s > 0 only; any other norm stays a synapse of its own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+        nn.Linear(36, 3),
+    )  # fmt: skip
+    x = images(6)
+    model(x)  # running statistics of its own
+    model.eval()
+    with torch.no_grad():
+        model[2].weight[1] = scale
+        body = prepare_ann(model)[0]
+        assert torch.allclose(body(x), model(x), atol=1e-5)
+    layers = [m for m in body.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == synapses
+
+
 def test_a_norm_without_statistics_is_refused() -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU()
