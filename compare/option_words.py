@@ -33,6 +33,7 @@ MEANINGS: Mapping[str, str] = {
     "qcfs-ann.start": "λ, the scale of every layer, before training",
     "qcfs-ann.relu_share": "first share of the training in which activations are ReLUs still",
     "qcfs-ann.percentile": "of what a ReLU puts out, that λ follows during that share",
+    "qcfs-ann.noise": "in front of rounding in training, in levels: uniform between ± half of it",
     "qcfs-ann.scale_rate": "rate at which λ is learned, as a share of that of the weights",
     # direct training
     "conversion": "the conversion that is fine-tuned",

@@ -24,7 +24,7 @@ ANN = "ann"
 START_CONVERSION = "robust-norm"  # what hybrid and diet start from, their option `conversion`
 PAPER_KEYS = (*KEYS, "measure", "value", "unit", "source", "timestep", "label")
 QUANTISATION = {
-    "levels": LEVELS, "start": START, "relu_share": 0.0, "percentile": PERCENTILE,
+    "levels": LEVELS, "start": START, "relu_share": 0.0, "percentile": PERCENTILE, "noise": 0.0,
     "scale_rate": 1.0,
 }  # fmt: skip
 """Options of `quantise_activations`."""

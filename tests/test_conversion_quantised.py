@@ -243,6 +243,7 @@ def test_options_of_qcfs_below_zero_are_refused(option: str) -> None:
         ({"start": 0.0}, "threshold must start above 0, got 0.0"),
         ({"relu_share": 1.0}, "relu_share must be at least 0 and below 1, got 1.0"),
         ({"percentile": 0.0}, "percentile must be above 0 and at most 100, got 0.0"),
+        ({"noise": 1.5}, "noise must be at least 0 and at most 1, got 1.5"),
         ({"scale_rate": -1.0}, "scale_rate must be at least 0, got -1.0"),
     ],
 )

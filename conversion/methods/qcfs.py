@@ -14,7 +14,7 @@ from conversion.methods.calibration import with_corrected_biases
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, Source
 from network.copying import copied
-from network.fused.levels import Quantise
+from network.fused.levels import Noise, Quantise
 from network.graph import Kind, Quantised, layers, swap_activations, trace
 from network.observation import delayed
 from network.over_batch import mean_over_batch
@@ -47,6 +47,8 @@ class QuantisedReLU(Quantised):
     levels: L, the number of steps above 0. threshold: λ, trained.
     relu_share: a training's first share in which it is a ReLU still, and λ follows the percentile
         of what it puts out (a running mean over the batches).
+    noise: in training, a·L/λ is rounded after a number from ±noise/2 is added to it: spikes come
+        unevenly, and so many that a neuron sends are one more or one less (Li 2024, Noise Adaptor).
     learning_share: rate at which λ is learned, as a share of that of the weights.
     """
 
@@ -57,6 +59,7 @@ class QuantisedReLU(Quantised):
         *,
         relu_share: float = 0.0,
         percentile: float = PERCENTILE,
+        noise: float = 0.0,
         learning_share: float = 1.0,
     ) -> None:
         super().__init__()
@@ -68,15 +71,20 @@ class QuantisedReLU(Quantised):
             raise ValueError(f"relu_share must be at least 0 and below 1, got {relu_share}")
         if not 0 < percentile <= 100:
             raise ValueError(f"percentile must be above 0 and at most 100, got {percentile}")
+        if not 0 <= noise <= 1:
+            raise ValueError(f"noise must be at least 0 and at most 1, got {noise}")
         if not learning_share >= 0:
             raise ValueError(f"scale_rate must be at least 0, got {learning_share}")
         self.levels, self.relu_share, self.percentile = levels, relu_share, percentile
-        self.learning_share = learning_share
+        self.noise, self.learning_share = noise, learning_share
         self.threshold = nn.Parameter(torch.tensor(threshold))
 
     def forward(self, x: Tensor) -> Tensor:
         if training_progress() >= self.relu_share:
-            quantised: Tensor = Quantise.apply(x, self.threshold, self.levels)
+            noise = None
+            if self.training and self.noise:
+                noise = Noise(self.noise, int(torch.randint(2**31, ())))
+            quantised: Tensor = Quantise.apply(x, self.threshold, self.levels, noise)
             return quantised
         rectified = F.relu(x)
         if self.training:
@@ -105,12 +113,13 @@ def quantise_activations(
     start: float = START,
     relu_share: float = 0.0,
     percentile: float = PERCENTILE,
+    noise: float = 0.0,
     scale_rate: float = 1.0,
 ) -> nn.Module:
     """A copy of the network with every ReLU a `QuantisedReLU`, to be trained and then converted.
 
     start: of every λ; about the size of large activations, 2 to 4 behind batch norm.
-    relu_share, percentile: see `QuantisedReLU`. scale_rate: its learning_share.
+    relu_share, percentile, noise: see `QuantisedReLU`. scale_rate: its learning_share.
     Raises UnsupportedNetwork where it cannot be traced, ValueError for a value out of range.
     """
     body = trace(copied(model).train())
@@ -122,6 +131,7 @@ def quantise_activations(
             float(start),
             relu_share=relu_share,
             percentile=percentile,
+            noise=noise,
             learning_share=scale_rate,
         )
 
