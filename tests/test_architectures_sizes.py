@@ -79,7 +79,7 @@ def test_airbench94_pools_currents() -> None:
     ]  # fmt: skip
     weights = sum(inputs * outputs * k * k for inputs, outputs, k in layers) + 256 * 10
     module = build("airbench94", CIFAR, seed=0)
-    assert parameters(module) == weights + 2 * (24 + 64 + 64 + 4 * 256)
+    assert parameters(module) == weights + 2 * (64 + 64 + 4 * 256)
     shapes = []
     for layer in module:
         if isinstance(layer, nn.ReLU):

@@ -3,7 +3,7 @@
 import math
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -174,7 +174,7 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
                 channels,
                 layer.kernel,
                 layer.stride,
-                style,
+                replace(style, batch_norm=style.batch_norm and layer.norm),
                 max_pool=layer.max_pool,
             )
             yield f"{name}_relu", nn.ReLU()

@@ -37,12 +37,14 @@ class Convolution:
     even ones halve an even size at stride 2; ReLU after it.
 
     max_pool: windows that its currents, in front of batch norm and ReLU, are the maximum over.
+    norm: whether batch norm follows it where the network has batch norm.
     """
 
     channels: int
     kernel: int = 3
     stride: int = 1
     max_pool: int = 1
+    norm: bool = True
     depth: ClassVar[int] = 1
 
 

@@ -60,14 +60,14 @@ ARCHITECTURES.register("airbench")(
     )
 )
 
-# Max pooling in front of batch norm, as there: a network converted from this one pools currents,
-# which is exact. There the first layer has a bias instead of batch norm, and GELU is everywhere.
+# Max pooling in front of batch norm, and none behind the first layer, which is to be whitened, as
+# there: a network converted from this one pools currents, which is exact. There GELU is everywhere.
 ARCHITECTURES.register("airbench94")(
     Blueprint(
         summary="7 convolutions (24, 64, 256) with max pooling, the first one of 2×2 windows",
         source="Jordan 2024 (airbench94), with ReLU",
         layers=(
-            Convolution(24, kernel=2),
+            Convolution(24, kernel=2, norm=False),
             Convolution(64, max_pool=2),
             Convolution(64),
             Convolution(256, max_pool=2),
