@@ -32,7 +32,7 @@ from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, batch_sizes, fit
 from network.recipe import AnnRecipe, Recipe
 from network.seeds import derived_seed
-from network.start import pass_through, whiten
+from network.start import fix_scales, pass_through, whiten
 from network.unroll import SpikingNetwork
 
 WHITENED_IMAGES = 5000
@@ -110,6 +110,8 @@ class Setting:
             whiten(network, images)
         if recipe.identity:
             pass_through(network)
+        if recipe.fixed_scales:
+            fix_scales(network)
         return network.to(self.place.device), recipe
 
     def trained_ann(self) -> nn.Module:

@@ -58,6 +58,7 @@ TRAINING: Mapping[str, str] = {
     "label_smoothing": "share of the label that is spread over all classes",
     "whitened": "the first convolution whitens patches of images and is not trained",
     "identity": "hidden convolutions start by handing on what they read",
+    "fixed_scales": "scales of batch norm stay 1, and only its biases are learned",
     "score_scale": "factor on the class scores in the loss alone",
 }
 

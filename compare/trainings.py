@@ -42,4 +42,5 @@ class AnnTraining(Training):
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     whitened: bool | None = None
     identity: bool | None = None
+    fixed_scales: bool | None = None
     score_scale: float | None = Field(default=None, gt=0)

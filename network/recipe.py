@@ -63,12 +63,14 @@ class AnnRecipe(Recipe):
     label_smoothing: share of the label that is spread evenly over the classes.
     whitened: the first convolution whitens patches and is not trained (network.start.whiten).
     identity: hidden convolutions start by handing on their input (network.start.pass_through).
+    fixed_scales: scales of batch norm stay 1 (network.start.fix_scales).
     score_scale: factor on the class scores in the loss alone (Jordan 2024).
     """
 
     label_smoothing: float = 0.0
     whitened: bool = False
     identity: bool = False
+    fixed_scales: bool = False
     score_scale: float = 1.0
 
     def __post_init__(self) -> None:

@@ -76,3 +76,16 @@ def pass_through(network: nn.Module) -> None:
         layer.weight[:count] = 0.0
         for channel in range(count):
             layer.weight[channel, channel] = middle / middle.sum()
+
+
+def fix_scales(network: nn.Module) -> None:
+    """Let the scales of batch norm stay what they are, 1 at first (Jordan 2024).
+
+    Raises StartError where there is no batch norm with a scale.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    scales = [norm.weight for norm in norms if norm.weight is not None]
+    if not scales:
+        raise StartError("fixed_scales = true needs batch norm with a scale, got none")
+    for scale in scales:
+        scale.requires_grad_(False)

@@ -39,6 +39,13 @@ def test_weights_start_as_the_recipe_says(tmp_path: Path) -> None:
     assert torch.equal(plain.output.weight, started.output.weight)
 
 
+def test_scales_of_batch_norm_stay_what_they_are(tmp_path: Path) -> None:
+    setting = setting_of(tmp_path, "airbench", fixed_scales=True, epochs=1, batch_size=40)
+    weights = result_of(setting.case, setting).weights
+    assert torch.equal(weights["conv3_norm.weight"], torch.ones(16))
+    assert weights["conv3_norm.bias"].any()
+
+
 def test_labels_are_smoothed(tmp_path: Path) -> None:
     """The loss of the one batch there is, before any step."""
     given: dict[str, Any] = {"epochs": 1, "batch_size": 120, "whitened": True}
@@ -72,7 +79,9 @@ def test_a_network_without_a_first_convolution_is_refused(tmp_path: Path) -> Non
         result_of(setting.case, setting)
 
 
-@pytest.mark.parametrize("key", ["label_smoothing", "whitened", "identity", "score_scale"])
+@pytest.mark.parametrize(
+    "key", ["label_smoothing", "whitened", "identity", "fixed_scales", "score_scale"]
+)
 def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
     with pytest.raises(StudyError, match=f"unknown key 'direct.{key}'"):
         build_study({"name": "s", "direct": {key: 0.1}}, where="study s")

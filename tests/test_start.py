@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.architectures import build
-from network.start import FLOOR, StartError, pass_through, whiten
+from network.start import StartError, fix_scales, pass_through, whiten
 from tests.geometries import CIFAR
 
 
@@ -99,3 +99,16 @@ def test_where_nothing_can_be_handed_on_it_is_said(hidden: nn.Module) -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), hidden)
     with pytest.raises(StartError, match="identity = true needs a plain convolution"):
         pass_through(network)
+
+
+def test_scales_of_batch_norm_are_fixed_and_nothing_else() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    fix_scales(network)
+    fixed = [name for name, p in network.named_parameters() if not p.requires_grad]
+    assert fixed == ["1.weight"]
+
+
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.BatchNorm2d(4, affine=False)])
+def test_scales_that_are_not_there_cannot_be_fixed(norm: nn.Module) -> None:
+    with pytest.raises(StartError, match="needs batch norm with a scale, got none"):
+        fix_scales(nn.Sequential(nn.Conv2d(3, 4, 3), norm))
