@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.architectures import build
-from network.start import StartError, fix_scales, pass_through, whiten
+from network.start import FLOOR, StartError, fix_scales, pass_through, whiten
 from tests.geometries import CIFAR
 
 
