@@ -177,7 +177,8 @@ def _layer(name: str, layer: Layer, shape: MapShape, style: Style) -> Named:
                 replace(style, batch_norm=style.batch_norm and layer.norm),
                 max_pool=layer.max_pool,
             )
-            yield f"{name}_relu", nn.ReLU()
+            if layer.activation:
+                yield f"{name}_relu", nn.ReLU()
         case Residual() | Bottleneck():
             yield name, _block(layer, shape.channels, channels, style)
         case Dense():

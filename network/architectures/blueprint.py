@@ -38,6 +38,7 @@ class Convolution:
 
     max_pool: windows that its currents, in front of batch norm and ReLU, are the maximum over.
     norm: whether batch norm follows it where the network has batch norm.
+    activation: whether a ReLU does; without one it is part of how images are read.
     """
 
     channels: int
@@ -45,6 +46,7 @@ class Convolution:
     stride: int = 1
     max_pool: int = 1
     norm: bool = True
+    activation: bool = True
     depth: ClassVar[int] = 1
 
 

@@ -60,14 +60,15 @@ ARCHITECTURES.register("airbench")(
     )
 )
 
-# Max pooling in front of batch norm, and none behind the first layer, which is to be whitened, as
-# there: a network converted from this one pools currents, which is exact. There GELU is everywhere.
+# Max pooling in front of batch norm, and no norm behind the first layer, which is to be whitened,
+# as there: a network converted from this one pools currents, which is exact. There GELU is
+# everywhere; here nothing follows the first layer: few spikes do not have to hold pixels.
 ARCHITECTURES.register("airbench94")(
     Blueprint(
-        summary="7 convolutions (24, 64, 256) with max pooling, the first one of 2×2 windows",
-        source="Jordan 2024 (airbench94), with ReLU",
+        summary="7 convolutions (24, 64, 256) with max pooling, the first one linear (2×2)",
+        source="Jordan 2024 (airbench94), with ReLU, and none behind the first layer",
         layers=(
-            Convolution(24, kernel=2, norm=False),
+            Convolution(24, kernel=2, norm=False, activation=False),
             Convolution(64, max_pool=2),
             Convolution(64),
             Convolution(256, max_pool=2),
