@@ -15,6 +15,7 @@ from network.fixed.integers import STATIC_STEPS
 from network.fixed.static import exact_bits, round_to_bits
 from network.neurons import Neuron
 from network.operators import Units, float64_units
+from network.pooling import PooledCurrent
 from network.unroll import SpikingNetwork
 from tests.small_networks import SHAPE, images, network
 
@@ -129,6 +130,11 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                     current = F.conv2d(value.double(), q, b, padding=module.padding).long()
                 else:
                     current = F.linear(value.double(), q, b).long()
+            elif isinstance(module, PooledCurrent):
+                total, before = state.get(node.name, torch.zeros_like(current)) + current, 0
+                if node.name in state:
+                    before = module.pool(state[node.name].double()).long()
+                state[node.name], current = total, module.pool(total.double()).long() - before
             elif isinstance(module, Neuron):
                 view = (1, -1, *([1] * (current.ndim - 2)))
                 theta = (module.theta.double() / sigma).round().long().view(view)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.sections import threads
 from conversion import convert
@@ -26,10 +26,29 @@ from tests.fixed_point import Recorder, converted, fixed
 from tests.small_networks import SHAPE, images, network
 
 
+class AddedBehindPooling(nn.Module):
+    """A shortcut meets a current that was pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.wide = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.pool, self.short = nn.MaxPool2d(2), nn.Conv2d(4, 4, 2, stride=2)
+        self.head = nn.Linear(64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        return self.head(F.relu(self.pool(self.wide(x)) + self.short(x)).flatten(1))
+
+
+def added_behind_pooling() -> SpikingNetwork:
+    return convert(AddedBehindPooling().eval(), images(4), method="data-norm").network
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: converted("max-pooled"), "PooledCurrent"),
+        (added_behind_pooling, "reads a current behind max pooling"),
         (lambda: converted("plain", encoding="poisson-signed"), "poisson-signed"),
         (lambda: leaky(), "leaks"),
     ],

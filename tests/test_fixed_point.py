@@ -28,22 +28,22 @@ from tests.small_networks import SHAPE, images
 @pytest.mark.parametrize("encoding", ["constant", "poisson"])
 @pytest.mark.parametrize("reset", ["soft", "hard"])
 @pytest.mark.parametrize("events", [None, True, False])
+@pytest.mark.parametrize("name", ["plain", "max-pooled"])
 def test_spikes_equal_an_int64_reference(
-    bits: int, encoding: str, reset: str, events: bool | None
+    name: str, bits: int, encoding: str, reset: str, events: bool | None
 ) -> None:
-    snn = converted("plain", encoding=encoding, reset=reset)
+    snn = converted(name, encoding=encoding, reset=reset)
     x = images(9, seed=5)
     spikes, _ = run(fixed(snn, bits, events=events), x)
     expected = int64_reference(snn, x, bits, image_keys(3, torch.arange(9)))
     assert set(spikes) == set(expected)
-    assert len(spikes) == 3
-    for name, wanted in expected.items():
-        assert torch.equal(spikes[name].long(), wanted), name
+    for layer, wanted in expected.items():
+        assert torch.equal(spikes[layer].long(), wanted), layer
         assert 0.01 < wanted.double().mean() < 0.99
 
 
 @pytest.mark.parametrize("bits", [8, 16, 24])
-@pytest.mark.parametrize("name", ["plain", "residual-plain"])
+@pytest.mark.parametrize("name", ["plain", "residual-plain", "max-pooled"])
 def test_batch_chunk_threads_and_arithmetic_never_change_a_spike(bits: int, name: str) -> None:
     snn = residual_network() if name == "residual-plain" else converted(name)
     x = images(32, seed=6)
@@ -102,7 +102,9 @@ def residual_network() -> SpikingNetwork:
     return convert(model, images(16), method="channel-norm").network
 
 
-@pytest.mark.parametrize("make", [lambda: converted("plain"), residual_network])
+@pytest.mark.parametrize(
+    "make", [lambda: converted("plain"), residual_network, lambda: converted("max-pooled")]
+)
 def test_whole_numbers_stay_close_to_float32(make) -> None:  # type: ignore[no-untyped-def]
     snn = make()
     x = images(32, seed=7)

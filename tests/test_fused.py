@@ -15,7 +15,8 @@ from direct.spike_bp import LeakCorrected
 from direct.surrogates import SURROGATES, surrogate
 from network.compiled import loading
 from network.compiled.building import NoCompiler, find_compiler
-from network.fixed.firing import Part, advance_whole
+from network.fixed.firing import advance_whole
+from network.fixed.parts import Part
 from network.fixed.plan import Current, Fire
 from network.fused import on_cpu, on_cuda
 from network.layout import channels_last, like_each_step

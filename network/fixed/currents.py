@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import LIMIT, Weights, scale_of, sum_of
@@ -28,12 +28,20 @@ class Spikes:
 
 @dataclass(frozen=True)
 class Arriving:
-    """What adds to a current of `shape` [1, ...]."""
+    """What adds to a current of `shape` [1, ...]; pool: the max pooling that follows it."""
 
     shape: torch.Size
     weights: tuple[Weights, ...] = ()
     identities: tuple[Spikes, ...] = ()
     static: tuple[str, ...] = ()
+    pool: nn.Module | None = None
+
+    @property
+    def pooled_shape(self) -> torch.Size:
+        """Of what arrives behind pooling, where there is any."""
+        if self.pool is None:
+            return self.shape
+        return torch.Size(self.pool(torch.empty(self.shape, device="meta")).shape)
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,14 @@ def neuron_layer(
     """
     if neuron.dynamics.decay != 1.0 or neuron.leak is not None:
         raise NotFixedPoint(f"{described} leaks")
-    shape = arriving.shape
+    shape = arriving.pooled_shape
     theta, start = neuron.theta.detach().double(), neuron.start.detach().double()
     current = current_of(described, arriving, theta, neuron.shift.detach().double(), rounding)
-    whole_theta = (_spread(theta, shape) / current.sigma).round().clamp(min=1)
-    whole_start = (_spread(start, shape) / current.sigma).round()
+    sigma = current.sigma
+    if arriving.pool is not None:
+        sigma = sigma[..., :1, :1].expand(shape)
+    whole_theta = (_spread(theta, shape) / sigma).round().clamp(min=1)
+    whole_start = (_spread(start, shape) / sigma).round()
     if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT / 4:
         raise NotFixedPoint(f"threshold or start of {described} pass 28 bits")
     fire = Fire(
@@ -97,7 +108,8 @@ def current_of(
     if bound >= LIMIT / 2:
         raise NotFixedPoint(f"{described} sums more than 29 bits hold")
     shift = _spread(shift, arriving.shape)
-    return Current(summed, tuple(identities), arriving.static, sigma, shift, bound)
+    static, pool = arriving.static, arriving.pool
+    return Current(summed, tuple(identities), static, sigma, shift, bound, pool)
 
 
 def _largest_height(spikes: Spikes) -> Tensor:

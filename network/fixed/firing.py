@@ -10,33 +10,19 @@ import torch
 from torch import Tensor
 
 from network.fixed.integers import Drive
+from network.fixed.parts import Part
 from network.fixed.plan import Current, Fire
+from network.fixed.pooling import PooledTotals
 from network.fused import on_cuda
 from network.sums import Kernel, Layer, Reading
-
-
-@dataclass(frozen=True)
-class Part:
-    """One thing that adds to a current: whole numbers [T, B, ...] of any type, times a factor."""
-
-    numbers: Tensor
-    factor: int | Tensor
-
-    def add_onto(self, v: Tensor, t: int, scratch: Tensor) -> None:
-        """v += factor · numbers[t] in int32; scratch is as large as v."""
-        numbers = self.numbers[t]
-        whole = numbers if numbers.dtype == torch.int32 else scratch.copy_(numbers)
-        if isinstance(self.factor, Tensor):
-            v.addcmul_(whole, self.factor)
-        else:
-            v.add_(whole, alpha=self.factor)
 
 
 @dataclass(frozen=True)
 class Membrane:
     """State of one layer within one run, and what is allocated once for it.
 
-    v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...].
+    v: potential, int32 [B, ...]. constant: added at every step, int32 [B, ...], in front of
+    pooling where there is any. pooled: the state of that pooling.
     spikes: of one chunk, uint8 [steps·B, ...]. counts: spikes of one chunk by place,
     int32 [steps, B, places], which the kernel fills. limit: v, which could pass it within the
     run, is held between −limit and limit after every step; 0 where it could not.
@@ -47,6 +33,7 @@ class Membrane:
     spikes: Tensor
     counts: Tensor
     limit: int
+    pooled: PooledTotals | None = None
 
 
 def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list[Part]:
@@ -64,12 +51,19 @@ def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list
 
 def fire_plainly(layer: Fire, membrane: Membrane, values: Mapping[str, Any], steps: int) -> None:
     """One chunk in PyTorch alone: membrane.v is advanced, membrane.spikes is written."""
-    parts = dense_parts(layer.current, values, steps)
     v = membrane.v
-    if membrane.constant is not None:
-        parts.append(Part(membrane.constant.unsqueeze(0).expand(steps, *v.shape), 1))
+    parts = _parts(layer, membrane, values, steps)
     spikes = membrane.spikes[: steps * len(v)].unflatten(0, (steps, len(v)))
     advance_whole(parts, v, layer, spikes, membrane.limit)
+
+
+def _parts(layer: Fire, membrane: Membrane, values: Mapping[str, Any], steps: int) -> list[Part]:
+    """What arrives at the neurons in one chunk."""
+    parts = dense_parts(layer.current, values, steps)
+    constant = membrane.constant
+    if constant is not None:
+        parts.append(Part(constant.unsqueeze(0).expand(steps, *constant.shape), 1))
+    return parts if membrane.pooled is None else [membrane.pooled.advance(parts, steps)]
 
 
 def advance_whole(
@@ -107,18 +101,23 @@ def fire_by_kernel(
     shares: of the inputs of a source, how many spike in a step: above a drive's limit its
     dense operators run.
     """
-    batch = len(membrane.v)
+    batch, pooled = len(membrane.v), membrane.pooled is not None
     theta = layer.theta.flatten(2)[0, :, 0] if layer.theta.ndim == 4 else layer.theta[0]
     task = Layer(
         v=membrane.v,
         theta=theta,
         bias=torch.zeros_like(theta),
-        constant=membrane.constant,
+        constant=None if pooled else membrane.constant,
         spikes=membrane.spikes[: steps * batch],
         counts=membrane.counts[:steps],
         hard=layer.reset == "hard",
         limit=membrane.limit,
     )
+    if pooled:
+        (part,) = _parts(layer, membrane, values, steps)
+        task.results.append((part.numbers.flatten(0, 1), 1))
+        kernel.run(task, torch.get_num_threads())
+        return
     total = layer.current.sum
     for drive in () if total is None else total.drives:
         if total is not None and shares[drive.source] <= drive.limit:

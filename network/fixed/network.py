@@ -72,7 +72,7 @@ def fixed_point(
 
     Raises NotFixedPoint, naming the layer, for a network with other parts than these:
     integrate-and-fire neurons, 2-d convolutions and linear layers on spikes, average pooling of
-    spikes, sums, and a constant or Poisson input.
+    spikes, max pooling of currents in front of neurons, sums, and a constant or Poisson input.
     """
     if bits not in (8, 16, 24):
         raise ValueError(f"bits must be 8, 16 or 24, got {bits}")

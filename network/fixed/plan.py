@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import Sum
@@ -30,6 +30,7 @@ class Current:
 
     static: names of values computed once in float64, added, with `shift`, and rounded on sigma.
     sigma, shift: [1, ...] float64. step_bound: largest change by weights and shortcuts per step.
+    pool: max pooling of all this, summed over the steps, in front of the neurons.
     """
 
     sum: Sum | None
@@ -38,6 +39,7 @@ class Current:
     sigma: Tensor
     shift: Tensor
     step_bound: float
+    pool: nn.Module | None = None
 
     @property
     def alone(self) -> bool:

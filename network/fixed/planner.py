@@ -7,6 +7,7 @@ what adds to it, until a layer of neurons or the output sets its scale.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from network.graph import Kind, describe_node, kind_of
 from network.neurons import Neuron
 from network.nodes import call_node, static_nodes
 from network.operators import Units, Window
+from network.pooling import PooledCurrent
 from network.unroll import SpikingNetwork
 
 LARGEST = 255  # of what an 8-bit operator reads
@@ -97,6 +99,8 @@ class _Planner:
             return self._synapse(node, value)
         if kind is Kind.AVERAGE_POOL and isinstance(value, Spikes):
             return self._pool(node, value)
+        if kind is Kind.MAX_POOL and isinstance(value, Arriving):
+            return self._max_pool(node)
         raise NotFixedPoint(f"{describe_node(self.body, node)} has no whole-number form here")
 
     def _as_it_stands(self, node: fx.Node) -> Any:
@@ -205,11 +209,19 @@ class _Planner:
         self.instructions.append(Pool(node.name, spikes.name, spikes.largest, pool))
         return Spikes(node.name, heights, largest)
 
+    def _max_pool(self, node: fx.Node) -> Arriving:
+        """Pooling of a current that neurons read, as `_unpooled` sees to."""
+        arriving = self._arriving(node.all_input_nodes[0])
+        module = self.body.get_submodule(str(node.target))
+        if not isinstance(module, PooledCurrent) or len(arriving.shape) != 4:
+            raise NotFixedPoint(f"{describe_node(self.body, node)} does not pool maps of currents")
+        return replace(_unpooled(arriving, describe_node(self.body, node)), pool=module.pool)
+
     def _add(self, node: fx.Node) -> Arriving:
         parts = [self._arriving(n) for n in node.all_input_nodes]
         if len(parts) != 2 or len(node.args) != 2 or node.kwargs:
             raise NotFixedPoint(f"{describe_node(self.body, node)} is not a plain sum of two")
-        first, second = parts
+        first, second = (_unpooled(part, describe_node(self.body, node)) for part in parts)
         if first.shape != second.shape:
             raise NotFixedPoint(f"{describe_node(self.body, node)} adds values of other shapes")
         return Arriving(
@@ -251,13 +263,20 @@ class _Planner:
         value = self.values[source]
         if isinstance(value, Spikes):
             return Output(None, value.name, value.height)
-        arriving = self._arriving(source)
+        arriving = _unpooled(self._arriving(source), "its output")
         if not arriving.weights and not arriving.identities:
             raise NotFixedPoint("no spikes reach its output")
         one = torch.ones((), dtype=torch.float64, device=self.device)
         name = describe_node(self.body, source)
         current = current_of(name, arriving, one, torch.zeros_like(one), self.rounding)
         return Output(current, None, current.sigma)
+
+
+def _unpooled(arriving: Arriving, described: str) -> Arriving:
+    """What arrives; refused where it is pooled, which only neurons read."""
+    if arriving.pool is not None:
+        raise NotFixedPoint(f"{described} reads a current behind max pooling")
+    return arriving
 
 
 def _is_identity(body: fx.GraphModule, node: fx.Node) -> bool:

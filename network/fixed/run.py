@@ -15,6 +15,7 @@ from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_pla
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
+from network.fixed.pooling import PooledTotals
 from network.fixed.static import static_values
 from network.layout import channels_last
 from network.nodes import call_node
@@ -189,12 +190,14 @@ class _Run:
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
         places = v[0, 0].numel()
+        pool, shape = layer.current.pool, (self.batch, *layer.current.sigma.shape[1:])
         return Membrane(
             v,
             constant,
             _empty((self.size * self.batch, *v.shape[1:]), torch.uint8, v.device),
             torch.empty(self.size, self.batch, places, dtype=torch.int32, device=v.device),
             LIMIT if reach >= LIMIT else 0,
+            None if pool is None else PooledTotals(pool, shape, v.device),
         )
 
     def _fire(
