@@ -90,9 +90,31 @@ def scale_of_24_bits(weight: Tensor, bias: Tensor | None, theta: Tensor, largest
     return torch.maximum(together / 2**29, theta / 2**25)
 
 
+def spiking_current(
+    module: nn.Conv2d | nn.Linear,
+    value: Tensor,
+    height: Tensor,
+    theta: Tensor,
+    bits: int,
+    pooled: bool,
+) -> tuple[Tensor, Tensor]:
+    """What whole numbers of spikes make of a layer, int64 [B, ...], and its scale σ [O]."""
+    largest = {8: 127, 16: 32512, 24: 127 * 65536}[bits]
+    weight = module.weight.double() * height.view(1, -1, *([1] * (module.weight.ndim - 2)))
+    sigma = weight.abs().flatten(1).amax(1) / largest
+    if bits == 24:
+        coarsest = scale_of_24_bits(weight, module.bias, theta, 4 if pooled else 1)
+        sigma = torch.maximum(sigma, coarsest)
+    q = (weight / sigma.view(-1, *([1] * (module.weight.ndim - 1)))).round()
+    bias = torch.zeros(len(q)) if module.bias is None else module.bias
+    b = (bias.double() / sigma).round()
+    if isinstance(module, nn.Conv2d):
+        return F.conv2d(value.double(), q, b, padding=module.padding).long(), sigma
+    return F.linear(value.double(), q, b).long(), sigma
+
+
 def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> dict[str, Tensor]:
     """A chain of layers, step by step, in whole numbers of 64 bits."""
-    largest = {8: 127, 16: 32512, 24: 127 * 65536}[bits]
     modules = [(n, snn.body.get_submodule(str(n.target))) for n in snn.body.graph.nodes
                if n.op == "call_module"]  # fmt: skip
     state: dict[str, Tensor] = {}
@@ -111,25 +133,12 @@ def int64_reference(snn: SpikingNetwork, x: Tensor, bits: int, keys: Tensor) -> 
                         break
                 else:
                     break  # the output layer: no more spikes
-                shaped = (-1, *([1] * (module.weight.ndim - 1)))
                 if value is None:
                     z = constant_current(module, x)
                     sigma = (theta / STATIC_STEPS[bits]).expand(len(module.weight))
                     current = (z / sigma.view(1, -1, 1, 1)).round().long()
                     continue
-                per_input = height.view(1, -1, *([1] * (module.weight.ndim - 2)))
-                weight = module.weight.double() * per_input
-                sigma = weight.abs().flatten(1).amax(1) / largest
-                if bits == 24:
-                    coarsest = scale_of_24_bits(weight, module.bias, theta, 4 if pooled else 1)
-                    sigma = torch.maximum(sigma, coarsest)
-                q = (weight / sigma.view(shaped)).round()
-                bias = torch.zeros(len(q)) if module.bias is None else module.bias
-                b = (bias.double() / sigma).round()
-                if module.weight.ndim == 4:
-                    current = F.conv2d(value.double(), q, b, padding=module.padding).long()
-                else:
-                    current = F.linear(value.double(), q, b).long()
+                current, sigma = spiking_current(module, value, height, theta, bits, pooled)
             elif isinstance(module, PooledCurrent):
                 total, before = state.get(node.name, torch.zeros_like(current)) + current, 0
                 if node.name in state:

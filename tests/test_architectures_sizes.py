@@ -52,20 +52,30 @@ def test_resnet18_on_cifar_has_its_well_known_size() -> None:
     assert parameters(build("resnet18", CIFAR, seed=0)) == 11_173_962
 
 
+def weights_of(layers: list[tuple[int, int, int]]) -> int:
+    """Of convolutions, each as (inputs, outputs, side of the kernel)."""
+    return sum(inputs * outputs * k * k for inputs, outputs, k in layers)
+
+
+def shapes_of_activations(module: nn.Module) -> list[tuple[int, ...]]:
+    """[C, H, W] behind every ReLU, in order, for CIFAR's images."""
+    shapes: list[tuple[int, ...]] = []
+    for layer in module.modules():
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(lambda m, x, y: shapes.append(tuple(y.shape[1:])))
+    module(images(CIFAR))
+    return shapes
+
+
 def test_airbench_halves_maps_with_even_windows() -> None:
     layers = [
         (3, 24, 3), (24, 64, 4), (64, 64, 3), (64, 256, 4), (256, 256, 3), (256, 256, 4),
         (256, 256, 3),
     ]  # fmt: skip
-    weights = sum(inputs * outputs * k * k for inputs, outputs, k in layers) + 256 * 10
+    weights = weights_of(layers) + 256 * 10
     module = build("airbench", CIFAR, seed=0)
     assert parameters(module) == weights + 2 * (24 + 64 + 64 + 4 * 256)
-    shapes = []
-    for layer in module:
-        if isinstance(layer, nn.ReLU):
-            layer.register_forward_hook(lambda m, x, y: shapes.append(tuple(y.shape[1:])))
-    module(images(CIFAR))
-    assert shapes == [
+    assert shapes_of_activations(module) == [
         (24, 32, 32), (64, 16, 16), (64, 16, 16), (256, 8, 8), (256, 8, 8), (256, 4, 4),
         (256, 4, 4),
     ]  # fmt: skip
@@ -77,15 +87,10 @@ def test_airbench94_pools_currents() -> None:
         (3, 24, 2), (24, 64, 3), (64, 64, 3), (64, 256, 3), (256, 256, 3), (256, 256, 3),
         (256, 256, 3),
     ]  # fmt: skip
-    weights = sum(inputs * outputs * k * k for inputs, outputs, k in layers) + 256 * 10
+    weights = weights_of(layers) + 256 * 10
     module = build("airbench94", CIFAR, seed=0)
     assert parameters(module) == weights + 2 * (64 + 64 + 4 * 256)
-    shapes = []
-    for layer in module:
-        if isinstance(layer, nn.ReLU):
-            layer.register_forward_hook(lambda m, x, y: shapes.append(tuple(y.shape[1:])))
-    module(images(CIFAR))
-    assert shapes == [
+    assert shapes_of_activations(module) == [
         (64, 15, 15), (64, 15, 15), (256, 7, 7), (256, 7, 7), (256, 3, 3),
         (256, 3, 3),
     ]  # fmt: skip

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import LIMIT, Weights, scale_of, sum_of
 from network.fixed.plan import Current, Fire, Identity, NotFixedPoint
 from network.neurons import Neuron
+from network.pooling import PooledCurrent
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Arriving:
     weights: tuple[Weights, ...] = ()
     identities: tuple[Spikes, ...] = ()
     static: tuple[str, ...] = ()
-    pool: nn.Module | None = None
+    pool: PooledCurrent | None = None
 
     @property
     def pooled_shape(self) -> torch.Size:

@@ -63,7 +63,7 @@ def _parts(layer: Fire, membrane: Membrane, values: Mapping[str, Any], steps: in
     constant = membrane.constant
     if constant is not None:
         parts.append(Part(constant.unsqueeze(0).expand(steps, *constant.shape), 1))
-    return parts if membrane.pooled is None else [membrane.pooled.advance(parts, steps)]
+    return parts if membrane.pooled is None else [membrane.pooled.advance(parts)]
 
 
 def advance_whole(

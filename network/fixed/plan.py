@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from network.fixed.arithmetic import Arithmetic
 from network.fixed.integers import Sum
 from network.fixed.pooling import SumPool
 from network.neurons import Reset
+from network.pooling import PooledCurrent
 
 
 class NotFixedPoint(ValueError):
@@ -39,7 +40,7 @@ class Current:
     sigma: Tensor
     shift: Tensor
     step_bound: float
-    pool: nn.Module | None = None
+    pool: PooledCurrent | None = None
 
     @property
     def alone(self) -> bool:

@@ -215,7 +215,7 @@ class _Planner:
         module = self.body.get_submodule(str(node.target))
         if not isinstance(module, PooledCurrent) or len(arriving.shape) != 4:
             raise NotFixedPoint(f"{describe_node(self.body, node)} does not pool maps of currents")
-        return replace(_unpooled(arriving, describe_node(self.body, node)), pool=module.pool)
+        return replace(_unpooled(arriving, describe_node(self.body, node)), pool=module)
 
     def _add(self, node: fx.Node) -> Arriving:
         parts = [self._arriving(n) for n in node.all_input_nodes]

@@ -11,37 +11,25 @@ from torch import Tensor, nn
 
 from network.fixed.parts import Part
 from network.functional import GlobalAverage
+from network.pooling import PooledCurrent, PooledState
 
 _PACKED_LIMIT = 127  # the highest byte of a packed integer must not reach the sign
 
 
 class PooledTotals:
-    """Max pooling of the current summed since the first step, as `network.pooling.PooledCurrent`.
+    """One run of max pooling of a summed current, in float64: exact for whole numbers up to 2⁵³."""
 
-    Sums are held in float64, where whole numbers are exact up to 2⁵³.
-    """
-
-    def __init__(self, pool: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
-        """shape: of the current of one step, [B, C, H, W]."""
+    def __init__(self, pool: PooledCurrent) -> None:
         self.pool = pool
-        self.total = torch.zeros(shape, dtype=torch.float64, device=device)
-        self.total = self.total.to(memory_format=torch.channels_last)
-        self.pooled: Tensor = pool(self.total)
+        self.state: PooledState | None = None
 
-    def advance(self, parts: Sequence[Part], steps: int) -> Part:
-        """The pooled current of a chunk, int32 [steps, B, C, H', W'], from what adds to it."""
-        given = [Part(part.numbers.double(), part.factor) for part in parts]
-        currents = self.pooled.new_empty(steps, *self.pooled.shape, dtype=torch.int32)
-        if self.pooled.ndim == 4:
-            currents = currents.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-            currents = currents.unflatten(0, (steps, -1))
-        for t in range(steps):
-            for part in given:
-                self.total.add_(part.numbers[t] * part.factor)
-            pooled = self.pool(self.total)
-            currents[t] = pooled - self.pooled
-            self.pooled = pooled
-        return Part(currents, 1)
+    def advance(self, parts: Sequence[Part]) -> Part:
+        """The pooled current of a chunk, int32 [T, B, C, H', W'], from what adds to it."""
+        nothing = torch.zeros((), dtype=torch.float64)
+        current = sum((part.numbers.double() * part.factor for part in parts), nothing)
+        pooled, self.state = self.pool.advance(current, self.state)
+        flat = pooled.flatten(0, 1).int().contiguous(memory_format=torch.channels_last)
+        return Part(flat.unflatten(0, (len(pooled), -1)), 1)
 
 
 @dataclass(frozen=True)

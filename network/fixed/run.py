@@ -190,14 +190,14 @@ class _Run:
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
         places = v[0, 0].numel()
-        pool, shape = layer.current.pool, (self.batch, *layer.current.sigma.shape[1:])
+        pool = layer.current.pool
         return Membrane(
             v,
             constant,
             _empty((self.size * self.batch, *v.shape[1:]), torch.uint8, v.device),
             torch.empty(self.size, self.batch, places, dtype=torch.int32, device=v.device),
             LIMIT if reach >= LIMIT else 0,
-            None if pool is None else PooledTotals(pool, shape, v.device),
+            None if pool is None else PooledTotals(pool),
         )
 
     def _fire(

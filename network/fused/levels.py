@@ -105,7 +105,7 @@ class _Levels:
         return self.bound / self.number
 
     def steps(self, z: Tensor) -> Tensor:
-        """⌊clip(z, 0, λ)·L/λ + ½⌋, whole numbers 0 … L in float32 (float64 where z is that)."""
+        """⌊clip(z, 0, λ)·L/λ + ½ + noise⌋, whole numbers 0 … L in float32 (float64 as z is)."""
         wide = z if z.dtype is torch.float64 else z.float()
         counted = F.hardtanh(wide, 0.0, self.bound).mul_(self.number / self.bound).add_(0.5)
         if self.noise is not None:
