@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conversion import convert
-from network.compiled.building import NoCompiler, find_compiler
 from network.encodings import ENCODINGS, image_keys
 from network.fixed import FixedPointNetwork, fixed_point, unroll_fixed
 from network.fixed.integers import STATIC_STEPS
@@ -17,6 +15,7 @@ from network.neurons import Neuron
 from network.operators import Units, float64_units
 from network.pooling import PooledCurrent
 from network.unroll import SpikingNetwork
+from tests.compiled import needs_compiler
 from tests.small_networks import SHAPE, images, network
 
 STEPS = 12
@@ -59,10 +58,7 @@ def fixed(
 ) -> FixedPointNetwork:
     """In whole numbers; a test of events is skipped where there is no compiler."""
     if events:
-        try:
-            find_compiler()
-        except NoCompiler as error:
-            pytest.skip(str(error))
+        needs_compiler()
     return fixed_point(snn, SHAPE, bits, units=units, events=events)
 
 

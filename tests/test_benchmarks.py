@@ -25,10 +25,10 @@ from benchmarks.profiled import shares
 from benchmarks.sections import Stopwatch
 from benchmarks.workloads import Call, Workload, accumulates, rule_calls
 from network.activity import count_activity
-from network.compiled.building import NoCompiler, find_compiler
 from network.fused import on_cpu
 from network.neurons import Neuron
 from network.unroll import unroll
+from tests.compiled import needs_compiler
 from tests.fixed_point import converted
 from tests.small_networks import images
 
@@ -159,10 +159,7 @@ def test_potentials_that_are_held_beside_those_that_are_not() -> None:
 
 
 def test_where_the_time_goes_is_said_by_layer() -> None:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
+    needs_compiler()
     command = [sys.executable, "-m", "benchmarks.where", "--architecture", "lenet", "--batch", "2"]
     done = subprocess.run(
         [*command, "--timesteps", "2"], cwd=ROOT, check=True, capture_output=True, text=True

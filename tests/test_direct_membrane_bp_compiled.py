@@ -11,16 +11,13 @@ from torch import Tensor
 
 from direct.membrane_bp import EventDynamics, EventNeuron, compiled, group
 from direct.membrane_bp.neuron import advance_events
-from network.compiled.building import NoCompiler, find_compiler
+from tests.compiled import needs_compiler
 from tests.direct_networks import Toy, prepared
 
 
 def available() -> compiled.Compiled:
     """The library; skips where there is no compiler, fails where there is one and no library."""
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
+    needs_compiler()
     found = compiled.compiled()
     assert found is not None
     return found

@@ -15,14 +15,15 @@ from conversion import convert
 from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
 from network.fixed.firing import Membrane, fire_by_kernel, fire_plainly
 from network.fixed.plan import Current, Fire
-from network.fixed.pooling import sum_pool_of
+from network.fixed.pooling import sum_pool_of, tile_of
 from network.fixed.static import exact_bits, round_to_bits
+from network.functional import GlobalMax
 from network.graph import swap_activations, trace
 from network.neurons import Dynamics, Neuron
 from network.operators import MATRIX_PRODUCTS, Window, _pack_8_bit, find_units
 from network.sums import NoKernel, load_kernel
 from network.unroll import SpikingNetwork
-from tests.fixed_point import Recorder, converted, fixed
+from tests.fixed_point import Recorder, converted, fixed, run
 from tests.small_networks import SHAPE, images, network
 
 
@@ -161,6 +162,46 @@ def test_pools_without_one_divisor_have_no_sum() -> None:
     assert sum_pool_of(nn.AvgPool2d(2, padding=1, count_include_pad=False), 8, 8) is None
     assert sum_pool_of(nn.AvgPool2d(3, stride=2, ceil_mode=True), 8, 8) is None
     assert sum_pool_of(nn.AdaptiveAvgPool2d(3), 8, 8) is None
+
+
+@pytest.mark.parametrize(
+    ("module", "tile"),
+    [
+        (nn.MaxPool2d(2), (2, 2)),
+        (nn.MaxPool2d((2, 3)), (2, 3)),
+        (nn.MaxPool2d(4, ceil_mode=True), (4, 4)),
+        (nn.MaxPool2d(3, ceil_mode=True), None),  # the last window is cut off
+        (nn.MaxPool2d(3, stride=2, padding=1), None),
+        (nn.MaxPool2d(2, dilation=2, stride=2), None),
+        (nn.AdaptiveMaxPool2d(1), (8, 8)),
+        (nn.AdaptiveMaxPool2d((2, None)), (4, 1)),
+        (nn.AdaptiveMaxPool2d(3), None),
+        (GlobalMax(), (8, 8)),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["constant", "poisson"])
+def test_any_max_pooling_of_currents_is_the_same_by_events(
+    module: nn.Module, tile: tuple[int, int] | None, encoding: str
+) -> None:
+    assert tile_of(module, 8, 8) == tile
+    snn = behind_max_pooling(module, encoding)
+    spikes, outputs = run(fixed(snn, 16, events=False), images(5, seed=8))
+    other_spikes, other_outputs = run(fixed(snn, 16, events=True), images(5, seed=8), chunk=3)
+    assert torch.equal(outputs, other_outputs)
+    for layer, value in spikes.items():
+        assert value.any(), layer
+        assert torch.equal(value, other_spikes[layer]), layer
+
+
+def behind_max_pooling(module: nn.Module, encoding: str) -> SpikingNetwork:
+    """Max pooling of currents from 20 spiking maps of 8 × 8."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        first = [nn.Conv2d(3, 20, 3, padding=1), nn.ReLU()]
+        second = [nn.Conv2d(20, 40, 3, padding=1), module, nn.ReLU(), nn.Flatten()]
+        body = nn.Sequential(*first, *second, nn.LazyLinear(5))
+        body(images(1))
+    return convert(body, images(16), method="channel-norm", encoding=encoding).network
 
 
 def test_units_say_which_arithmetic_runs() -> None:

@@ -14,7 +14,7 @@ from direct.replay import gather
 from direct.spike_bp import LeakCorrected
 from direct.surrogates import SURROGATES, surrogate
 from network.compiled import loading
-from network.compiled.building import NoCompiler, find_compiler
+from network.compiled.building import NoCompiler
 from network.fixed.firing import advance_whole
 from network.fixed.parts import Part
 from network.fixed.plan import Current, Fire
@@ -23,6 +23,7 @@ from network.layout import channels_last, like_each_step
 from network.neurons import Dynamics, Neuron, Reset
 from network.steps import AdvanceWithGradient, advance
 from network.unroll import SpikingNetwork
+from tests.compiled import needs_compiler
 from tests.fixed_point import converted, fixed, run
 from tests.small_networks import images
 from tests.test_fixed_point import residual_network
@@ -87,7 +88,7 @@ def test_kernels_equal_the_loops(
     assert not on_cuda.fits(*asked)
     expected = both_ways(current, name, 0.75, reset, repeats)
     if kernels == "C":
-        needs_a_compiler()
+        needs_compiler()
         loops.undo()
         assert (on_cpu.kernel_for(current, 1, asked[2]) is None) == (name == "exponential")
     else:
@@ -103,19 +104,12 @@ def test_kernels_equal_the_loops(
         assert one.stride() == two.stride()
 
 
-def needs_a_compiler() -> None:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-
-
 @pytest.mark.parametrize("decay", [1.0, 0.75])
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_forward_on_a_cpu_equals_the_loops_bit_for_bit(
     decay: float, precision: torch.dtype, loops: pytest.MonkeyPatch
 ) -> None:
-    needs_a_compiler()
+    needs_compiler()
     generator = torch.Generator().manual_seed(5)
     current = torch.randn(7, 3, 11, 5, 5, generator=generator).to(precision)
     expected = both_ways(current, "arctan", decay, "soft")
@@ -127,7 +121,7 @@ def test_forward_on_a_cpu_equals_the_loops_bit_for_bit(
 
 @pytest.mark.parametrize("repeats", [1, 4])
 def test_threads_layouts_and_gradients_of_another_layout_change_nothing(repeats: int) -> None:
-    needs_a_compiler()
+    needs_compiler()
     generator = torch.Generator().manual_seed(6)
     z = torch.randn(4 // repeats, 2, 3, 21, 9, generator=generator)
     gradient = torch.randn(4, 2, 3, 21, 9, generator=generator)
@@ -157,7 +151,7 @@ def test_threads_layouts_and_gradients_of_another_layout_change_nothing(repeats:
 def test_what_rules_without_a_graph_gather_equals_the_loops(
     precision: torch.dtype, turned: bool, loops: pytest.MonkeyPatch
 ) -> None:
-    needs_a_compiler()
+    needs_compiler()
     generator = torch.Generator().manual_seed(8)
     current = torch.randn(5, 2, 3, 21, 9, generator=generator).to(precision)
     current = current.transpose(2, 4) if turned else current
@@ -188,7 +182,7 @@ def test_what_rules_without_a_graph_gather_equals_the_loops(
 
 
 def test_what_is_not_a_number_stays_so_in_bfloat16() -> None:
-    needs_a_compiler()
+    needs_compiler()
     kernel = on_cpu.kernel()
     assert kernel is not None
     current = torch.tensor([float("nan"), float("inf"), -float("inf"), 1.0]).bfloat16()[None, None]

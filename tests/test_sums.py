@@ -1,13 +1,10 @@
-"""Sums over spikes: equal to float64 for any layer, and built safely or not at all."""
+"""Sums over spikes: equal to float64 for any layer."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
-import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,23 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conversion import convert
-from network.compiled import building as building_module
-from network.compiled.building import NoCompiler, built, find_compiler
-from network.fixed import fixed_point
+from network.compiled.building import built
 from network.operators import Window, float64_units
-from network.sums import Kernel, Layer, NoKernel, Reading, break_even, load_kernel, pack_rows
+from network.sums import Kernel, Layer, Reading, break_even, pack_rows
 from network.sums import kernel as kernel_module
-from network.unroll import SpikingNetwork
-from tests.small_networks import SHAPE, images, network
-
-
-def kernel() -> Kernel:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    return load_kernel()
+from tests.compiled import kernel
 
 
 def last(x: Tensor) -> Tensor:
@@ -50,6 +35,7 @@ class Given:
     currents: Tensor  # float64 [T, B, C, ...] of everything that arrives
     theta: Tensor
     start: Tensor
+    totals: Tensor | None = None  # behind max pooling: of the places in its windows, at the end
 
 
 SIZES = st.integers(1, 9)
@@ -113,7 +99,25 @@ def layers(draw: st.DrawFn) -> Given:
     if draw(st.booleans()):
         layer.readings.append(layer.readings[0])
         total = total + currents.unflatten(0, (steps, batch))
-    return Given(layer, total, theta.double().view(per_channel), v.double())
+    given = Given(layer, total, theta.double().view(per_channel), v.double())
+    return given if linear or draw(st.booleans()) else pooled(draw, given)
+
+
+def pooled(draw: st.DrawFn, drawn: Given) -> Given:
+    """The same currents behind max pooling, after steps that summed up to others."""
+    layer, (height, width) = drawn.layer, drawn.currents.shape[-2:]
+    tile = draw(st.integers(1, min(3, height))), draw(st.integers(1, min(3, width)))
+    before = drawn.start.flip(1)
+    totals = torch.cat([before[None], drawn.currents]).cumsum(0)
+    largest = F.max_pool2d(totals.flatten(0, 1), tile).unflatten(0, (len(totals), -1))
+    rows, columns = largest.shape[-2:]
+    layer.tile, layer.totals = tile, last(before.long())
+    layer.v = last(layer.v[..., :rows, :columns])
+    layer.spikes = last(layer.spikes[..., :rows, :columns])
+    layer.counts = layer.counts[..., : rows * columns].clone()
+    windows = totals[-1, ..., : rows * tile[0], : columns * tile[1]]
+    start = drawn.start[..., :rows, :columns]
+    return Given(layer, largest.diff(dim=0), drawn.theta, start, windows)
 
 
 @settings(max_examples=60, deadline=None)
@@ -131,6 +135,9 @@ def test_spikes_potentials_and_counts_equal_float64(drawn: Given, threads: int) 
     assert torch.equal(layer.v.double(), v)
     assert torch.equal(layer.spikes.double(), expected.flatten(0, 1))
     assert torch.equal(layer.counts.double(), expected.sum(2).view(layer.counts.shape))
+    if drawn.totals is not None:
+        rows, columns = drawn.totals.shape[-2:]
+        assert torch.equal(layer.totals[..., :rows, :columns].double(), drawn.totals)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -173,8 +180,9 @@ def test_vectors_of_any_width_give_the_same(width: int) -> None:
         own = copy.deepcopy(drawn.layer)
         native.run(own)
         other.run(drawn.layer)
-        for name in ("v", "spikes", "counts"):
-            assert torch.equal(getattr(own, name), getattr(drawn.layer, name)), name
+        for name in ("v", "spikes", "counts", "totals"):
+            one, two = getattr(own, name), getattr(drawn.layer, name)
+            assert one is two if one is None else torch.equal(one, two), name
 
     check()
 
@@ -196,90 +204,3 @@ def test_a_layer_that_is_laid_out_otherwise_is_refused() -> None:
 
 def test_break_even_is_a_share() -> None:
     assert 0.0 <= break_even(kernel(), float64_units("wanted by a test"), 2, 1) <= 1.0
-
-
-@pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A cache of its own, and nothing remembered from before or for later."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    load_kernel.cache_clear()
-    yield tmp_path
-    load_kernel.cache_clear()
-
-
-def source_in(tmp_path: Path, text: str) -> Path:
-    source = tmp_path / "small.c"
-    source.write_text(text)
-    return source
-
-
-def test_a_library_is_compiled_once(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    source = source_in(own_cache, "int one(void) { return 1; }\n")
-    library = built(source)
-    assert library.exists()
-    assert [file.suffix for file in library.parent.iterdir()] == [".so"]  # nothing half written
-
-    def never(*arguments: object) -> None:
-        raise AssertionError("compiled again")
-
-    monkeypatch.setattr(building_module, "_compile", never)
-    assert built(source) == library
-    source.write_text("int one(void) { return 2; }\n")
-    with pytest.raises(AssertionError, match="again"):
-        built(source)
-
-
-def test_what_does_not_compile_is_one_line(own_cache: Path) -> None:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
-    with pytest.raises(NoCompiler, match=r"small\.c") as raised:
-        built(source_in(own_cache, "int one(void) { return wrong; }\n"))
-    assert "\n" not in str(raised.value)
-    assert not list((own_cache / "isospike" / "compiled").iterdir())
-
-
-def test_a_compiler_that_hangs_is_one_line(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hang(*arguments: object, **options: object) -> None:
-        raise subprocess.TimeoutExpired("cc", 1)
-
-    monkeypatch.setattr(building_module, "find_compiler", lambda: __file__)
-    monkeypatch.setattr(building_module, "_processor", list)  # it may ask a process of its own
-    monkeypatch.setattr(subprocess, "run", hang)
-    with pytest.raises(NoCompiler, match="TimeoutExpired"):
-        built(source_in(own_cache, ""))
-
-
-def test_without_a_compiler_pytorch_runs_alone(
-    own_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler")
-    snn = convert_small()
-    fixed = fixed_point(snn, SHAPE, 16)
-    assert fixed.plan.arithmetic.kernel is None
-    assert "no C compiler here (no-such-compiler)" in fixed.note
-    assert "\n" not in fixed.note
-    with pytest.raises(NoKernel, match="no-such-compiler"):
-        fixed_point(snn, SHAPE, 16, events=True)
-
-
-def test_a_kernel_that_disagrees_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    kernel()
-    load_kernel.cache_clear()
-    with monkeypatch.context() as wrong:
-        wrong.setattr(kernel_module, "_agrees", lambda *arguments: False)
-        fixed = fixed_point(convert_small(), SHAPE, 16)
-    load_kernel.cache_clear()
-    assert fixed.plan.arithmetic.kernel is None
-    assert "does not agree with float64" in fixed.note
-
-
-def convert_small() -> SpikingNetwork:
-    return convert(network("plain"), images(16), method="channel-norm").network

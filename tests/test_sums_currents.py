@@ -9,20 +9,18 @@ from torch import Tensor, nn
 
 from benchmarks.sections import threads
 from network.compiled import loading
-from network.compiled.building import NoCompiler, built, find_compiler
+from network.compiled.building import NoCompiler, built
 from network.saved import mark_spikes
 from network.sums import currents
 from network.sums.currents import Currents, EventSums, float_currents, rows_of
 from network.unroll import unroll
+from tests.compiled import needs_compiler
 from tests.direct_networks import Convolutional, Toy, WithoutNorm, prepared, seeded
 
 
 @pytest.fixture(autouse=True)
 def _compiler() -> None:
-    try:
-        find_compiler()
-    except NoCompiler as error:
-        pytest.skip(str(error))
+    needs_compiler()
 
 
 def spikes_of(*shape: int, rate: float = 0.2) -> Tensor:

@@ -67,7 +67,7 @@ def neuron_layer(
     current = current_of(described, arriving, theta, neuron.shift.detach().double(), rounding)
     sigma = current.sigma
     if arriving.pool is not None:
-        sigma = sigma[..., :1, :1].expand(shape)
+        sigma = _spread(sigma[0, :, 0, 0], shape)
     whole_theta = (_spread(theta, shape) / sigma).round().clamp(min=1)
     whole_start = (_spread(start, shape) / sigma).round()
     if max(whole_theta.max(), whole_start.abs().max()) >= LIMIT / 4:

@@ -12,7 +12,7 @@ from torch import Tensor
 from network.fixed.integers import Drive
 from network.fixed.parts import Part
 from network.fixed.plan import Current, Fire
-from network.fixed.pooling import PooledTotals
+from network.fixed.pooling import PooledTotals, TiledTotals
 from network.fused import on_cuda
 from network.sums import Kernel, Layer, Reading
 
@@ -33,7 +33,7 @@ class Membrane:
     spikes: Tensor
     counts: Tensor
     limit: int
-    pooled: PooledTotals | None = None
+    pooled: PooledTotals | TiledTotals | None = None
 
 
 def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list[Part]:
@@ -63,7 +63,7 @@ def _parts(layer: Fire, membrane: Membrane, values: Mapping[str, Any], steps: in
     constant = membrane.constant
     if constant is not None:
         parts.append(Part(constant.unsqueeze(0).expand(steps, *constant.shape), 1))
-    return parts if membrane.pooled is None else [membrane.pooled.advance(parts)]
+    return [membrane.pooled.advance(parts)] if isinstance(membrane.pooled, PooledTotals) else parts
 
 
 def advance_whole(
@@ -101,19 +101,21 @@ def fire_by_kernel(
     shares: of the inputs of a source, how many spike in a step: above a drive's limit its
     dense operators run.
     """
-    batch, pooled = len(membrane.v), membrane.pooled is not None
+    batch, pooled = len(membrane.v), membrane.pooled
     theta = layer.theta.flatten(2)[0, :, 0] if layer.theta.ndim == 4 else layer.theta[0]
     task = Layer(
         v=membrane.v,
         theta=theta,
         bias=torch.zeros_like(theta),
-        constant=None if pooled else membrane.constant,
+        constant=None if isinstance(pooled, PooledTotals) else membrane.constant,
         spikes=membrane.spikes[: steps * batch],
         counts=membrane.counts[:steps],
         hard=layer.reset == "hard",
         limit=membrane.limit,
     )
-    if pooled:
+    if isinstance(pooled, TiledTotals):
+        task.tile, task.totals = pooled.tile, pooled.totals
+    elif pooled is not None:
         (part,) = _parts(layer, membrane, values, steps)
         task.results.append((part.numbers.flatten(0, 1), 1))
         kernel.run(task, torch.get_num_threads())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from network.fixed.parts import Part
 from network.functional import GlobalAverage
+from network.layout import channels_last
 from network.pooling import PooledCurrent, PooledState
 
 _PACKED_LIMIT = 127  # the highest byte of a packed integer must not reach the sign
@@ -24,12 +25,37 @@ class PooledTotals:
         self.state: PooledState | None = None
 
     def advance(self, parts: Sequence[Part]) -> Part:
-        """The pooled current of a chunk, int32 [T, B, C, H', W'], from what adds to it."""
+        """The pooled current of a chunk, int32 [T, B, C, ...], from what adds to it."""
         nothing = torch.zeros((), dtype=torch.float64)
         current = sum((part.numbers.double() * part.factor for part in parts), nothing)
         pooled, self.state = self.pool.advance(current, self.state)
-        flat = pooled.flatten(0, 1).int().contiguous(memory_format=torch.channels_last)
+        flat = channels_last(pooled.flatten(0, 1).int())
         return Part(flat.unflatten(0, (len(pooled), -1)), 1)
+
+
+@dataclass(frozen=True)
+class TiledTotals:
+    """One run of the same over windows that are tiles, for the C kernel.
+
+    tile: height and width of a window. totals: int64 [B, C, H, W], zeros before the first step.
+    """
+
+    tile: tuple[int, int]
+    totals: Tensor
+
+
+def tile_of(module: nn.Module, height: int, width: int) -> tuple[int, int] | None:
+    """Windows of max pooling of maps of this size; None where they overlap or are cut off."""
+    if isinstance(module, nn.AdaptiveMaxPool2d):
+        rows, columns = _output_size(module, height, width)
+        return None if height % rows or width % columns else (height // rows, width // columns)
+    if not isinstance(module, nn.MaxPool2d):
+        return None
+    tile = _pair(module.kernel_size)
+    if _pair(module.stride) != tile or _pair(module.padding) != (0, 0):
+        return None
+    cut = module.ceil_mode and (height % tile[0] or width % tile[1])
+    return None if cut or _pair(module.dilation) != (1, 1) else tile
 
 
 @dataclass(frozen=True)
@@ -88,9 +114,7 @@ def _integer_of(channels: int) -> torch.dtype:
 def sum_pool_of(module: nn.Module, height: int, width: int) -> SumPool | None:
     """Average pooling of maps of this size as a sum; None where the divisor is not constant."""
     if isinstance(module, nn.AdaptiveAvgPool2d):
-        size = module.output_size
-        wanted = (size, size) if isinstance(size, int | None) else size
-        rows, columns = wanted[0] or height, wanted[1] or width
+        rows, columns = _output_size(module, height, width)
         if height % rows or width % columns:
             return None
         kernel = (height // rows, width // columns)
@@ -104,6 +128,14 @@ def sum_pool_of(module: nn.Module, height: int, width: int) -> SumPool | None:
         return None
     divisor = module.divisor_override or kernel[0] * kernel[1]
     return SumPool(kernel, stride, padding, divisor, flatten=False)
+
+
+def _output_size(
+    module: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, height: int, width: int
+) -> tuple[int, int]:
+    size = module.output_size
+    wanted = (size, size) if isinstance(size, int | None) else size
+    return wanted[0] or height, wanted[1] or width
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

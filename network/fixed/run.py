@@ -15,7 +15,7 @@ from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_pla
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
-from network.fixed.pooling import PooledTotals
+from network.fixed.pooling import PooledTotals, TiledTotals, tile_of
 from network.fixed.static import static_values
 from network.layout import channels_last
 from network.nodes import call_node
@@ -190,15 +190,24 @@ class _Run:
         v = _empty((self.batch, *layer.theta.shape[1:]), torch.int32, layer.theta.device)
         v.copy_(layer.start)
         places = v[0, 0].numel()
-        pool = layer.current.pool
         return Membrane(
             v,
             constant,
             _empty((self.size * self.batch, *v.shape[1:]), torch.uint8, v.device),
             torch.empty(self.size, self.batch, places, dtype=torch.int32, device=v.device),
             LIMIT if reach >= LIMIT else 0,
-            None if pool is None else PooledTotals(pool),
+            self._pooled(layer.current),
         )
+
+    def _pooled(self, current: Current) -> PooledTotals | TiledTotals | None:
+        """The state of max pooling; in the kernel where its windows are tiles."""
+        if current.pool is None:
+            return None
+        tile = tile_of(current.pool.pool, *current.sigma.shape[2:])
+        if self.kernel is None or tile is None:
+            return PooledTotals(current.pool)
+        totals = _empty((self.batch, *current.sigma.shape[1:]), torch.int64, current.sigma.device)
+        return TiledTotals(tile, totals.zero_())
 
     def _fire(
         self,

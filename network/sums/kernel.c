@@ -6,58 +6,41 @@
  *
  *     v += bias + constant + sums + results + shortcuts;  s = v >= theta;  v -= s ? theta or v : 0
  *
- * Everything lies with channels last. A row holds the weights from one input at one place of the
- * kernel to one block of 16, 32, 64 or 128 output channels: in 32 bits, or, from 64 channels on, in
- * one to three digits of base 256, from -128 to 127, the first digits of all channels before the
- * second. Two digits share 16 bits V, which are summed twice: as they are, modulo 2^16, to S, and
- * the upper digit, V >> 8, to H. Of ROWS = 256 rows, H stays within 16 bits, and S - 256 H is the
- * sum of the lower digits: these are 128 larger than they should be, so it is at least 0 and at
- * most 255 ROWS < 2^16. Then both are emptied into 32 bits.
+ * Max pooling in front of the neurons is of currents summed over time: what goes on from a window
+ * is by how much the largest of its totals grew. Windows are tiles; totals have 64 bits.
  *
+ * Everything lies with channels last; rows of weights as in rows.h.
  * With a limit, potentials are held between -limit and limit after every step.
  */
 #include <stdlib.h>
 
-#include "lists.h"
-
-enum {
-    CHANNELS = 128,          /* in the largest block */
-    LANES = WIDTH / 4,       /* in a vector */
-    MOST = CHANNELS / LANES, /* vectors of a block */
-    PARTS = 64 / WIDTH       /* vectors of 64 bytes */
-};
-typedef int32_t Long VECTOR;
-typedef int16_t Pair VECTOR;
+#include "rows.h"
 
 typedef struct { /* sums that were computed before, times a factor; one of the two is null */
-    const float *exact;   /* [steps][batch][height][width][channels] */
+    const float *exact;   /* [steps][batch][map_height][map_width][channels] */
     const int32_t *whole;
     int64_t factor;
 } Result;
 
-typedef struct { /* spikes that add `each` [height][width][channels] to their own place */
-    const uint8_t *spikes; /* [steps][batch][height][width][channels] */
+typedef struct { /* spikes that add `each` [map_height][map_width][channels] to their place */
+    const uint8_t *spikes; /* [steps][batch][map_height][map_width][channels] */
     const int32_t *each;
 } Shortcut;
 
 typedef struct {
     int64_t steps, batch, height, width, channels, block, digits, hard, limit;
+    int64_t map_height, map_width, pool_y, pool_x; /* of the currents; without pooling 1 by 1 */
     int64_t readings, results, shortcuts;
     const Reading *reading;
     const Result *result;
     const Shortcut *shortcut;
     const int32_t *bias, *theta; /* [channels] */
-    const int32_t *constant;     /* [batch][height][width][channels], or null */
-    int32_t *v;                  /* the same */
+    const int32_t *constant;     /* [batch][map_height][map_width][channels], or null */
+    int64_t *totals;             /* the same, of the steps before; null without pooling */
+    int32_t *v;                  /* [batch][height][width][channels] */
     uint8_t *spikes;             /* [steps][batch][height][width][channels], written */
     int32_t *counts;             /* [steps][batch][height][width] spikes, written */
 } Layer;
-
-/* Numbers of 32 bits in a row of weights to a block of so many channels. */
-INLINE int64_t row_of(int64_t channels, int64_t digits)
-{
-    return digits ? channels / 4 * digits : channels;
-}
 
 static void list_images(const Layer *layer, const Reading *from, int64_t first, int64_t images,
                         Lists *lists)
@@ -71,66 +54,6 @@ static void list_images(const Layer *layer, const Reading *from, int64_t first, 
             next = list_image(from, spikes, row, lists->events, next, starts);
             starts += from->height * (from->width + 1);
         }
-}
-
-/* v += the rows at `places`. */
-INLINE void add_rows(Long *v, const int32_t *rows, const uint32_t *places, int count,
-                     const int vectors)
-{
-    Long sum[MOST];
-    for (int k = 0; k < vectors; k++)
-        sum[k] = (Long){0};
-    for (int i = 0; i < count; i++) {
-        const Long *row = (const Long *)(rows + places[i]);
-        for (int k = 0; k < vectors; k++)
-            sum[k] += row[k];
-    }
-    for (int k = 0; k < vectors; k++)
-        v[k] += sum[k];
-}
-
-/* v += the rows of digits at `places`, of which there are at most ROWS. */
-INLINE void add_digits(Long *v, const int32_t *rows, const uint32_t *places, int count,
-                       const int vectors, const int digits)
-{
-    const int each = vectors / 4, pairs = each * digits;
-    Pair all[MOST], high[MOST];
-    for (int k = 0; k < pairs; k++)
-        all[k] = high[k] = (Pair){0};
-    for (int i = 0; i < count; i++) {
-        const Pair *row = (const Pair *)(rows + places[i]);
-        for (int k = 0; k < pairs; k++) {
-            all[k] += row[k];
-            high[k] += row[k] >> 8;
-        }
-    }
-    for (int k = 0; k < pairs; k++) {
-        const Long low = (Long)(all[k] - (high[k] << 8)), top = (Long)high[k];
-        const int place = 8 * (k / each), unit = k % each / PARTS, part = k % PARTS;
-        Long *to = v + unit * 4 * PARTS + part;
-        to[0] += ((low & 0xffff) - 128 * count) << place;
-        to[PARTS] += (top << 16 >> 16) << place;
-        to[2 * PARTS] += ((low >> 16 & 0xffff) - 128 * count) << place;
-        to[3 * PARTS] += (top >> 16) << place;
-    }
-}
-
-/* v += the rows of all events of one list in the window whose runs were found. */
-INLINE void gather(Long *v, const Reading *from, int64_t block, const Lists *lists, int64_t list,
-                   const int vectors, const int digits)
-{
-    Walk walk = walk_of(lists, lists->starts + list * from->height * (from->width + 1));
-    uint32_t places[ROWS + AHEAD];
-    const int64_t before = block * from->kernel_y * from->kernel_x * from->channels;
-    const int32_t *rows = (const int32_t *)from->rows + before * row_of(vectors * LANES, digits);
-    int count;
-    do {
-        count = next_places(&walk, places);
-        if (digits)
-            add_digits(v, rows, places, count, vectors, digits);
-        else
-            add_rows(v, rows, places, count, vectors);
-    } while (count == ROWS);
 }
 
 /* Spikes of the channels of `vectors`, and how many they are. */
@@ -182,37 +105,102 @@ static void add_others(int32_t *restrict v, const Layer *layer, int64_t at, int6
     }
 }
 
+/* v += what arrives in step t at a block of channels at `place` of the map, without a constant. */
+INLINE void arrive(Long *v, const Layer *layer, const Lists *lists, int64_t image, int64_t list,
+                   int64_t block, int64_t t, int64_t place, const int64_t channels,
+                   const int vectors, const int digits)
+{
+    const int64_t places = layer->map_height * layer->map_width;
+    const int64_t here = place * layer->channels + block * vectors * LANES;
+    const int64_t at = (t * layer->batch + image) * places * layer->channels + here;
+    for (int64_t i = 0; i < layer->readings; i++)
+        gather(v, layer->reading + i, block, lists + i, list + t, vectors, digits);
+    if (layer->results || layer->shortcuts)
+        add_others((int32_t *)v, layer, at, here, channels);
+}
+
+/* Bias and constant of a block of channels at `place` of the map; how it reads what spiked. */
+INLINE void begin_place(Long *still, const Layer *layer, Lists *lists, int64_t image,
+                        int64_t block, int64_t y, int64_t x, const Long *bias,
+                        const int64_t channels, const int vectors, const int digits)
+{
+    const int64_t place = (image * layer->map_height + y) * layer->map_width + x;
+    Long constant[MOST] = {{0}};
+    if (layer->constant)
+        memcpy(constant, layer->constant + place * layer->channels + block * vectors * LANES,
+               channels * sizeof(int32_t));
+    for (int k = 0; k < vectors; k++)
+        still[k] = bias[k] + constant[k];
+    for (int64_t i = 0; i < layer->readings; i++)
+        find_runs(layer->reading + i, y, x, row_of(vectors * LANES, digits), lists + i);
+}
+
+/* The totals of the window of output (y, x) through all steps. largest: [steps + 1][size], of the
+ * window, before the first step and after every one. */
+INLINE void pool_window(int64_t *restrict largest, const Layer *layer, Lists *lists, int64_t image,
+                        int64_t list, int64_t block, int64_t y, int64_t x, const Long *bias,
+                        int64_t channels, const int vectors, const int digits)
+{
+    const int size = vectors * LANES;
+    for (int64_t i = 0; i < (layer->steps + 1) * size; i++)
+        largest[i] = INT64_MIN;
+    for (int64_t window = 0; window < layer->pool_y * layer->pool_x; window++) {
+        const int64_t in_y = y * layer->pool_y + window / layer->pool_x;
+        const int64_t in_x = x * layer->pool_x + window % layer->pool_x;
+        const int64_t place = in_y * layer->map_width + in_x;
+        int64_t *own = layer->totals + block * size
+                       + (image * layer->map_height * layer->map_width + place) * layer->channels;
+        int64_t total[CHANNELS] = {0}, *now = largest;
+        Long still[MOST], arrived[MOST];
+        begin_place(still, layer, lists, image, block, in_y, in_x, bias, channels, vectors, digits);
+        memcpy(total, own, channels * sizeof *own);
+        for (int64_t t = -1; t < layer->steps; t++, now += size) {
+            int32_t added[CHANNELS] = {0};
+            if (t >= 0) {
+                memcpy(arrived, still, sizeof arrived);
+                arrive(arrived, layer, lists, image, list, block, t, place, channels, vectors,
+                       digits);
+                memcpy(added, arrived, size * sizeof *added);
+            }
+            for (int c = 0; c < size; c++) {
+                total[c] += added[c];
+                now[c] = now[c] > total[c] ? now[c] : total[c];
+            }
+        }
+        memcpy(own, total, channels * sizeof *own);
+    }
+}
+
 /* One block of output channels at place (y, x) of one image, through all steps. Channels that fill
- * the block up have no weights and the highest threshold. */
+ * the block up have no weights and the highest threshold. largest: as in pool_window, or null. */
 INLINE void run_place(const Layer *layer, Lists *lists, int64_t image, int64_t list,
                       int64_t block, int64_t y, int64_t x, const Long *bias,
-                      const Long *theta, const int64_t channels, const int vectors,
-                      const int digits)
+                      const Long *theta, const int64_t *largest, const int64_t channels,
+                      const int vectors, const int digits)
 {
     const int size = vectors * LANES;
     const int64_t places = layer->height * layer->width, place = y * layer->width + x;
-    const int64_t here = place * layer->channels + block * size;
-    const int64_t own = image * places * layer->channels + here;
-    Long v[MOST], still[MOST], constant[MOST] = {{0}};
+    const int64_t own = (image * places + place) * layer->channels + block * size;
+    Long v[MOST], still[MOST] = {{0}};
     uint8_t spikes[CHANNELS];
-    memcpy(still, bias, size * sizeof(int32_t));
     memset(v, 0, sizeof v);
     memcpy(v, layer->v + own, channels * sizeof(int32_t));
-    if (layer->constant)
-        memcpy(constant, layer->constant + own, channels * sizeof(int32_t));
-    for (int k = 0; k < vectors; k++)
-        still[k] += constant[k];
-    for (int64_t i = 0; i < layer->readings; i++)
-        find_runs(layer->reading + i, y, x, row_of(vectors * LANES, digits), lists + i);
-    for (int64_t t = 0; t < layer->steps; t++, list++) {
+    if (!largest)
+        begin_place(still, layer, lists, image, block, y, x, bias, channels, vectors, digits);
+    for (int64_t t = 0; t < layer->steps; t++) {
         const int64_t spot = (t * layer->batch + image) * places + place;
         const int64_t at = spot * layer->channels + block * size;
+        if (largest) {
+            const int64_t *before = largest + t * size, *after = before + size;
+            int32_t added[CHANNELS];
+            for (int c = 0; c < size; c++)
+                added[c] = (int32_t)(after[c] - before[c]);
+            memcpy(still, added, size * sizeof *added);
+        }
         for (int k = 0; k < vectors; k++)
             v[k] += still[k];
-        for (int64_t i = 0; i < layer->readings; i++)
-            gather(v, layer->reading + i, block, lists + i, list, vectors, digits);
-        if (layer->results || layer->shortcuts)
-            add_others((int32_t *)v, layer, at, here, channels);
+        if (!largest)
+            arrive(v, layer, lists, image, list, block, t, place, channels, vectors, digits);
         uint8_t *written = channels == size ? layer->spikes + at : spikes;
         const int32_t count = layer->hard ? fire(v, theta, written, vectors, 1)
                                           : fire(v, theta, written, vectors, 0);
@@ -226,8 +214,8 @@ INLINE void run_place(const Layer *layer, Lists *lists, int64_t image, int64_t l
 }
 
 /* One block of output channels of some images; its weights stay in the second-level cache. */
-INLINE void run_block(const Layer *layer, Lists *lists, int64_t first, int64_t images,
-                      int64_t block, const int vectors, const int digits)
+INLINE void run_block(const Layer *layer, Lists *lists, int64_t *largest, int64_t first,
+                      int64_t images, int64_t block, const int vectors, const int digits)
 {
     const int64_t base = block * vectors * LANES, rest = layer->channels - base;
     const int64_t channels = rest < vectors * LANES ? rest : vectors * LANES;
@@ -238,26 +226,32 @@ INLINE void run_block(const Layer *layer, Lists *lists, int64_t first, int64_t i
     memcpy(theta, layer->theta + base, channels * sizeof(int32_t));
     for (int64_t i = 0; i < images; i++)
         for (int64_t y = 0; y < layer->height; y++)
-            for (int64_t x = 0; x < layer->width; x++)
-                if (channels == vectors * LANES) /* a size that the compiler knows */
-                    run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
+            for (int64_t x = 0; x < layer->width; x++) {
+                const int64_t image = first + i, list = i * layer->steps;
+                if (layer->totals)
+                    pool_window(largest, layer, lists, image, list, block, y, x, bias, channels,
+                                vectors, digits);
+                if (layer->totals || channels != vectors * LANES)
+                    run_place(layer, lists, image, list, block, y, x, bias, theta,
+                              layer->totals ? largest : 0, channels, vectors, digits);
+                else /* a size that the compiler knows */
+                    run_place(layer, lists, image, list, block, y, x, bias, theta, 0,
                               vectors * LANES, vectors, digits);
-                else
-                    run_place(layer, lists, first + i, i * layer->steps, block, y, x, bias, theta,
-                              channels, vectors, digits);
+            }
 }
 
-static void run_blocks(const Layer *layer, Lists *lists, int64_t first, int64_t images)
+static void run_blocks(const Layer *layer, Lists *lists, int64_t *largest, int64_t first,
+                       int64_t images)
 {
     for (int64_t block = 0; block * layer->block < layer->channels; block++)
         switch (layer->block + layer->digits) {
-        case 16: run_block(layer, lists, first, images, block, 16 / LANES, 0); break;
-        case 32: run_block(layer, lists, first, images, block, 32 / LANES, 0); break;
-        case 64: run_block(layer, lists, first, images, block, 64 / LANES, 0); break;
-        case 65: run_block(layer, lists, first, images, block, 64 / LANES, 1); break;
-        case 66: run_block(layer, lists, first, images, block, 64 / LANES, 2); break;
-        case 67: run_block(layer, lists, first, images, block, 64 / LANES, 3); break;
-        case 129: run_block(layer, lists, first, images, block, 128 / LANES, 1); break;
+        case 16: run_block(layer, lists, largest, first, images, block, 16 / LANES, 0); break;
+        case 32: run_block(layer, lists, largest, first, images, block, 32 / LANES, 0); break;
+        case 64: run_block(layer, lists, largest, first, images, block, 64 / LANES, 0); break;
+        case 65: run_block(layer, lists, largest, first, images, block, 64 / LANES, 1); break;
+        case 66: run_block(layer, lists, largest, first, images, block, 64 / LANES, 2); break;
+        case 67: run_block(layer, lists, largest, first, images, block, 64 / LANES, 3); break;
+        case 129: run_block(layer, lists, largest, first, images, block, 128 / LANES, 1); break;
         }
 }
 
@@ -265,8 +259,9 @@ static void run_blocks(const Layer *layer, Lists *lists, int64_t first, int64_t 
 int run_layer(const Layer *layer, int64_t first, int64_t last)
 {
     int64_t inputs = 1, group;
-    int failed = 0;
     Lists *lists = calloc(layer->readings + 1, sizeof *lists);
+    int64_t *largest = malloc((layer->steps + 1) * CHANNELS * sizeof *largest);
+    int failed = !largest;
     for (int64_t i = 0; i < layer->readings; i++) {
         const Reading *from = layer->reading + i;
         const int64_t own = from->height * from->width * from->channels;
@@ -287,7 +282,7 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
         const int64_t images = last - image < group ? last - image : group;
         for (int64_t i = 0; i < layer->readings; i++)
             list_images(layer, layer->reading + i, image, images, lists + i);
-        run_blocks(layer, lists, image, images);
+        run_blocks(layer, lists, largest, image, images);
     }
     for (int64_t i = 0; lists && i < layer->readings; i++) {
         free(lists[i].events);
@@ -296,5 +291,6 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
     }
     failed |= !lists;
     free(lists);
+    free(largest);
     return failed;
 }

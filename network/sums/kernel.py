@@ -111,6 +111,9 @@ class Layer:
     spikes: uint8 [T·B, C, ...], written. counts: int32 [T, B, places], written.
     results: float32 or int32 [T·B, C, ...] with a factor. shortcuts: uint8 spikes
     [T·B, C, ...] with int32 [1, C, ...] for each.
+    tile: the windows of max pooling between the currents and v; None without. With pooling,
+    constant, results and shortcuts are as large as the map in front of it, and
+    totals: the currents of the steps before, int64 [B, C, H, W], updated.
     """
 
     v: Tensor
@@ -121,6 +124,8 @@ class Layer:
     counts: Tensor
     hard: bool
     limit: int = 0
+    tile: tuple[int, int] | None = None
+    totals: Tensor | None = None
     readings: list[Reading] = field(default_factory=list)
     results: list[tuple[Tensor, int]] = field(default_factory=list)
     shortcuts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
@@ -154,16 +159,18 @@ def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
         CShortcut(_address(spikes, torch.uint8, kept), _address(each, torch.int32, kept))
         for spikes, each in layer.shortcuts
     ]
-    constant = layer.constant
+    constant, totals = layer.constant, layer.totals
+    map_size = (height, width) if totals is None else totals.shape[2:]
     digits = max((r.rows.digits for r in layer.readings), default=0)
     return CLayer(
         steps, batch, height, width, channels, block_of(channels, digits), digits,
-        layer.hard, layer.limit,
+        layer.hard, layer.limit, *map_size, *(layer.tile or (1, 1)),
         len(readings), len(results), len(shortcuts),
         _array(CReading, readings, kept), _array(CResult, results, kept),
         _array(CShortcut, shortcuts, kept),
         _address(layer.bias, torch.int32, kept), _address(layer.theta, torch.int32, kept),
         None if constant is None else _address(constant, torch.int32, kept),
+        None if totals is None else _address(totals, torch.int64, kept, written=True),
         _address(layer.v, torch.int32, kept, written=True),
         _address(layer.spikes, torch.uint8, kept, written=True),
         _address(layer.counts, torch.int32, kept, written=True),
