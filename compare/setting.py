@@ -29,7 +29,8 @@ from compare.traces import Arrays, trace_neurons
 from compare.trained_before import Training, trained_before
 from conversion import quantise_activations
 from network.architectures import Geometry
-from network.fit import Augment, Epoch, Outcome, batch_sizes, fit
+from network.fit import Augment, Epoch, Outcome, fit
+from network.order import batch_sizes
 from network.recipe import AnnRecipe, Recipe
 from network.seeds import derived_seed
 from network.start import fix_scales, pass_through, whiten
@@ -139,13 +140,13 @@ class Setting:
     def training(self) -> tuple[View, Augment]:
         """Training images as pixels, and what turns a batch of them into the network's input."""
         if self.representation in ("events", "mean-events"):
-            return self.train, lambda images, generator: images
+            return self.train, lambda images, generator, turns: images
         name = self.case.augmentation or self.dataset.augmentation
         function = augment(name)
         mean, std, kind = self.dataset.mean, self.dataset.std, self.representation
 
-        def transform(images: Tensor, generator: torch.Generator) -> Tensor:
-            moved = function(images, generator)
+        def transform(images: Tensor, generator: torch.Generator, turns: Tensor) -> Tensor:
+            moved = function(images, generator, turns)
             return represent(moved * 255, kind, mean, std)
 
         return View(self.dataset.train, "pixels", mean, std), transform

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from network.checkpoint import read_checkpoint, write_checkpoint
 from network.lookahead import Lookahead
+from network.order import Order
 from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser, set_rate
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
@@ -48,7 +49,8 @@ class Outcome(NamedTuple):
 
 # objective(images [B, ...], labels [B], keys int64 [B] for stochastic encodings) -> Outcome
 Objective = Callable[[Tensor, Tensor, Tensor], Outcome]
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+# augment(images [B, ...], generator, turns int64 [B]: as `Order.turns`) -> images [B, ...]
+Augment = Callable[[Tensor, torch.Generator, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -116,18 +118,6 @@ def fit(
     return trainer.history
 
 
-def batch_sizes(images: int, batch_size: int) -> list[int]:
-    """Images of every batch of an epoch; a last one of one image joins the batch before it, since
-    batch norm has no variance over one image."""
-    sizes = [batch_size] * (images // batch_size)
-    rest = images % batch_size
-    if rest == 1 and sizes:
-        sizes[-1] += 1
-    elif rest:
-        sizes.append(rest)
-    return sizes
-
-
 class _Trainer:
     """State of one training: optimiser, schedule, position, history."""
 
@@ -145,19 +135,18 @@ class _Trainer:
         self.network, self.objective, self.data, self.team = network, objective, data, team
         self.recipe, self.seed, self.augment, self.file = recipe, seed, augment, checkpoint
         self.device = next(network.parameters()).device
-        self.sizes = batch_sizes(len(data), recipe.batch_size)
-        self.batches_per_epoch = len(self.sizes)
+        self.order = Order(seed, len(data), recipe.batch_size)
+        self.batches_per_epoch = len(self.order.sizes)
         self.batches = recipe.epochs * self.batches_per_epoch
         self.optimiser = make_optimiser(network, recipe)
         self.lookahead = Lookahead(network) if recipe.lookahead else None
         self.step: Callable[..., Any] = objective
         if team is not None:
-            for images in set(self.sizes):
+            for images in set(self.order.sizes):
                 team.share(images)
             self.step = team.wrapped(network, objective)
         self.progress = _Progress()
         self.history: list[Epoch] = []
-        self.order: tuple[int, Tensor] | None = None
         self.clock = time.monotonic()
 
     @property
@@ -169,11 +158,12 @@ class _Trainer:
         self.network.train()
         rate = learning_rate_at(self.recipe, self.batches_done, self.batches_per_epoch)
         set_rate(self.optimiser, rate)
-        images, labels = self.data.batch(self._indices(epoch, index))
+        indices = self.order.batch(epoch, index)
+        images, labels = self.data.batch(indices)
         images, labels = images.to(self.device), labels.to(self.device)
-        generator = torch.Generator().manual_seed(derived_seed(self.seed, 1, epoch, index))
+        generator = self.order.generator(epoch, index)
         if self.augment is not None:
-            images = self.augment(images, generator)
+            images = self.augment(images, generator, self.order.turns(epoch, indices))
         keys = torch.randint(2**62, (len(labels),), generator=generator)
         size, rows = len(labels), slice(0, len(labels))
         if self.team is not None:
@@ -257,13 +247,6 @@ class _Trainer:
         now = time.monotonic()
         lap, self.clock = now - self.clock, now
         return lap
-
-    def _indices(self, epoch: int, batch: int) -> Tensor:
-        if self.order is None or self.order[0] != epoch:
-            generator = torch.Generator().manual_seed(derived_seed(self.seed, 0, epoch))
-            self.order = (epoch, torch.randperm(len(self.data), generator=generator))
-        first = batch * self.recipe.batch_size
-        return self.order[1][first : first + self.sizes[batch]]
 
     def save(self) -> None:
         """Write the checkpoint whole or not at all."""

@@ -45,8 +45,9 @@ class Ann(nn.Module):
         return out
 
 
-def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
+def noisy(images: Tensor, generator: torch.Generator, turns: Tensor) -> Tensor:
     """An augmentation that draws numbers for every image."""
+    del turns
     return images + 0.1 * torch.rand(images.shape, generator=generator)
 
 

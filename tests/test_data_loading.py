@@ -162,14 +162,15 @@ def test_fingerprint_depends_on_the_arrays_alone() -> None:
 def test_augmentation_contract(name: str, channels: int) -> None:
     images = torch.rand(6, channels, 16, 12, generator=seeded(1))
     before = images.clone()
-    first, again = (augment(name)(images, seeded()) for _ in range(2))
+    turns = torch.arange(6)
+    first, again = (augment(name)(images, seeded(), turns) for _ in range(2))
     assert torch.equal(images, before)
     assert torch.equal(first, again)
     assert first.shape == images.shape
     assert first.min() >= 0
     assert first.max() <= 1
     if name != "none":
-        assert not torch.equal(first, augment(name)(images, seeded(2)))
+        assert not torch.equal(first, augment(name)(images, seeded(2), turns))
 
 
 def test_unknown_augmentation() -> None:
@@ -186,6 +187,19 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
     assert 150 < mirrored.sum() < 250  # binomial(400, ½): mean 200, five standard deviations 50
 
 
+def test_alternate_flips_mirror_what_the_epoch_before_did_not(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(augmentation_module, "SHIFT", 0)  # nothing is moved
+    images = torch.rand(200, 3, 6, 6, generator=seeded(1))
+    own = torch.randint(2**31, (200,), generator=seeded(3))
+    first, second, third = (
+        augment("alternate-flip-shift")(images, seeded(), own + epoch) for epoch in range(3)
+    )
+    flipped = (first == images.flip(3)).flatten(1).all(1)
+    assert torch.equal(flipped, own % 2 == 1)
+    assert torch.equal(second, first.flip(3))
+    assert torch.equal(third, first)
+
+
 def test_crop_moves_all_channels_by_one_offset_and_reaches_every_offset() -> None:
     images = torch.zeros(500, 2, 9, 9)
     images[:, :, 4, 4] = 1
@@ -198,7 +212,7 @@ def test_crop_moves_all_channels_by_one_offset_and_reaches_every_offset() -> Non
 def test_flip_shift_moves_by_two_pixels_and_mirrors_the_border() -> None:
     """Columns hold their own number: a move by d shows |j − d| from the mirrored border."""
     images = (torch.arange(8.0) / 10).expand(64, 1, 8, 8)
-    moved = augment("flip-shift")(images, torch.Generator().manual_seed(2))
+    moved = augment("flip-shift")(images, seeded(2), torch.zeros(64))
     rows = {tuple((row * 10).round().int().tolist()) for row in moved[:, 0, 0]}
     ramp = torch.arange(8)
     expected = set()

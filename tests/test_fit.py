@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from network.fit import Outcome, TrainingDiverged, batch_sizes, fit
+from network.fit import Outcome, TrainingDiverged, fit
+from network.order import Order, batch_sizes
 from network.recipe import AnnRecipe, Recipe, learning_rate_at, make_optimiser, set_rate
 from tests.direct_networks import Toy
 
@@ -188,3 +189,16 @@ def test_batch_norm_trains_on_one_image_more_than_whole_batches() -> None:
 
     fit(network, objective, toy, Recipe(epochs=2, batch_size=10), seed=0)
     assert seen == [10, 11, 10, 11]
+
+
+def test_every_image_comes_once_an_epoch_and_its_turn_with_it() -> None:
+    order = Order(7, images=23, batch_size=5)
+    seen = [[order.batch(epoch, i) for i in range(len(order.sizes))] for epoch in range(2)]
+    first, second = (torch.cat(batches) for batches in seen)
+    assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(23))
+    assert not torch.equal(first, second)
+    turns = order.turns(0, torch.arange(23))
+    assert torch.equal(order.turns(3, first), turns[first] + 3)
+    assert 4 < (turns % 2).sum() < 19  # binomial(23, ½): mean 11.5, three standard deviations 7.2
+    again = Order(7, images=23, batch_size=5)
+    assert torch.equal(again.batch(1, 2), seen[1][2])  # a training that goes on in the middle

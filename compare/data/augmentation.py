@@ -1,4 +1,4 @@
-"""Augmentation of whole batches: pure functions of images and a generator.
+"""Augmentation of whole batches: pure functions of images, a generator and their turns.
 
 Images are [B, C, H, W] with values in [0, 1] (flip and crop take bytes as well). Random numbers are
 drawn where the generator lives, so that a CPU generator gives the same images on every device.
@@ -12,7 +12,8 @@ from torch.nn.functional import pad
 
 from network.registry import Registry
 
-Augmentation = Callable[[Tensor, Generator], Tensor]
+# turns: how often each image was seen, on top of a random number of its own, int64 [B]
+Augmentation = Callable[[Tensor, Generator, Tensor], Tensor]
 
 JITTER = 0.2  # largest change of brightness, contrast and saturation
 SHIFT = 2  # pixels, for digits: they must not be mirrored, nor moved far
@@ -24,6 +25,11 @@ AUGMENTATIONS: Registry[Augmentation] = Registry("augmentation")
 def flip(images: Tensor, generator: Generator) -> Tensor:
     """Each image mirrored left to right with probability ½."""
     chosen = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
+    return mirrored(images, chosen)
+
+
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen images mirrored left to right; chosen: bool [B]."""
     return torch.where(chosen.to(images.device).view(-1, 1, 1, 1), images.flip(3), images)
 
 
@@ -70,35 +76,45 @@ def border(images: Tensor) -> int:
 
 
 @AUGMENTATIONS.register("none")
-def none(images: Tensor, generator: Generator) -> Tensor:
+def none(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """The images as they are."""
-    del generator
+    del generator, turns
     return images
 
 
 @AUGMENTATIONS.register("shift")
-def shift(images: Tensor, generator: Generator) -> Tensor:
+def shift(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """Moved by up to 2 pixels: for digits."""
+    del turns
     return crop(images, generator, SHIFT)
 
 
 @AUGMENTATIONS.register("flip-shift")
-def flip_shift(images: Tensor, generator: Generator) -> Tensor:
+def flip_shift(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """Mirrored or not, then moved by up to 2 pixels, the image mirrored at its border: for short
     trainings (Jordan 2024)."""
+    del turns
     return crop(flip(images, generator), generator, SHIFT, mode="reflect")
 
 
+@AUGMENTATIONS.register("alternate-flip-shift")
+def alternate_flip_shift(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
+    """As `flip-shift`, but mirrored in every second epoch, a random half of the images in the
+    first: what an epoch mirrors, the next does not (Jordan 2024, alternating flip)."""
+    return crop(mirrored(images, turns % 2 == 1), generator, SHIFT, mode="reflect")
+
+
 @AUGMENTATIONS.register("flip-crop")
-def flip_crop(images: Tensor, generator: Generator) -> Tensor:
+def flip_crop(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """Mirrored or not, then moved by up to an eighth of the height."""
+    del turns
     return crop(flip(images, generator), generator, border(images))
 
 
 @AUGMENTATIONS.register("flip-crop-jitter")
-def flip_crop_jitter(images: Tensor, generator: Generator) -> Tensor:
+def flip_crop_jitter(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """`flip-crop`, then colour jitter (Ledinauskas 2020, section 3.1)."""
-    return jitter(flip_crop(images, generator), generator)
+    return jitter(flip_crop(images, generator, turns), generator)
 
 
 def augment(name: str) -> Augmentation:
