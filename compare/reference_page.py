@@ -14,6 +14,7 @@ from compare import setting_words as words
 from compare.option_words import lines
 from compare.study import PART_KEYS, QUANTISED_ANN, Frames, Study, Variant
 from compare.toml_text import pairs
+from compare.trainings import AnnTraining, Training
 from network.recipe import Recipe
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
@@ -23,8 +24,9 @@ Written by `python -m compare.reference_page`. A study file is TOML. A key that 
 default, an unknown one is an error, and the `study.toml` of a study's directory ends with all \
 that was in force. `isospike list METHOD` shows a method's options too."""
 TRAINING = "`[ann]`, `[direct]` and `[variants.NAME] training`"
+_OWN = [f"`{name}`" for name in AnnTraining.model_fields if name not in Training.model_fields]
 OF_ANNS = (
-    "The last three keys are for `[ann]` alone. Defaults of an ANN; rules have their own, below."
+    f"{' and '.join(_OWN)} are for `[ann]` alone. Defaults of an ANN; rules have their own, below."
 )
 
 

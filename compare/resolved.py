@@ -28,6 +28,8 @@ WANTED = {
     "nesterov": ("optimiser", ("sgd",)),
 }
 
+FRESH = {"whitened", "identity", "fixed_scales"}  # what only a fresh network starts with
+
 ANN_RECIPE = AnnRecipe(epochs=8, batch_size=100, learning_rate=2e-3)
 
 
@@ -62,8 +64,16 @@ def check_training(study: Study, cases: Iterable[Case]) -> None:
     for where, table, concerned in tables:
         recipes = {case.method: recipe for case in concerned if (recipe := recipe_of(case))}
         given = {name for name, value in table.overrides().items() if value not in ((), False)}
-        if "bias_rate" in given and concerned and not any(case.batch_norm for case in concerned):
-            raise StudyError(f"{where} bias_rate has an effect with batch_norm = true only")
+        for setting in sorted(given & {"bias_rate", "fixed_scales"}):
+            if concerned and not any(case.batch_norm for case in concerned):
+                raise StudyError(f"{where} {setting} has an effect with batch_norm = true only")
+        for setting in sorted(given & FRESH):
+            if concerned and not any(map(_starts_fresh, concerned)):
+                methods = ", ".join(dict.fromkeys(case.method for case in concerned))
+                raise StudyError(
+                    f"{where} {setting} has an effect on networks that start fresh, with weights "
+                    f"that their rule does not draw, only; got {methods}"
+                )
         for setting in sorted(given & WANTED.keys()):
             field, values = WANTED[setting]
             found = {name: getattr(recipe, field) for name, recipe in recipes.items()}
@@ -73,6 +83,14 @@ def check_training(study: Study, cases: Iterable[Case]) -> None:
                 raise StudyError(
                     f"{where} {setting} has an effect with {field} = {wanted} only; got {methods}"
                 )
+
+
+def _starts_fresh(case: Case) -> bool:
+    """Whether its network is a new one, and its rule leaves the first weights as they are."""
+    if case.arm != "direct":
+        return case.arm == "ann"
+    start, options = rule_options(case.base, case.options)
+    return start is None and not options.get("draw_weights", way_of(case.base).rule.draws_weights)
 
 
 def options_of(case: Case) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
+from compare.resolved import for_case
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann, folded
@@ -31,6 +32,7 @@ from network.fit import Epoch, Outcome
 from network.graph import trace
 from network.layout import layout_of
 from network.seeds import derived_seed
+from network.start import fix_scales
 from network.unroll import SpikingNetwork
 from network.wiring import wiring
 
@@ -192,12 +194,12 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     clock = _Clock()
     way = way_of(case.base)
     origin, options = rule_options(case.base, case.options)
-    start, model = None, None
+    start, model, recipe = None, None, for_case(way.recipe, case)
     if origin is not None:
         start = _convert(case, setting, setting.trained_ann(), origin, {}).network
         clock.lap("convert")
     else:
-        model = setting.network().to(device)
+        model = setting.started(recipe)
     images, labels = sample(setting.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
     trainable = prepare(
         model,
@@ -212,6 +214,8 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         readout=way.readout,
         start=start,
     )
+    if origin is None and recipe.fixed_scales:
+        fix_scales(trainable.network)  # its norms, which may be the rule's own
     for name, values in trainable.facts.items():
         said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
         setting.log.say(f"{name}: {said}")

@@ -105,15 +105,24 @@ class Setting:
 
         Raises StartError where it cannot start so.
         """
-        network, recipe = self.network(), for_case(ANN_RECIPE, self.case)
+        recipe = for_case(ANN_RECIPE, self.case)
+        network = self.started(recipe)
+        if recipe.fixed_scales:
+            fix_scales(network)
+        return network, recipe
+
+    def started(self, recipe: Recipe) -> nn.Module:
+        """A fresh network with the first weights that a recipe asks for, on the device.
+
+        Raises StartError where it cannot start so.
+        """
+        network = self.network()
         if recipe.whitened:
             images, _ = sample(self.train, WHITENED_IMAGES, derived_seed(self.case.seed, 20))
             whiten(network, images)
         if recipe.identity:
             pass_through(network)
-        if recipe.fixed_scales:
-            fix_scales(network)
-        return network.to(self.place.device), recipe
+        return network.to(self.place.device)
 
     def trained_ann(self) -> nn.Module:
         """The finished ANN that this case starts from."""

@@ -55,11 +55,11 @@ TRAINING: Mapping[str, str] = {
     "warm_up": "share of the training in which one-cycle or triangle rises",
     "bias_rate": "factor on the rate of biases of batch norm",
     "lookahead": "weights are pulled to a running mean of theirs, more so towards the end",
+    "whitened": "the first convolution of a fresh network whitens patches and is not trained",
+    "identity": "hidden convolutions start by handing on what they read",
+    "fixed_scales": "scales of batch norm stay what they are, and only its biases are learned",
     "clip_gradient": "largest norm of the gradient",
     "label_smoothing": "share of the label that is spread over all classes",
-    "whitened": "the first convolution whitens patches of images and is not trained",
-    "identity": "hidden convolutions start by handing on what they read",
-    "fixed_scales": "scales of batch norm stay 1, and only its biases are learned",
     "score_scale": "factor on the class scores in the loss alone",
 }
 

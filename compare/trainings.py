@@ -29,6 +29,9 @@ class Training(Table):
     warm_up: float | None = Field(default=None, ge=0, lt=1)
     bias_rate: float | None = Field(default=None, gt=0)
     lookahead: bool | None = None
+    whitened: bool | None = None
+    identity: bool | None = None
+    fixed_scales: bool | None = None
     clip_gradient: float | None = Field(default=None, gt=0)
 
     def overrides(self) -> dict[str, Any]:
@@ -40,7 +43,4 @@ class AnnTraining(Training):
     """Overrides of an ANN's recipe (network.recipe.AnnRecipe)."""
 
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
-    whitened: bool | None = None
-    identity: bool | None = None
-    fixed_scales: bool | None = None
     score_scale: float | None = Field(default=None, gt=0)

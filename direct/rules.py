@@ -82,6 +82,7 @@ class Rule:
     refused: option -> value that it does not take here -> why.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
+    draws_weights: it draws its own first weights, also where its option draw_weights is true.
     batch_norm: False where the rule is defined for networks without it, True where it brings its
         own; None where both will do.
     """
@@ -97,6 +98,7 @@ class Rule:
     readout: str = "mean-current"
     needs_conversion: bool = False
     timesteps: int = 8
+    draws_weights: bool = False
     batch_norm: bool | None = None
 
 

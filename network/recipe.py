@@ -26,6 +26,9 @@ class Recipe:
         milestones, in epochs), 'cosine', or 'constant'.
     bias_rate: biases of batch norm learn at so many times the rate (Jordan 2024).
     lookahead: the weights are pulled to a running mean of theirs (network.lookahead).
+    whitened: the first convolution whitens patches and is not trained (network.start.whiten).
+    identity: hidden convolutions start by handing on their input (network.start.pass_through).
+    fixed_scales: scales of batch norm stay what they are (network.start.fix_scales).
     """
 
     epochs: int = 10
@@ -41,6 +44,9 @@ class Recipe:
     warm_up: float = 0.3
     bias_rate: float = 1.0
     lookahead: bool = False
+    whitened: bool = False
+    identity: bool = False
+    fixed_scales: bool = False
     clip_gradient: float | None = None
     precision: Precision = "float32"
 
@@ -58,19 +64,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class AnnRecipe(Recipe):
-    """A recipe of an ANN, with what its cross-entropy and its first weights may have.
+    """A recipe of an ANN, with what its cross-entropy may have.
 
     label_smoothing: share of the label that is spread evenly over the classes.
-    whitened: the first convolution whitens patches and is not trained (network.start.whiten).
-    identity: hidden convolutions start by handing on their input (network.start.pass_through).
-    fixed_scales: scales of batch norm stay 1 (network.start.fix_scales).
     score_scale: factor on the class scores in the loss alone (Jordan 2024).
     """
 
     label_smoothing: float = 0.0
-    whitened: bool = False
-    identity: bool = False
-    fixed_scales: bool = False
     score_scale: float = 1.0
 
     def __post_init__(self) -> None:

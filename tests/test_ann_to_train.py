@@ -1,4 +1,4 @@
-"""The first weights and the loss that a study asks of its ANNs reach the training."""
+"""The first weights and the loss that a study asks for reach the training."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from compare.resolved import recipe_of
 from compare.run import result_of
 from compare.setting import Setting, Workplace
 from compare.store import Store
@@ -79,9 +80,31 @@ def test_a_network_without_a_first_convolution_is_refused(tmp_path: Path) -> Non
         result_of(setting.case, setting)
 
 
-@pytest.mark.parametrize(
-    "key", ["label_smoothing", "whitened", "identity", "fixed_scales", "score_scale"]
-)
+@pytest.mark.parametrize("rule", ["bptt", "tdbn", "rate-bp"])
+def test_direct_training_starts_with_the_same_first_weights(tmp_path: Path, rule: str) -> None:
+    given = {"epochs": 1, "batch_size": 40, "learning_rate": 0.01, "optimiser": "adamw"}
+    # few norms of spikes that were handed on lie in the window of tdBN's surrogate
+    first = {"whitened": True, "identity": rule != "tdbn", "fixed_scales": True}
+    setting = setting_of(tmp_path, "airbench", **given, **first)
+    case = replace(
+        setting.case, method=rule, base=rule, arm="direct", timesteps=2, train_timesteps=2
+    )
+    setting = Setting(case, "a", None, setting.place)
+    started = setting.started(recipe_of(case)).state_dict()
+    weights = result_of(case, setting).weights
+    handed_on = torch.equal(started["conv3.weight"][:, :, 1, 1], torch.eye(16))
+    assert handed_on == first["identity"]
+    # a norm that was folded scales whole rows; what is trained turns them
+    for layer, fixed in (("conv1", True), ("conv3", False)):
+        name = f"calls.{layer}" if rule == "tdbn" else layer
+        rows, before = weights[f"body.{name}.weight"].flatten(1), started[f"{layer}.weight"]
+        cosine = F.cosine_similarity(rows, before.flatten(1))
+        assert (cosine.min() > 1 - 1e-6) == fixed, layer
+    if rule != "tdbn":
+        assert torch.equal(weights["body.conv3_norm.weight"], torch.ones(16))
+
+
+@pytest.mark.parametrize("key", ["label_smoothing", "score_scale"])
 def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
     with pytest.raises(StudyError, match=f"unknown key 'direct.{key}'"):
         build_study({"name": "s", "direct": {key: 0.1}}, where="study s")

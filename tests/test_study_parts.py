@@ -159,12 +159,25 @@ def test_a_variant_may_say_constant_where_its_preset_says_otherwise() -> None:
             "batch_norm = false\n[direct]\nbias_rate = 2.0",
             "[direct] bias_rate has an effect with batch_norm = true only",
         ),
+        (
+            "batch_norm = false\n[direct]\nfixed_scales = true",
+            "[direct] fixed_scales has an effect with batch_norm = true only",
+        ),
+        (
+            "[variants.mine]\nmethod = 'hybrid'\ntraining = { whitened = true }",
+            "[variants.mine] training whitened has an effect on networks that start fresh",
+        ),
+        (
+            "[variants.mine]\nmethod = 'spike-bp'\ntraining = { identity = true }",
+            "[variants.mine] training identity has an effect on networks that start fresh",
+        ),
     ],
 )
 def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) -> None:
     methods = "['bptt', 'mine']" if "mine" in table else "['bptt']"
     study = part_study(f"methods = {methods}\n{table}")
-    cases = expand(study, method_facts(["bptt", "tdbn"]), sweep_precision="float32")
+    facts = method_facts(["bptt", "tdbn", "hybrid", "spike-bp"])
+    cases = expand(study, facts, sweep_precision="float32")
     with pytest.raises(StudyError) as caught:
         check_training(study, cases)
     assert str(caught.value).startswith(said)

@@ -231,6 +231,7 @@ RULES.register("membrane-bp")(
             weight_decay=0.0,
             schedule="cosine",
         ),
+        draws_weights=True,
         options=MappingProxyType(
             {
                 "tau_ms": 20.0,
