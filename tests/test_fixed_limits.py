@@ -15,7 +15,7 @@ from conversion import convert
 from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
 from network.fixed.firing import Membrane, fire_by_kernel, fire_plainly
 from network.fixed.plan import Current, Fire
-from network.fixed.pooling import sum_pool_of, tile_of
+from network.fixed.pooling import max_pooling_of, sum_pool_of
 from network.fixed.static import exact_bits, round_to_bits
 from network.functional import GlobalMax
 from network.graph import swap_activations, trace
@@ -165,25 +165,26 @@ def test_pools_without_one_divisor_have_no_sum() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "tile"),
+    ("module", "by_kernel"),
     [
-        (nn.MaxPool2d(2), (2, 2)),
-        (nn.MaxPool2d((2, 3)), (2, 3)),
-        (nn.MaxPool2d(4, ceil_mode=True), (4, 4)),
-        (nn.MaxPool2d(3, ceil_mode=True), None),  # the last window is cut off
-        (nn.MaxPool2d(3, stride=2, padding=1), None),
-        (nn.MaxPool2d(2, dilation=2, stride=2), None),
-        (nn.AdaptiveMaxPool2d(1), (8, 8)),
-        (nn.AdaptiveMaxPool2d((2, None)), (4, 1)),
-        (nn.AdaptiveMaxPool2d(3), None),
-        (GlobalMax(), (8, 8)),
+        (nn.MaxPool2d(2), True),
+        (nn.MaxPool2d((2, 3)), True),  # two columns are in no window
+        (nn.MaxPool2d(3, ceil_mode=True), True),  # the last window is cut off
+        (nn.MaxPool2d(3, stride=2, padding=1), True),
+        (nn.MaxPool2d(3, stride=1), True),
+        (nn.MaxPool2d((1, 2), stride=(3, 2)), True),  # rows are left out
+        (nn.MaxPool2d(2, dilation=2, stride=2), False),
+        (nn.AdaptiveMaxPool2d(1), True),
+        (nn.AdaptiveMaxPool2d((2, None)), True),
+        (nn.AdaptiveMaxPool2d(3), False),
+        (GlobalMax(), True),
     ],
 )
 @pytest.mark.parametrize("encoding", ["constant", "poisson"])
 def test_any_max_pooling_of_currents_is_the_same_by_events(
-    module: nn.Module, tile: tuple[int, int] | None, encoding: str
+    module: nn.Module, by_kernel: bool, encoding: str
 ) -> None:
-    assert tile_of(module, 8, 8) == tile
+    assert (max_pooling_of(module, 8, 8) is not None) == by_kernel
     snn = behind_max_pooling(module, encoding)
     spikes, outputs = run(fixed(snn, 16, events=False), images(5, seed=8))
     other_spikes, other_outputs = run(fixed(snn, 16, events=True), images(5, seed=8), chunk=3)

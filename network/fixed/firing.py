@@ -12,7 +12,7 @@ from torch import Tensor
 from network.fixed.integers import Drive
 from network.fixed.parts import Part
 from network.fixed.plan import Current, Fire
-from network.fixed.pooling import PooledTotals, TiledTotals
+from network.fixed.pooling import KernelTotals, PooledTotals
 from network.fused import on_cuda
 from network.sums import Kernel, Layer, Reading
 
@@ -33,7 +33,7 @@ class Membrane:
     spikes: Tensor
     counts: Tensor
     limit: int
-    pooled: PooledTotals | TiledTotals | None = None
+    pooled: PooledTotals | KernelTotals | None = None
 
 
 def dense_parts(current: Current, values: Mapping[str, Any], steps: int) -> list[Part]:
@@ -113,8 +113,8 @@ def fire_by_kernel(
         hard=layer.reset == "hard",
         limit=membrane.limit,
     )
-    if isinstance(pooled, TiledTotals):
-        task.tile, task.totals = pooled.tile, pooled.totals
+    if isinstance(pooled, KernelTotals):
+        task.pooling, task.totals = pooled.pooling, pooled.totals
     elif pooled is not None:
         (part,) = _parts(layer, membrane, values, steps)
         task.results.append((part.numbers.flatten(0, 1), 1))

@@ -13,6 +13,7 @@ from network.fixed.parts import Part
 from network.functional import GlobalAverage
 from network.layout import channels_last
 from network.pooling import PooledCurrent, PooledState
+from network.sums import Pooling
 
 _PACKED_LIMIT = 127  # the highest byte of a packed integer must not reach the sign
 
@@ -34,28 +35,24 @@ class PooledTotals:
 
 
 @dataclass(frozen=True)
-class TiledTotals:
-    """One run of the same over windows that are tiles, for the C kernel.
+class KernelTotals:
+    """One run of the same in the C kernel; totals: int64 [B, C, H, W], 0 before the first step."""
 
-    tile: height and width of a window. totals: int64 [B, C, H, W], zeros before the first step.
-    """
-
-    tile: tuple[int, int]
+    pooling: Pooling
     totals: Tensor
 
 
-def tile_of(module: nn.Module, height: int, width: int) -> tuple[int, int] | None:
-    """Windows of max pooling of maps of this size; None where they overlap or are cut off."""
+def max_pooling_of(module: nn.Module, height: int, width: int) -> Pooling | None:
+    """Windows of max pooling of maps of this size; None where they are not alike, or have gaps."""
     if isinstance(module, nn.AdaptiveMaxPool2d):
         rows, columns = _output_size(module, height, width)
-        return None if height % rows or width % columns else (height // rows, width // columns)
-    if not isinstance(module, nn.MaxPool2d):
+        if height % rows or width % columns:
+            return None
+        tile = (height // rows, width // columns)
+        return Pooling(tile, tile)
+    if not isinstance(module, nn.MaxPool2d) or _pair(module.dilation) != (1, 1):
         return None
-    tile = _pair(module.kernel_size)
-    if _pair(module.stride) != tile or _pair(module.padding) != (0, 0):
-        return None
-    cut = module.ceil_mode and (height % tile[0] or width % tile[1])
-    return None if cut or _pair(module.dilation) != (1, 1) else tile
+    return Pooling(_pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
 
 
 @dataclass(frozen=True)

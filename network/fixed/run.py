@@ -15,7 +15,7 @@ from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_pla
 from network.fixed.integers import LIMIT
 from network.fixed.network import FixedPointNetwork
 from network.fixed.plan import Current, Fire, Flatten, NotFixedPoint, Pool, Reshape
-from network.fixed.pooling import PooledTotals, TiledTotals, tile_of
+from network.fixed.pooling import KernelTotals, PooledTotals, max_pooling_of
 from network.fixed.static import static_values
 from network.layout import channels_last
 from network.nodes import call_node
@@ -199,15 +199,15 @@ class _Run:
             self._pooled(layer.current),
         )
 
-    def _pooled(self, current: Current) -> PooledTotals | TiledTotals | None:
-        """The state of max pooling; in the kernel where its windows are tiles."""
+    def _pooled(self, current: Current) -> PooledTotals | KernelTotals | None:
+        """The state of max pooling; in the kernel where that does its windows."""
         if current.pool is None:
             return None
-        tile = tile_of(current.pool.pool, *current.sigma.shape[2:])
-        if self.kernel is None or tile is None:
+        pooling = max_pooling_of(current.pool.pool, *current.sigma.shape[2:])
+        if self.kernel is None or pooling is None:
             return PooledTotals(current.pool)
         totals = _empty((self.batch, *current.sigma.shape[1:]), torch.int64, current.sigma.device)
-        return TiledTotals(tile, totals.zero_())
+        return KernelTotals(pooling, totals.zero_())
 
     def _fire(
         self,

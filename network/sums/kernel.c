@@ -7,40 +7,14 @@
  *     v += bias + constant + sums + results + shortcuts;  s = v >= theta;  v -= s ? theta or v : 0
  *
  * Max pooling in front of the neurons is of currents summed over time: what goes on from a window
- * is by how much the largest of its totals grew. Windows are tiles; totals have 64 bits.
+ * is by how much the largest of its totals grew (pooling.h).
  *
  * Everything lies with channels last; rows of weights as in rows.h.
  * With a limit, potentials are held between -limit and limit after every step.
  */
 #include <stdlib.h>
 
-#include "rows.h"
-
-typedef struct { /* sums that were computed before, times a factor; one of the two is null */
-    const float *exact;   /* [steps][batch][map_height][map_width][channels] */
-    const int32_t *whole;
-    int64_t factor;
-} Result;
-
-typedef struct { /* spikes that add `each` [map_height][map_width][channels] to their place */
-    const uint8_t *spikes; /* [steps][batch][map_height][map_width][channels] */
-    const int32_t *each;
-} Shortcut;
-
-typedef struct {
-    int64_t steps, batch, height, width, channels, block, digits, hard, limit;
-    int64_t map_height, map_width, pool_y, pool_x; /* of the currents; without pooling 1 by 1 */
-    int64_t readings, results, shortcuts;
-    const Reading *reading;
-    const Result *result;
-    const Shortcut *shortcut;
-    const int32_t *bias, *theta; /* [channels] */
-    const int32_t *constant;     /* [batch][map_height][map_width][channels], or null */
-    int64_t *totals;             /* the same, of the steps before; null without pooling */
-    int32_t *v;                  /* [batch][height][width][channels] */
-    uint8_t *spikes;             /* [steps][batch][height][width][channels], written */
-    int32_t *counts;             /* [steps][batch][height][width] spikes, written */
-} Layer;
+#include "pooling.h"
 
 static void list_images(const Layer *layer, const Reading *from, int64_t first, int64_t images,
                         Lists *lists)
@@ -84,95 +58,8 @@ INLINE void hold(Long *v, const int32_t limit, const int vectors)
     }
 }
 
-/* What else arrives at channels from place `at` of all outputs, `here` of the image's. */
-static void add_others(int32_t *restrict v, const Layer *layer, int64_t at, int64_t here,
-                       int64_t channels)
-{
-    for (int64_t i = 0; i < layer->results; i++) {
-        const Result *from = layer->result + i;
-        const int32_t factor = (int32_t)from->factor;
-        if (from->exact)
-            for (int64_t c = 0; c < channels; c++)
-                v[c] += factor * (int32_t)from->exact[at + c];
-        else
-            for (int64_t c = 0; c < channels; c++)
-                v[c] += factor * from->whole[at + c];
-    }
-    for (int64_t i = 0; i < layer->shortcuts; i++) {
-        const Shortcut *from = layer->shortcut + i;
-        for (int64_t c = 0; c < channels; c++)
-            v[c] += from->spikes[at + c] * from->each[here + c];
-    }
-}
-
-/* v += what arrives in step t at a block of channels at `place` of the map, without a constant. */
-INLINE void arrive(Long *v, const Layer *layer, const Lists *lists, int64_t image, int64_t list,
-                   int64_t block, int64_t t, int64_t place, const int64_t channels,
-                   const int vectors, const int digits)
-{
-    const int64_t places = layer->map_height * layer->map_width;
-    const int64_t here = place * layer->channels + block * vectors * LANES;
-    const int64_t at = (t * layer->batch + image) * places * layer->channels + here;
-    for (int64_t i = 0; i < layer->readings; i++)
-        gather(v, layer->reading + i, block, lists + i, list + t, vectors, digits);
-    if (layer->results || layer->shortcuts)
-        add_others((int32_t *)v, layer, at, here, channels);
-}
-
-/* Bias and constant of a block of channels at `place` of the map; how it reads what spiked. */
-INLINE void begin_place(Long *still, const Layer *layer, Lists *lists, int64_t image,
-                        int64_t block, int64_t y, int64_t x, const Long *bias,
-                        const int64_t channels, const int vectors, const int digits)
-{
-    const int64_t place = (image * layer->map_height + y) * layer->map_width + x;
-    Long constant[MOST] = {{0}};
-    if (layer->constant)
-        memcpy(constant, layer->constant + place * layer->channels + block * vectors * LANES,
-               channels * sizeof(int32_t));
-    for (int k = 0; k < vectors; k++)
-        still[k] = bias[k] + constant[k];
-    for (int64_t i = 0; i < layer->readings; i++)
-        find_runs(layer->reading + i, y, x, row_of(vectors * LANES, digits), lists + i);
-}
-
-/* The totals of the window of output (y, x) through all steps. largest: [steps + 1][size], of the
- * window, before the first step and after every one. */
-INLINE void pool_window(int64_t *restrict largest, const Layer *layer, Lists *lists, int64_t image,
-                        int64_t list, int64_t block, int64_t y, int64_t x, const Long *bias,
-                        int64_t channels, const int vectors, const int digits)
-{
-    const int size = vectors * LANES;
-    for (int64_t i = 0; i < (layer->steps + 1) * size; i++)
-        largest[i] = INT64_MIN;
-    for (int64_t window = 0; window < layer->pool_y * layer->pool_x; window++) {
-        const int64_t in_y = y * layer->pool_y + window / layer->pool_x;
-        const int64_t in_x = x * layer->pool_x + window % layer->pool_x;
-        const int64_t place = in_y * layer->map_width + in_x;
-        int64_t *own = layer->totals + block * size
-                       + (image * layer->map_height * layer->map_width + place) * layer->channels;
-        int64_t total[CHANNELS] = {0}, *now = largest;
-        Long still[MOST], arrived[MOST];
-        begin_place(still, layer, lists, image, block, in_y, in_x, bias, channels, vectors, digits);
-        memcpy(total, own, channels * sizeof *own);
-        for (int64_t t = -1; t < layer->steps; t++, now += size) {
-            int32_t added[CHANNELS] = {0};
-            if (t >= 0) {
-                memcpy(arrived, still, sizeof arrived);
-                arrive(arrived, layer, lists, image, list, block, t, place, channels, vectors,
-                       digits);
-                memcpy(added, arrived, size * sizeof *added);
-            }
-            for (int c = 0; c < size; c++) {
-                total[c] += added[c];
-                now[c] = now[c] > total[c] ? now[c] : total[c];
-            }
-        }
-        memcpy(own, total, channels * sizeof *own);
-    }
-}
-
 /* One block of output channels at place (y, x) of one image, through all steps. Channels that fill
- * the block up have no weights and the highest threshold. largest: as in pool_window, or null. */
+ * the block up have no weights and the highest threshold. largest: totals, behind max pooling. */
 INLINE void run_place(const Layer *layer, Lists *lists, int64_t image, int64_t list,
                       int64_t block, int64_t y, int64_t x, const Long *bias,
                       const Long *theta, const int64_t *largest, const int64_t channels,
@@ -213,45 +100,55 @@ INLINE void run_place(const Layer *layer, Lists *lists, int64_t image, int64_t l
     memcpy(layer->v + own, v, channels * sizeof(int32_t));
 }
 
-/* One block of output channels of some images; its weights stay in the second-level cache. */
-INLINE void run_block(const Layer *layer, Lists *lists, int64_t *largest, int64_t first,
+/* One block of output channels of some images; its weights stay in the second-level cache. pooled:
+ * room for pooling_room and for [steps + 1][CHANNELS]. */
+INLINE void run_block(const Layer *layer, Lists *lists, int64_t *pooled, int64_t first,
                       int64_t images, int64_t block, const int vectors, const int digits)
 {
     const int64_t base = block * vectors * LANES, rest = layer->channels - base;
     const int64_t channels = rest < vectors * LANES ? rest : vectors * LANES;
+    int64_t *rows = pooled, *largest = layer->totals ? pooled + pooling_room(layer) : 0;
     Long bias[MOST] = {{0}}, theta[MOST];
     for (int k = 0; k < MOST; k++)
         theta[k] = (Long){0} + INT32_MAX;
     memcpy(bias, layer->bias + base, channels * sizeof(int32_t));
     memcpy(theta, layer->theta + base, channels * sizeof(int32_t));
-    for (int64_t i = 0; i < images; i++)
-        for (int64_t y = 0; y < layer->height; y++)
+    for (int64_t i = 0; i < images; i++) {
+        const int64_t image = first + i, list = i * layer->steps;
+        int64_t row = 0; /* the first of the map that no window has reached */
+        for (int64_t y = 0; y < layer->height; y++) {
+            const int64_t from = first_of(y, layer->pool_stride_y, layer->pool_padding_y);
+            const int64_t to = last_of(y, layer->pool_stride_y, layer->pool_padding_y,
+                                       layer->pool_y, layer->map_height);
+            for (row = row < from ? from : row; largest && row < to; row++)
+                totals_row(rows, layer, lists, image, list, block, row, bias, channels, vectors,
+                           digits);
             for (int64_t x = 0; x < layer->width; x++) {
-                const int64_t image = first + i, list = i * layer->steps;
-                if (layer->totals)
-                    pool_window(largest, layer, lists, image, list, block, y, x, bias, channels,
-                                vectors, digits);
-                if (layer->totals || channels != vectors * LANES)
-                    run_place(layer, lists, image, list, block, y, x, bias, theta,
-                              layer->totals ? largest : 0, channels, vectors, digits);
+                if (largest)
+                    largest_totals(largest, rows, layer, y, x, vectors * LANES);
+                if (largest || channels != vectors * LANES)
+                    run_place(layer, lists, image, list, block, y, x, bias, theta, largest,
+                              channels, vectors, digits);
                 else /* a size that the compiler knows */
                     run_place(layer, lists, image, list, block, y, x, bias, theta, 0,
                               vectors * LANES, vectors, digits);
             }
+        }
+    }
 }
 
-static void run_blocks(const Layer *layer, Lists *lists, int64_t *largest, int64_t first,
+static void run_blocks(const Layer *layer, Lists *lists, int64_t *pooled, int64_t first,
                        int64_t images)
 {
     for (int64_t block = 0; block * layer->block < layer->channels; block++)
         switch (layer->block + layer->digits) {
-        case 16: run_block(layer, lists, largest, first, images, block, 16 / LANES, 0); break;
-        case 32: run_block(layer, lists, largest, first, images, block, 32 / LANES, 0); break;
-        case 64: run_block(layer, lists, largest, first, images, block, 64 / LANES, 0); break;
-        case 65: run_block(layer, lists, largest, first, images, block, 64 / LANES, 1); break;
-        case 66: run_block(layer, lists, largest, first, images, block, 64 / LANES, 2); break;
-        case 67: run_block(layer, lists, largest, first, images, block, 64 / LANES, 3); break;
-        case 129: run_block(layer, lists, largest, first, images, block, 128 / LANES, 1); break;
+        case 16: run_block(layer, lists, pooled, first, images, block, 16 / LANES, 0); break;
+        case 32: run_block(layer, lists, pooled, first, images, block, 32 / LANES, 0); break;
+        case 64: run_block(layer, lists, pooled, first, images, block, 64 / LANES, 0); break;
+        case 65: run_block(layer, lists, pooled, first, images, block, 64 / LANES, 1); break;
+        case 66: run_block(layer, lists, pooled, first, images, block, 64 / LANES, 2); break;
+        case 67: run_block(layer, lists, pooled, first, images, block, 64 / LANES, 3); break;
+        case 129: run_block(layer, lists, pooled, first, images, block, 128 / LANES, 1); break;
         }
 }
 
@@ -260,8 +157,9 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
 {
     int64_t inputs = 1, group;
     Lists *lists = calloc(layer->readings + 1, sizeof *lists);
-    int64_t *largest = malloc((layer->steps + 1) * CHANNELS * sizeof *largest);
-    int failed = !largest;
+    const int64_t room = layer->totals ? pooling_room(layer) : 0;
+    int64_t *pooled = malloc((room + (layer->steps + 1) * CHANNELS) * sizeof *pooled);
+    int failed = !pooled;
     for (int64_t i = 0; i < layer->readings; i++) {
         const Reading *from = layer->reading + i;
         const int64_t own = from->height * from->width * from->channels;
@@ -282,7 +180,7 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
         const int64_t images = last - image < group ? last - image : group;
         for (int64_t i = 0; i < layer->readings; i++)
             list_images(layer, layer->reading + i, image, images, lists + i);
-        run_blocks(layer, lists, largest, image, images);
+        run_blocks(layer, lists, pooled, image, images);
     }
     for (int64_t i = 0; lists && i < layer->readings; i++) {
         free(lists[i].events);
@@ -291,6 +189,6 @@ int run_layer(const Layer *layer, int64_t first, int64_t last)
     }
     failed |= !lists;
     free(lists);
-    free(largest);
+    free(pooled);
     return failed;
 }

@@ -102,6 +102,15 @@ class Reading:
     largest: int
 
 
+@dataclass(frozen=True)
+class Pooling:
+    """Windows of max pooling in front of neurons, (height, width) each."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+
 @dataclass
 class Layer:
     """One layer of neurons in one chunk; spatial tensors lie with channels last.
@@ -111,9 +120,9 @@ class Layer:
     spikes: uint8 [T·B, C, ...], written. counts: int32 [T, B, places], written.
     results: float32 or int32 [T·B, C, ...] with a factor. shortcuts: uint8 spikes
     [T·B, C, ...] with int32 [1, C, ...] for each.
-    tile: the windows of max pooling between the currents and v; None without. With pooling,
-    constant, results and shortcuts are as large as the map in front of it, and
-    totals: the currents of the steps before, int64 [B, C, H, W], updated.
+    totals: where max pooling lies between the currents and v, those of the steps before,
+    int64 [B, C, H, W], updated as far as windows reach; constant, results and shortcuts are as
+    large as that map.
     """
 
     v: Tensor
@@ -124,7 +133,7 @@ class Layer:
     counts: Tensor
     hard: bool
     limit: int = 0
-    tile: tuple[int, int] | None = None
+    pooling: Pooling = Pooling()
     totals: Tensor | None = None
     readings: list[Reading] = field(default_factory=list)
     results: list[tuple[Tensor, int]] = field(default_factory=list)
@@ -161,10 +170,12 @@ def _c_layer(layer: Layer, kept: list[object]) -> CLayer:
     ]
     constant, totals = layer.constant, layer.totals
     map_size = (height, width) if totals is None else totals.shape[2:]
+    pooling = layer.pooling
     digits = max((r.rows.digits for r in layer.readings), default=0)
     return CLayer(
         steps, batch, height, width, channels, block_of(channels, digits), digits,
-        layer.hard, layer.limit, *map_size, *(layer.tile or (1, 1)),
+        layer.hard, layer.limit, *map_size,
+        *pooling.kernel, *pooling.stride, *pooling.padding,
         len(readings), len(results), len(shortcuts),
         _array(CReading, readings, kept), _array(CResult, results, kept),
         _array(CShortcut, shortcuts, kept),

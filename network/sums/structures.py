@@ -36,7 +36,8 @@ class CLayer(ctypes.Structure):
         _numbers(
             "steps", "batch", "height", "width", "channels", "block", "digits", "hard", "limit"
         )
-        + _numbers("map_height", "map_width", "pool_y", "pool_x")
+        + _numbers("map_height", "map_width")
+        + _numbers(*(f"pool{name}_{axis}" for name in ("", "_stride", "_padding") for axis in "yx"))
         + _numbers("readings", "results", "shortcuts")
         + _pointers("reading", "result", "shortcut", "bias", "theta", "constant")
         + _pointers("totals", "v", "spikes", "counts")
