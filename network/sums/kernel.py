@@ -238,12 +238,12 @@ def load_kernel() -> Kernel:
     except (OSError, AttributeError) as error:
         raise NoKernel(f"the compiled kernel does not load ({type(error).__name__})") from error
     kinds = ((1, 127, 70), (4, 32512, 70), (2, 2**19, 70), (1, 2**19, 20))
-    if not all(_agrees(kernel, *kind) for kind in kinds):
+    if not all(_agrees(kernel, *kind, pools) for kind in kinds for pools in (False, True)):
         raise NoKernel("the compiled kernel does not agree with float64 here")
     return kernel
 
 
-def _agrees(kernel: Kernel, largest: int, limit: int, outputs: int) -> bool:
+def _agrees(kernel: Kernel, largest: int, limit: int, outputs: int, pools: bool) -> bool:
     """Whether spikes and potentials of three steps equal those of float64."""
     generator = torch.Generator().manual_seed(limit)
     steps, batch, window = 3, 2, Window((2, 1), (1, 1), (1, 1), 1)
@@ -251,22 +251,31 @@ def _agrees(kernel: Kernel, largest: int, limit: int, outputs: int) -> bool:
     weight = torch.randint(-limit, limit + 1, (outputs, 40, 3, 3), generator=generator)
     weight[:2], weight[2:4] = limit, -limit
     theta = torch.randint(limit, 40 * limit, (outputs,), generator=generator).int()
+    bias = torch.arange(outputs, dtype=torch.int32) - 35
     currents = F.conv2d(x.double(), weight.double(), None, window.stride, window.padding)
+    currents = (currents + bias.view(-1, 1, 1)).unflatten(0, (steps, batch))
+    totals = _channels_last(torch.zeros(currents.shape[1:], dtype=torch.int64))
+    pooling = Pooling((2, 3), (1, 2), (1, 0)) if pools else Pooling()
+    if pools:
+        sums = torch.cat([currents.new_zeros(currents[:1].shape), currents]).cumsum(0)
+        largest_sums = F.max_pool2d(sums.flatten(0, 1), *vars(pooling).values())
+        currents = largest_sums.unflatten(0, (steps + 1, batch)).diff(dim=0)
     layer = Layer(
-        v=_channels_last(torch.zeros(batch, *currents.shape[1:], dtype=torch.int32)),
+        v=_channels_last(torch.zeros(currents.shape[1:], dtype=torch.int32)),
         theta=theta,
-        bias=torch.arange(outputs, dtype=torch.int32) - 35,
+        bias=bias,
         constant=None,
-        spikes=_channels_last(torch.zeros(currents.shape, dtype=torch.uint8)),
-        counts=torch.zeros(steps, batch, currents[0, 0].numel(), dtype=torch.int32),
+        spikes=_channels_last(torch.zeros(currents.flatten(0, 1).shape, dtype=torch.uint8)),
+        counts=torch.zeros(steps, batch, currents[0, 0, 0].numel(), dtype=torch.int32),
         hard=False,
+        pooling=pooling,
+        totals=totals if pools else None,
     )
     layer.readings = [Reading(x.to(torch.uint8), pack_rows(weight, window), largest)]
     kernel.run(layer)
-    v = torch.zeros(batch, *currents.shape[1:], dtype=torch.float64)
-    whole = theta.double().view(-1, 1, 1)
-    for t in range(steps):
-        v = v + currents[t * batch : (t + 1) * batch] + layer.bias.view(-1, 1, 1)
+    v, whole = torch.zeros_like(currents[0]), theta.double().view(-1, 1, 1)
+    for t, current in enumerate(currents):
+        v = v + current
         fired = (v >= whole).double()
         v = v - fired * whole
         if not torch.equal(fired, layer.spikes[t * batch : (t + 1) * batch].double()):
