@@ -1,10 +1,12 @@
 """What `isospike list` and docs/reference.md say is whole and current."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from compare import catalogue, setting_words
+from compare.data import AUGMENTATIONS
 from compare.option_words import MEANINGS, meaning
 from compare.options import PAPER_KEYS
 from compare.reference_page import PAGE, page
@@ -55,6 +57,11 @@ def test_every_key_of_a_study_is_explained() -> None:
         (setting_words.PAPER, PAPER_KEYS),
     ):
         assert list(words) == list(keys)
+
+
+def test_every_augmentation_is_named() -> None:
+    named = re.split(r"[ ,;]+", setting_words.STUDY["augmentation"])
+    assert set(AUGMENTATIONS.names()) <= set(named)
 
 
 def test_the_reference_is_current() -> None:

@@ -4,21 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from network.compiled.building import NoCompiler, find_compiler
 from network.fused import levels
 from network.fused.levels import BLOCK, Noise, Quantise
 from network.layout import channels_last
+from tests.compiled import needs_compiler
 
 
-def has_compiler() -> bool:
-    try:
-        find_compiler()
-    except NoCompiler:
-        return False
-    return True
-
-
-needs_compiler = pytest.mark.skipif(not has_compiler(), reason="no C compiler here")
+@pytest.fixture
+def _compiler() -> None:
+    needs_compiler()
 
 
 def outcome(
@@ -37,7 +31,7 @@ def currents(*shape: int, seed: int = 5) -> Tensor:
     return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@needs_compiler
+@pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", ["flat", "channels-last", "a slice", "one value", "none"])
 @pytest.mark.parametrize("noise", [None, Noise(1.0, 2**31 - 1), Noise(0.3, 0)])
@@ -60,7 +54,7 @@ def test_the_kernel_equals_pytorch(
     torch.testing.assert_close(ours[2], theirs[2], rtol=1e-4, atol=1e-4)
 
 
-@needs_compiler
+@pytest.mark.usefixtures("_compiler")
 def test_no_number_of_threads_changes_a_bit() -> None:
     z, gradient = currents(40 * BLOCK * 8 + 77), currents(40 * BLOCK * 8 + 77, seed=7)
     before, found = torch.get_num_threads(), []

@@ -45,11 +45,8 @@ class KernelTotals:
 def max_pooling_of(module: nn.Module, height: int, width: int) -> Pooling | None:
     """Windows of max pooling of maps of this size; None where they are not alike, or have gaps."""
     if isinstance(module, nn.AdaptiveMaxPool2d):
-        rows, columns = _output_size(module, height, width)
-        if height % rows or width % columns:
-            return None
-        tile = (height // rows, width // columns)
-        return Pooling(tile, tile)
+        tile = _tile_of(module, height, width)
+        return None if tile is None else Pooling(tile, tile)
     if not isinstance(module, nn.MaxPool2d) or _pair(module.dilation) != (1, 1):
         return None
     return Pooling(_pair(module.kernel_size), _pair(module.stride), _pair(module.padding))
@@ -111,10 +108,9 @@ def _integer_of(channels: int) -> torch.dtype:
 def sum_pool_of(module: nn.Module, height: int, width: int) -> SumPool | None:
     """Average pooling of maps of this size as a sum; None where the divisor is not constant."""
     if isinstance(module, nn.AdaptiveAvgPool2d):
-        rows, columns = _output_size(module, height, width)
-        if height % rows or width % columns:
+        kernel = _tile_of(module, height, width)
+        if kernel is None:
             return None
-        kernel = (height // rows, width // columns)
         flatten = isinstance(module, GlobalAverage)
         return SumPool(kernel, kernel, (0, 0), kernel[0] * kernel[1], flatten)
     if not isinstance(module, nn.AvgPool2d):
@@ -127,12 +123,14 @@ def sum_pool_of(module: nn.Module, height: int, width: int) -> SumPool | None:
     return SumPool(kernel, stride, padding, divisor, flatten=False)
 
 
-def _output_size(
+def _tile_of(
     module: nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d, height: int, width: int
-) -> tuple[int, int]:
+) -> tuple[int, int] | None:
+    """Windows of adaptive pooling of maps of this size; None where they are not alike."""
     size = module.output_size
     wanted = (size, size) if isinstance(size, int | None) else size
-    return wanted[0] or height, wanted[1] or width
+    rows, columns = wanted[0] or height, wanted[1] or width
+    return None if height % rows or width % columns else (height // rows, width // columns)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

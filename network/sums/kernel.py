@@ -258,7 +258,8 @@ def _agrees(kernel: Kernel, largest: int, limit: int, outputs: int, pools: bool)
     pooling = Pooling((2, 3), (1, 2), (1, 0)) if pools else Pooling()
     if pools:
         sums = torch.cat([currents.new_zeros(currents[:1].shape), currents]).cumsum(0)
-        largest_sums = F.max_pool2d(sums.flatten(0, 1), *vars(pooling).values())
+        windows = (pooling.kernel, pooling.stride, pooling.padding)
+        largest_sums = F.max_pool2d(sums.flatten(0, 1), *windows)
         currents = largest_sums.unflatten(0, (steps + 1, batch)).diff(dim=0)
     layer = Layer(
         v=_channels_last(torch.zeros(currents.shape[1:], dtype=torch.int32)),
