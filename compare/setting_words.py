@@ -23,8 +23,8 @@ STUDY: Mapping[str, str] = {
     "batch_norm": "behind every layer with weights but the last, unless a rule wants it otherwise",
     "width": "factor on every number of hidden channels and units",
     "dropout": "probability, behind hidden fully connected layers or in front of the last layer",
-    "augmentation": "none, shift, flip-shift, alternate-flip-shift, flip-crop or "
-    "flip-crop-jitter; the data's own by default",
+    "augmentation": "none, shift, flip-shift, alternate-flip-shift, flip-crop, flip-crop-jitter, "
+    "flip-crop-cutout or alternate-flip-shift-cutout; the data's own by default",
     "validation_images": "held out of training; 0: none; a tenth, at most 5,000, by default",
     "train_images": "use only so many",
     "test_images": "use only so many",

@@ -229,6 +229,31 @@ def test_crop_brings_in_black_and_takes_bytes() -> None:
     assert set(moved.unique().tolist()) == {0, 200}
 
 
+@pytest.mark.parametrize("side", [3, 4])
+def test_cutout_covers_one_square_around_any_pixel(side: int) -> None:
+    images = torch.rand(600, 2, 7, 5, generator=seeded(1))
+    covered = augmentation_module.cutout(images, seeded(), side)
+    changed = covered != images
+    assert torch.equal(changed[:, 0], changed[:, 1])
+    means = images.mean((2, 3), keepdim=True).expand_as(images)
+    assert torch.equal(covered[changed], means[changed])
+    spans = [
+        [
+            (max(place - side // 2, 0), min(place - side // 2 + side, length))
+            for place in range(length)
+        ]
+        for length in (7, 5)
+    ]
+    squares = {(*rows, *columns) for rows in spans[0] for columns in spans[1]}
+    found = set()
+    for places in changed[:, 0]:
+        rows, columns = places.any(1).nonzero(), places.any(0).nonzero()
+        edges = [int(edge) for line in (rows, columns) for edge in (line.min(), line.max() + 1)]
+        found.add(tuple(edges))
+        assert places[edges[0] : edges[1], edges[2] : edges[3]].all()
+    assert found == squares
+
+
 def test_jitter_is_that_of_torchvision() -> None:
     images = torch.rand(4, 3, 6, 6, generator=seeded(1))
     ours = augmentation_module.jitter(images, seeded(), strength=0.3)

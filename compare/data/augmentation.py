@@ -70,6 +70,21 @@ def grey(images: Tensor) -> Tensor:
     return (images * weights).sum(1, keepdim=True)
 
 
+def cutout(images: Tensor, generator: Generator, side: int) -> Tensor:
+    """A square of that side in each image's own mean colour, around any of its pixels; what of the
+    square is outside the image is lost (DeVries and Taylor 2017)."""
+    batch, _, height, width = images.shape
+    middles = torch.rand(2, batch, 1, generator=generator, device=generator.device)
+    rows, columns = (
+        torch.arange(length, device=images.device) - (middle * length).long().to(images.device)
+        for middle, length in zip(middles, (height, width), strict=True)
+    )
+    before, after = side // 2, side - side // 2
+    inside = [(-before <= offset) & (offset < after) for offset in (rows, columns)]
+    square = (inside[0][:, :, None] & inside[1][:, None, :])[:, None]
+    return torch.where(square, images.mean((2, 3), keepdim=True), images)
+
+
 def border(images: Tensor) -> int:
     """Padding of a crop: an eighth of the height, 4 of CIFAR's 32 pixels (He 2016)."""
     return images.shape[2] // 8
@@ -115,6 +130,22 @@ def flip_crop(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
 def flip_crop_jitter(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
     """`flip-crop`, then colour jitter (Ledinauskas 2020, section 3.1)."""
     return jitter(flip_crop(images, generator, turns), generator)
+
+
+@AUGMENTATIONS.register("flip-crop-cutout")
+def flip_crop_cutout(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
+    """`flip-crop`, then a square of half the height in the image's mean colour, 16 of CIFAR-10's 32
+    pixels (DeVries and Taylor 2017)."""
+    moved = flip_crop(images, generator, turns)
+    return cutout(moved, generator, images.shape[2] // 2)
+
+
+@AUGMENTATIONS.register("alternate-flip-shift-cutout")
+def alternate_flip_shift_cutout(images: Tensor, generator: Generator, turns: Tensor) -> Tensor:
+    """`alternate-flip-shift`, then a square of three eighths of the height in the image's mean
+    colour, 12 of CIFAR's 32 pixels: for longer trainings (Jordan 2024, airbench96)."""
+    moved = alternate_flip_shift(images, generator, turns)
+    return cutout(moved, generator, 3 * images.shape[2] // 8)
 
 
 def augment(name: str) -> Augmentation:
