@@ -209,7 +209,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         images=images.to(device),
         labels=labels.to(device),
         seed=derived_seed(case.seed, 15),
-        recipe=way.recipe,
+        recipe=recipe,
         encoding=case.encoding,
         readout=way.readout,
         start=start,

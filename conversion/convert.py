@@ -98,6 +98,9 @@ def prepare_ann(
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
     body = trace(plain_copy(model)).requires_grad_(False)
+    for module in body.modules():  # neurons write nowhere, so that the graph must not need it
+        if hasattr(module, "inplace"):
+            module.inplace = False
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)
@@ -123,7 +126,7 @@ def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
     found = body(images.clone())
     scale = expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny)
     difference = float((found - expected).abs().max() / scale)
-    if difference > SAME:
+    if not difference <= SAME:  # which NaN is not either
         raise UnsupportedNetwork(
             f"{type(model).__name__} computes something else by itself than layer by layer "
             f"(outputs differ by {difference:.2g} of the largest): write its forward pass without "

@@ -132,8 +132,8 @@ class Source:
         body.delete_all_unused_submodules()
         body.graph.lint()
         body.recompile()
-        body.eval()
-        return SpikingNetwork(body, encoding=self.encoding, observation=balance.observation)
+        network = SpikingNetwork(body, encoding=self.encoding, observation=balance.observation)
+        return network.eval()
 
     def _neuron(self, name: str, balance: Balance) -> Neuron:
         neuron = Neuron(

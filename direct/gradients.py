@@ -29,7 +29,8 @@ def gradient_rows(parameter: str, value: float, gradients: dict[str, float]) -> 
 def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Mean absolute gradient of the weights of every synaptic layer, in order; nothing is changed.
 
-    One batch in train mode; running statistics and gradients are put back as they were.
+    One batch in train mode; running statistics and gradients are put back as they were. Layers
+    whose weights are not trained are left out.
     """
     network = trainable.network
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}

@@ -36,7 +36,8 @@ def learning_rate_range(
 ) -> RangeTest:
     """Raise the learning rate exponentially, batch by batch, until the loss blows up.
 
-    Every batch is trained on as `fit` would, in the recipe's precision and with its clipping. The
+    Every batch is trained on as `fit` would, in the recipe's precision and with its clipping; what
+    follows the learning rate otherwise has its full share (`membrane-bp`: of its thresholds). The
     suggestion is a third of the rate with the least smoothed loss, below which it still falls.
     The network ends as it began.
     """

@@ -204,7 +204,7 @@ class _Trainer:
                 accuracy = validate()
         row = Epoch(
             progress.epoch + 1,
-            self.optimiser.param_groups[0]["lr"],
+            learning_rate_at(self.recipe, self.batches_done - 1, self.batches_per_epoch),
             progress.loss_sum / progress.seen,
             progress.correct / progress.seen,
             accuracy,

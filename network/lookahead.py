@@ -32,8 +32,9 @@ class Lookahead:
             self._pull(1.0)
 
     def resume(self, slow: Mapping[str, Tensor]) -> None:
-        """Go on from the slow weights of a checkpoint."""
-        self.slow = {name: value.clone() for name, value in slow.items()}
+        """Go on from the slow weights of a checkpoint, wherever it was read to."""
+        for name, value in slow.items():
+            self.slow[name].copy_(value)
 
     @torch.no_grad()
     def _pull(self, kept: float) -> None:

@@ -1,4 +1,4 @@
-"""Means over the images of a batch: over those of every process, where several share it.
+"""What is taken over the images of a batch: over those of every process, where several share it.
 
 They are what torch calls overridable: `network.team.WholeBatch` puts its own in their place.
 """
@@ -23,3 +23,19 @@ def variance_over_batch(x: Tensor, axes: tuple[int, ...]) -> Tensor:
         result: Tensor = handle_torch_function(variance_over_batch, (x,), x, axes)
         return result
     return x.var(axes, unbiased=False)
+
+
+def first_image(x: Tensor) -> int:
+    """The place in the batch of the first image of x [B, ...]: 0, but for processes that share it."""
+    if has_torch_function_unary(x):
+        result: int = handle_torch_function(first_image, (x,), x)
+        return result
+    return 0
+
+
+def leading_images(x: Tensor, count: int) -> Tensor:
+    """The batch's first `count` images of x [B, ...], fewer where it has fewer; no gradient."""
+    if has_torch_function_unary(x):
+        result: Tensor = handle_torch_function(leading_images, (x,), x, count)
+        return result
+    return x[:count].detach()

@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from network.over_batch import mean_over_batch, variance_over_batch
+from network.over_batch import first_image, leading_images, mean_over_batch, variance_over_batch
 
 DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 ALPHA_DROPOUTS = (F.alpha_dropout, F.feature_alpha_dropout)
@@ -106,10 +106,12 @@ class WholeBatch(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        own: dict[Any, Callable[..., Tensor]] = {
+        own: dict[Any, Callable[..., Any]] = {
             F.batch_norm: self._batch_norm,
             mean_over_batch: self._mean,
             variance_over_batch: self._variance,
+            first_image: lambda x: self.rows.start,
+            leading_images: self._leading,
         }
         if func in own:
             return own[func](*args, **kwargs)
@@ -138,6 +140,14 @@ class WholeBatch(TorchFunctionMode):
             (self.images, *x.shape[1:]), x.stride(), dtype=x.dtype, device=x.device
         )
         return x * function(whole.fill_(1.0), p, True)[self.rows]
+
+    def _leading(self, x: Tensor, count: int) -> Tensor:
+        """The whole batch's first images, gathered as a sum of what each process has of them."""
+        leading = x.new_zeros(min(count, self.images), *x.shape[1:])
+        own = slice(*(min(place, len(leading)) for place in (self.rows.start, self.rows.stop)))
+        leading[own] = x[: own.stop - own.start].detach()
+        dist.all_reduce(leading)
+        return leading
 
     def _count(self, x: Tensor, kept: Tensor) -> float:
         """Numbers behind each value of a sum over all processes' x: as many for every image."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from compare.ranks import end_at_once
+from conversion import quantise_activations
 from direct.rules import RULES
 from network.fit import Outcome, fit
 from network.recipe import Recipe
@@ -23,7 +24,7 @@ from tests.direct_networks import Residual, Toy, prepared, seeded
 # 21 images of a batch are 11 and 10 for two processes; the last batch of 120 has 15: 8 and 7.
 RECIPE = Recipe(epochs=1, batch_size=21, learning_rate=1e-3, optimiser="sgd", weight_decay=0.01)
 RULE_NAMES = tuple(RULES.names())
-ANNS = ("ann", "ann-bfloat16")
+ANNS = ("ann", "ann-bfloat16", "ann-quantised")
 UNUSED = "ann-with-unused-parameters"
 
 
@@ -62,6 +63,8 @@ def train(name: str, team: Team | None, checkpoint: Path | None = None) -> dict[
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(team.rank if team else 0)  # the first process's weights count
             network = Ann(unused=name == UNUSED).to(memory_format=torch.channels_last)
+        if name == "ann-quantised":  # its scales follow percentiles, then it rounds behind noise
+            network = quantise_activations(network, 4, relu_share=0.5, noise=1.0)
 
         def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
             scores = network(images)

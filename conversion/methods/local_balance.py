@@ -11,7 +11,7 @@ from torch import Tensor, fx
 
 from conversion.method import method, within
 from conversion.methods.half_shift import halves
-from conversion.source import Balance, SilentLayer, Source
+from conversion.source import Balance, SilentLayer, Source, bound_of
 from network.graph import Kind, kind_of
 from network.observation import delayed
 
@@ -33,7 +33,8 @@ def local_balance(
     The paper sums; the mean (over images and space, in batches of 100) lets one η suit every layer.
     A threshold stops rising where the share of currents above it comes near 1/iterations.
     delay: leave out of the answer the t₀ = Σ_l (θ_l − v_l(0)) / max_i E[ReLU(z_l)]_i first steps,
-        in which the first spikes are still on their way. They count as timesteps.
+        in which the first spikes are still on their way. They count as timesteps. (The paper
+        leaves out fewer where less than four steps would remain: here T starts behind them.)
     """
     within("local-balance", "iterations", iterations, 0, float("inf"))
     within("local-balance", "learning_rate", learning_rate, 0.0, 0.5)
@@ -87,6 +88,9 @@ class _Clipped(fx.Interpreter):
         theta = self.theta.get(n.name, torch.zeros_like(rows[:, 0]))
         excess = (rows - theta.unsqueeze(1)).clamp(min=0.0)
         theta = theta + 2 * self.rate * excess.mean(1)
+        bound = bound_of(self.body.get_submodule(str(n.target)))
+        if bound is not None:  # a ReLU6 sends no more than 6, whatever the threshold
+            theta = theta.clamp(max=bound)
         self.theta[n.name] = theta
         active = rows.clamp(min=0.0).double().sum(1)
         total, count = self.seen.get(n.name, (torch.zeros_like(active), 0))

@@ -17,7 +17,7 @@ from network.copying import copied
 from network.fused.levels import Noise, Quantise
 from network.graph import Kind, Quantised, layers, swap_activations, trace
 from network.observation import delayed
-from network.over_batch import mean_over_batch
+from network.over_batch import first_image, leading_images
 from network.recipe import training_progress
 
 LEVELS = 8
@@ -83,7 +83,8 @@ class QuantisedReLU(Quantised):
         if training_progress() >= self.relu_share:
             noise = None
             if self.training and self.noise:
-                noise = Noise(self.noise, int(torch.randint(2**31, ())))
+                first = first_image(x) * x[0].numel()
+                noise = Noise(self.noise, int(torch.randint(2**31, ())), first)
             quantised: Tensor = Quantise.apply(x, self.threshold, self.levels, noise)
             return quantised
         rectified = F.relu(x)
@@ -96,9 +97,9 @@ class QuantisedReLU(Quantised):
     def _follow(self, rectified: Tensor) -> None:
         """λ moves towards the percentile of some images' activations, where there are any."""
         images = max(1, WATCHED // rectified[0].numel())
-        some = rectified[:images].flatten().float()
+        some = leading_images(rectified, images).flatten().float()
         rank = max(1, math.ceil(len(some) * self.percentile / 100))
-        high = mean_over_batch(some.kthvalue(rank).values.expand(len(rectified)), (0,))
+        high = some.kthvalue(rank).values
         self.threshold.copy_(
             torch.where(high > 0, high.lerp(self.threshold, MEMORY), self.threshold)
         )

@@ -10,14 +10,15 @@
 enum { BLOCK = 1024, LANES = 16 };
 
 typedef struct {
-    int64_t size; /* values */
-    int64_t half; /* 1: bfloat16; 0: float32 */
-    float bound;  /* λ */
-    float levels; /* L */
-    float up;     /* L/λ */
-    float down;   /* λ/L */
-    float noise;  /* what is added in front of the floor, at most half of this, in levels */
-    int32_t seed; /* of the noise */
+    int64_t size;  /* values */
+    int64_t half;  /* 1: bfloat16; 0: float32 */
+    int64_t first; /* place of the first value, for the noise */
+    float bound;   /* λ */
+    float levels;  /* L */
+    float up;      /* L/λ */
+    float down;    /* λ/L */
+    float noise;   /* what is added in front of the floor, at most half of this, in levels */
+    int32_t seed;  /* of the noise */
 } Levels;
 
 INLINE int in_block(const Levels *layer, int64_t at)
@@ -40,13 +41,13 @@ INLINE void count(const Levels *layer, float *restrict steps, const float *restr
                   int n, const int noisy)
 {
     const float bound = layer->bound, up = layer->up, noise = layer->noise;
-    const uint32_t seed = (uint32_t)layer->seed;
+    const uint32_t seed = (uint32_t)layer->seed, place = (uint32_t)(layer->first + at);
     for (int i = 0; i < n; i++) {
         float held = z[i] < 0.0f ? 0.0f : z[i];
         held = held > bound ? bound : held;
         held = held * up + 0.5f;
         if (noisy)
-            held = held + noise * drawn(seed, (uint32_t)(at + i));
+            held = held + noise * drawn(seed, place + (uint32_t)i);
         steps[i] = floorf(held);
     }
 }

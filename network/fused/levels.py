@@ -35,14 +35,16 @@ class Noise:
 
     share: above 0; 1 rounds up with the probability that is the value's distance from a level.
     seed: from 0 to 2³¹ − 1.
+    first: place of the first value, where others of the batch's stand in front of it.
     """
 
     share: float
     seed: int
+    first: int = 0
 
     def like(self, z: Tensor) -> Tensor:
         """float32, in the shape and layout of z without gaps."""
-        places = torch.arange(z.numel(), device=z.device) ^ self.seed
+        places = (torch.arange(z.numel(), device=z.device) + self.first & 0xFFFFFFFF) ^ self.seed
         x = ((places ^ (places >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
         x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
         flat = self.share * ((x >> 16).float() / 65536 - 0.5)
@@ -53,7 +55,7 @@ class _CLevels(ctypes.Structure):
     """The structure of levels.c, field by field."""
 
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("size", "half")),
+        *((name, ctypes.c_int64) for name in ("size", "half", "first")),
         *((name, ctypes.c_float) for name in ("bound", "levels", "up", "down", "noise")),
         ("seed", ctypes.c_int32),
     )
@@ -116,7 +118,7 @@ class _Levels:
         noise = self.noise or Noise(0.0, 0)
         up = self.number / self.bound
         return _CLevels(
-            *(z.numel(), HALF[z.dtype]),
+            *(z.numel(), HALF[z.dtype], noise.first),
             *(self.bound, self.number, up, self.down, noise.share, noise.seed),
         )
 
@@ -164,7 +166,7 @@ def _agrees(found: _Kernel) -> bool:
     inside = torch.where((z > 0) & (z < 2), gradient, 0.0)
     steps = (z.clamp(0, 2) * 2 + 0.5).floor()
     of_threshold = float((gradient * steps / 4 - inside * z / 2).sum(dtype=torch.float64))
-    noise = Noise(1.0, 20241126)
+    noise = Noise(1.0, 20241126, first=2**32 - 1500)
     noisy = (z.clamp(0, 2) * 2 + 0.5 + noise.like(z)).floor()
     for dtype in HALF:
         result = found.forward(z.to(dtype), _Levels(2.0, 4))
