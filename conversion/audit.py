@@ -16,12 +16,19 @@ from network.graph import (
     describe_node,
     kind_of,
     layers,
+    reads_input,
     whereabouts,
 )
 from network.passing import instead, name_of
 from network.sizes import is_size
 
-_AFFINE_FUNCTIONS = (operator.mul, operator.sub, operator.truediv, torch.mul, torch.sub, torch.div)
+_DIVISIONS = (operator.truediv, torch.div, torch.divide, "div", "divide", "true_divide")
+_AFFINE = (
+    *(operator.mul, torch.mul, torch.multiply, "mul", "multiply"),
+    *(operator.sub, torch.sub, torch.subtract, "sub", "subtract"),
+    *(operator.neg, torch.neg, torch.negative, "neg", "negative"),
+    *_DIVISIONS,
+)
 
 _ADVICE: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     (SMOOTH,
@@ -53,13 +60,14 @@ class Audit:
 
 def refuse_unsupported(body: fx.GraphModule) -> None:
     """Raises UnsupportedNetwork for the first node that cannot become part of a spiking network."""
+    of_images = reads_input(body)
     for node in body.graph.nodes:
         kind = kind_of(body, node)
         if kind is Kind.NEURON:
             raise UnsupportedNetwork(
                 f"{describe_node(body, node)} is a spiking neuron: convert the ANN instead"
             )
-        if kind is Kind.OTHER and not _is_preprocessing(body, node):
+        if kind is Kind.OTHER and not _is_preprocessing(body, node, of_images):
             raise UnsupportedNetwork(
                 f"{describe_node(body, node)} cannot become spiking: {_advice(body, node)}"
                 f"{whereabouts(node)}"
@@ -89,17 +97,14 @@ def analogue_layers(body: fx.GraphModule, *, spiking_input: bool) -> tuple[str, 
     return tuple(found)
 
 
-def _is_preprocessing(body: fx.GraphModule, node: fx.Node) -> bool:
-    """Scaling of the image by constants, in front of all neurons."""
-    if node.target not in _AFFINE_FUNCTIONS or not _is_in_front(body, node):
+def _is_preprocessing(body: fx.GraphModule, node: fx.Node, of_images: set[fx.Node]) -> bool:
+    """Scaling of the image by constants, in front of all neurons, or the making of a constant."""
+    if node not in of_images:
+        return True
+    if node.target not in _AFFINE or not _is_in_front(body, node):
         return False
-    varying = [
-        argument
-        for argument in node.args
-        if isinstance(argument, fx.Node) and kind_of(body, argument) is not Kind.CONSTANT
-    ]
-    divides = node.target in (operator.truediv, torch.div)
-    return len(varying) == 1 and (not divides or node.args[0] is varying[0])
+    varying = [argument for argument in node.all_input_nodes if argument in of_images]
+    return len(varying) == 1 and (node.target not in _DIVISIONS or node.args[0] is varying[0])
 
 
 def _is_in_front(body: fx.GraphModule, node: fx.Node) -> bool:

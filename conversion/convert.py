@@ -100,7 +100,7 @@ def prepare_ann(
     body = trace(plain_copy(model)).requires_grad_(False)
     for module in body.modules():  # neurons write nowhere, so that the graph must not need it
         if hasattr(module, "inplace"):
-            module.inplace = False
+            setattr(module, "inplace", False)  # noqa: B010  (not every module has one)
     refuse_unsupported(body)
     folded = fold(body)
     moved = pool_before_activation(body)

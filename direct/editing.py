@@ -80,12 +80,18 @@ def _of_currents(body: fx.GraphModule, node: fx.Node) -> bool:
 def draw_weights(body: fx.GraphModule, generator: torch.Generator) -> None:
     """Weights from N(0, κ/fan-in), biases 0 (Lee 2020, section 4.1).
 
-    κ = 2 for plain networks, 1 for networks with residual sums.
+    κ = 2 for plain networks, 1 for networks with residual sums. Raises ValueError, naming the
+    layer, for weights that are computed from others (pruned, weight-normed, …).
     """
     residual = any(kind_of(body, node) is Kind.SUM for node in body.graph.nodes)
     kappa = 1.0 if residual else 2.0
-    for _, layer in layers(body, Kind.SYNAPSE):
-        weight, bias = layer.get_parameter("weight"), layer._parameters.get("bias")
+    for node, layer in layers(body, Kind.SYNAPSE):
+        weight, bias = layer._parameters.get("weight"), layer._parameters.get("bias")
+        if weight is None:
+            raise ValueError(
+                f"draw_weights is for plain weights, and {node.meta.get('path', node.target)} "
+                "computes its own from others: choose draw_weights = false"
+            )
         drawn = torch.empty(weight.shape)  # on the CPU: the same on every device
         weight.copy_(drawn.normal_(0.0, math.sqrt(kappa / weight[0].numel()), generator=generator))
         if bias is not None:

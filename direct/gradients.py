@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from direct.rules import Task, Trainable
 from network.graph import Kind, layers
@@ -36,14 +39,16 @@ def gradients_by_layer(trainable: Trainable, images: Tensor, labels: Tensor) -> 
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     mode = network.training
     network.train()
-    weights = {
-        node.name: layer.get_parameter("weight")
-        for node, layer in layers(network.body, Kind.SYNAPSE)
-    }
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), parametrize.cached():
         torch.manual_seed(0)  # the same dropout for every γ
         keys = torch.arange(len(labels), device=labels.device)
         loss, _ = trainable.objective(images, labels, keys)
+        # read behind the pass: pruned weights, say, are those of the last call
+        weights: dict[str, Any] = {
+            node.name: layer.weight
+            for node, layer in layers(network.body, Kind.SYNAPSE)
+            if layer.weight.requires_grad
+        }
     found = torch.autograd.grad(loss, list(weights.values()))
     network.train(mode)
     with torch.no_grad():

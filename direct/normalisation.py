@@ -81,7 +81,7 @@ def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> 
     for node, layer in list(layers(body, Kind.SYNAPSE)):
         feeds = leads_to(body, node, Kind.NEURON) or leads_to(body, node, Kind.ACTIVATION)
         if feeds and not leads_to(body, node, Kind.NORM):
-            norm = _like(layer, layer.get_parameter("weight").shape[0], theta)
+            norm = _like(layer, channels_of(layer), theta)
             places.append(insert_after(body, node, f"{node.name}_tdbn", norm))
     shares = dict.fromkeys(places, alpha)
     sums = _sums(body)
@@ -149,6 +149,12 @@ def _origin(body: fx.GraphModule, node: fx.Node) -> fx.Node:
     while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL, Kind.MAX_POOL):
         node = node.all_input_nodes[0]
     return node
+
+
+def channels_of(layer: nn.Module) -> int:
+    """Of a synaptic layer's output."""
+    channels: int = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels  # type: ignore[assignment]
+    return channels
 
 
 def _like(layer: nn.Module, channels: int, gain: float) -> ThresholdNorm:

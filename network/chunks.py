@@ -1,8 +1,11 @@
-"""How many steps a run without a graph takes at once."""
+"""Steps that a run takes at once."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, fx
+
+from network.tracing import UnsupportedNetwork
 
 INFERENCE_CHUNK = 4  # larger chunks leave the cache
 LARGEST_MAP = (32 << 20) - 1  # bytes that a CPU's allocator keeps: what is larger goes back to the
@@ -14,3 +17,25 @@ def steps_at_once(largest: int, device: torch.device) -> int:
     if largest == 0 or device.type != "cpu":
         return INFERENCE_CHUNK
     return max(1, min(INFERENCE_CHUNK, LARGEST_MAP // largest))
+
+
+def check_chunk(chunk: int, timesteps: int, *, graph: bool) -> None:
+    """Raises ValueError for a chunk below 1, or one with a graph that gradients would end at."""
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if graph and chunk < timesteps:
+        raise ValueError(
+            f"gradients need all {timesteps} steps at once, got chunk = {chunk}: leave it out, or "
+            "run under torch.no_grad()"
+        )
+
+
+def by_steps(x: Tensor, steps: int, batch: int, node: fx.Node | None = None) -> Tensor:
+    """x [steps·B, ...] as [steps, B, ...]; UnsupportedNetwork, naming the node that reads it, where
+    the network has moved its images out of the first axis or merged others with it."""
+    if x.shape[0] != steps * batch:
+        raise UnsupportedNetwork(
+            f"{'a value' if node is None else f'what {node.name} reads'} has {x.shape[0]} rows for "
+            f"{batch} images and {steps} steps: the first axis must stay that of the images"
+        )
+    return x.unflatten(0, (steps, batch))

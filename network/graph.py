@@ -18,7 +18,7 @@ from torch import fx, nn
 from network.functional import FUNCTIONS, ClippedReLU, Mean, hardtanh
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
-from network.rewriting import keep_images, read_what_is_written, spell_out, squeeze_images
+from network.rewriting import JOINS, keep_images, read_what_is_written, spell_out, squeeze_images
 from network.sizes import is_size
 from network.tracing import DROPOUTS as DROPOUTS
 from network.tracing import UnsupportedNetwork as UnsupportedNetwork
@@ -62,7 +62,6 @@ NORMAL_FORM = "isospike normal form"  # key in a GraphModule's meta
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
 
 _SUM_FUNCTIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
-_JOIN_FUNCTIONS = {torch.cat, torch.concat, torch.concatenate}
 _SHAPE_FUNCTIONS = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.permute, torch.transpose,
     operator.getitem, getattr, "flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze",
@@ -115,7 +114,7 @@ def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
         return Kind.SHAPE
     if node.target in _SUM_FUNCTIONS:
         return Kind.SUM
-    if node.target in _JOIN_FUNCTIONS:
+    if node.target in JOINS:
         return Kind.JOIN
     if node.target in _SPLIT_FUNCTIONS:
         axis = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)

@@ -26,7 +26,7 @@ def variance_over_batch(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def first_image(x: Tensor) -> int:
-    """The place in the batch of the first image of x [B, ...]: 0, but for processes that share it."""
+    """Place in the batch of the first image of x [B, ...]: 0, but for processes that share it."""
     if has_torch_function_unary(x):
         result: int = handle_torch_function(first_image, (x,), x)
         return result

@@ -11,6 +11,8 @@ from torch import Tensor, fx
 from network.functional import FUNCTIONS, square_average
 from network.sizes import are_sides_of, is_number_of_images, is_side_of
 
+JOINS = (torch.cat, torch.concat, torch.concatenate)
+
 
 def squeeze_images(x: Tensor) -> Tensor:
     """x [B, ...] without its axes of length 1, the one of the images kept."""
@@ -27,11 +29,14 @@ def spell_out(node: fx.Node) -> None:
 
     What a call reads is its first argument, not a keyword. `view` is `reshape`, which takes every
     layout in memory, and `flatten` where it keeps the images and nothing else; where it names the
-    number of images, it keeps them however many they are, as `squeeze` without an axis does.
+    number of images, it keeps them however many they are, as `squeeze` without an axis does. Every
+    concatenation is `torch.cat`.
     """
     if node.op in ("call_function", "call_module") and not node.args and "input" in node.kwargs:
         node.args = (node.kwargs["input"],)
         node.kwargs = {key: value for key, value in node.kwargs.items() if key != "input"}
+    if node.target in JOINS:
+        _respell_join(node)
     if node.target in ("view", "reshape", torch.reshape) and node.op != "call_module":
         _respell_view(node)
     elif node.target in ("squeeze", torch.squeeze) and len(node.args) == 1 and not node.kwargs:
@@ -40,6 +45,15 @@ def spell_out(node: fx.Node) -> None:
         _respell_pool(node)
     elif node.target == "float" and len(node.args) == 1 and isinstance(node.args[0], fx.Node):
         node.replace_all_uses_with(node.args[0])  # networks compute in floats as it is
+
+
+def _respell_join(node: fx.Node) -> None:
+    """torch.cat(parts, axis), however it names them."""
+    named = dict(node.kwargs)
+    parts = node.args[0] if node.args else named.pop("tensors", None)
+    axis = node.args[1] if len(node.args) > 1 else named.pop("axis", named.pop("dim", 0))
+    if parts is not None and not named:
+        node.target, node.args, node.kwargs = torch.cat, (parts, axis), {}
 
 
 def _respell_pool(node: fx.Node) -> None:

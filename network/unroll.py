@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from network.chunks import steps_at_once
+from network.chunks import by_steps, check_chunk, steps_at_once
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers, reads_input
 from network.layout import channels_last
@@ -83,17 +83,20 @@ def unroll(
     images: [B, C, H, W], recordings [B, T, C, H, W].
     keys: int64 [B], one per image, for encodings that draw random numbers.
     chunk: steps worked through at once (default: up to 4 without a graph, fewer where maps are
-        large, and all of them with one); it changes the last bits of float32 sums at most.
+        large, and all of them with one); it changes the last bits of float32 sums at most, and
+        gradients go through all steps or through none.
     taps: what watches inputs and neurons, chunk by chunk.
     events: without a graph, sum weights over the spikes where these are few and a C compiler is
         here: the same numbers apart from the order of float32 rounding.
 
-    Raises ValueError for timesteps or a chunk below 1, keys that are missing, or too few frames.
+    Raises ValueError for timesteps or a chunk below 1, a chunk below T where gradients are wanted,
+    keys that are missing, or too few frames.
     """
     if timesteps < 1:
         raise ValueError(f"timesteps must be at least 1, got {timesteps}")
-    if chunk is not None and chunk < 1:
-        raise ValueError(f"chunk must be at least 1, got {chunk}")
+    if chunk is not None:
+        slopes = any(neuron.slope is not None for neuron in network.neurons().values())
+        check_chunk(chunk, timesteps, graph=slopes and torch.is_grad_enabled())
     run = _Run(network, images, keys, tuple(taps), events and not torch.is_grad_enabled())
     observed = 0
     if network.observation is not None:
@@ -230,22 +233,21 @@ class _Run:
         static = self.encoding.static
         for tap in self.taps:
             if not (static and first):
-                tap.inputs(first, inputs.unsqueeze(0) if static else self._split(inputs, steps))
+                tap.inputs(
+                    first, inputs.unsqueeze(0) if static else by_steps(inputs, steps, self.batch)
+                )
         if static and not self.static:
             return inputs.repeat(steps, *([1] * (inputs.ndim - 1)))
         return inputs
-
-    def _split(self, x: Tensor, steps: int) -> Tensor:
-        return x.unflatten(0, (steps, self.batch))
 
     def _neurons(self, node: fx.Node, values: dict[fx.Node, Any], first: int, steps: int) -> Tensor:
         neuron = self.modules[str(node.target)]
         assert isinstance(neuron, Neuron)
         source = node.all_input_nodes[0]
         if source in self.once:
-            current = self.once[source].unsqueeze(0).expand(steps, *self.once[source].shape)
+            current = self.once[source].expand(steps, *self.once[source].shape)
         else:
-            current = self._split(values[source], steps)
+            current = by_steps(values[source], steps, self.batch, node)
         self.largest = max(self.largest, current[0].nbytes)
         if self.prepare is not None:
             spikes, state = self.prepare(neuron, current)
@@ -265,7 +267,7 @@ class _Run:
         module = self.modules[str(node.target)]
         if not module.training:
             return x
-        split = self._split(x, steps)
+        split = by_steps(x, steps, self.batch, node)
         if node.name not in self.masks:
             self.masks[node.name] = module(torch.ones_like(split[0]))
             for tap in self.layer_taps:
@@ -275,10 +277,9 @@ class _Run:
     def _max_pool(self, node: fx.Node, x: Tensor, steps: int) -> Tensor:
         module = self.modules[str(node.target)]
         if not isinstance(module, PooledCurrent):
-            plain: Tensor = module(x)
-            return plain
+            return module(x)
         pooled, self.pooled[node.name] = module.advance(
-            self._split(x, steps), self.pooled.get(node.name)
+            by_steps(x, steps, self.batch, node), self.pooled.get(node.name)
         )
         return pooled.flatten(0, 1)
 

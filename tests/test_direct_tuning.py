@@ -103,6 +103,15 @@ def test_measuring_gradients_changes_nothing() -> None:
     assert trainable.network.training is mode
 
 
+def test_gradients_of_layers_that_do_not_learn_are_left_out() -> None:
+    toy, trainable = Toy(20), prepared("bptt")
+    first, *others = gradients_by_layer(trainable, toy.images, toy.labels).items()
+    trainable.network.get_submodule("body").get_parameter("0.weight").requires_grad_(False)
+    rest = gradients_by_layer(trainable, toy.images, toy.labels)
+    assert list(rest.items()) == others
+    assert first[0] not in rest
+
+
 def quadratic() -> Trainable:
     """½(w + b − 3)²: gradient descent on it converges below a learning rate of 1, not above."""
     line = seeded(Line)

@@ -145,6 +145,21 @@ def test_biases_of_norms_learn_at_a_rate_of_their_own() -> None:
         Recipe(bias_rate=0)
 
 
+def test_history_holds_the_rate_that_weights_had_in_the_last_batch() -> None:
+    model = network()
+
+    def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
+        scores = model(images)
+        return Outcome(F.cross_entropy(scores, labels), scores)
+
+    recipe = Recipe(
+        epochs=3, batch_size=4, optimiser="sgd", schedule="cosine", learning_rate=0.02, bias_rate=16
+    )
+    rows = fit(model, objective, Points(), recipe, seed=5)
+    expected = [learning_rate_at(recipe, batch, 3) for batch in (2, 5, 8)]  # of three in an epoch
+    assert [row.learning_rate for row in rows] == expected
+
+
 def test_a_triangle_rises_from_a_fifth_and_falls_to_seven_hundredths() -> None:
     recipe = Recipe(epochs=10, learning_rate=2.0, schedule="triangle", warm_up=0.2)
     rates = [learning_rate_at(recipe, batch, 10) for batch in (0, 10, 20, 60, 100)]

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations, parametrize, spectral_norm, weight_
 from compare.sweep import folded
 from conversion import convert
 from direct import prepare
+from direct.gradients import gradients_by_layer
 from network.activity import count_activity
 from network.graph import trace
 from network.reparametrised import is_reparametrised, plain_copy
@@ -90,3 +91,20 @@ def test_a_copy_is_plain_and_the_model_stays(name: str, images: Tensor) -> None:
     convert(model, images, method="data-norm")
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("rule", ["tdbn", "tune-width"])
+@pytest.mark.parametrize("name", WAYS)
+def test_gradients_of_computed_weights_are_measured(name: str, rule: str, images: Tensor) -> None:
+    model = network(WAYS[name]).train()
+    labels = torch.arange(5)
+    trainable = prepare(model, rule=rule, timesteps=3, images=images, labels=labels)
+    found = gradients_by_layer(trainable, images, labels)
+    assert len(found) == 2
+    assert all(gradient > 0 for gradient in found.values())
+
+
+def test_computed_weights_are_not_drawn(images: Tensor) -> None:
+    model, labels = network(WAYS["weight norm"]), torch.arange(5)
+    with pytest.raises(ValueError, match="0 computes its own from others: choose draw_weights = f"):
+        prepare(model, rule="spike-bp", timesteps=3, images=images, labels=labels)

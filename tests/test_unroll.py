@@ -218,6 +218,10 @@ def test_gradients_reach_the_weights_through_time() -> None:
     net = SpikingNetwork(body).eval()
     unroll(net, images(2), 5)[-1].sum().backward()
     assert all(p.grad is not None for p in body.parameters())
+    with pytest.raises(ValueError, match="gradients need all 5 steps at once, got chunk = 2"):
+        unroll(net, images(2), 5, chunk=2)
+    with torch.no_grad():
+        assert unroll(net, images(2), 5, chunk=2).shape == (5, 2, 5)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,10 @@ class _Writer:
         if self._calls(node, nn.Flatten):
             module = self.body.get_submodule(str(node.target))
             return (module.start_dim, module.end_dim) == (1, -1)
-        return node.target in (torch.flatten, "flatten") and node.args[1:] in ((1,), (1, -1))
+        if node.target not in (torch.flatten, "flatten"):
+            return False
+        named = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False)) | node.kwargs
+        return (named.get("start_dim", 0), named.get("end_dim", -1)) == (1, -1)
 
     def _synapse(self, node: fx.Node, layer: Any, signal: _Signal) -> _Signal:
         inputs = _per_channel(signal.height, signal.shape[0])

@@ -36,7 +36,8 @@ _FUNCTIONS = {
 }  # fmt: skip
 _METHODS = frozenset(
     {"flatten", "view", "reshape", "size", "contiguous", "squeeze", "unsqueeze", "permute",
-     "transpose", "chunk", "split", "dim", "add", "add_"}
+     "transpose", "chunk", "split", "dim", "add", "add_", "clone", "detach",
+     "sub", "mul", "div", "neg"}
 )  # fmt: skip
 _OBSERVATIONS = {"srp": mask, "offset": correct, "delay": carry_on}
 
@@ -76,10 +77,13 @@ def load_plain(directory: Path) -> SpikingNetwork:
         raise ValueError(f"snn.json: format must be {FORMAT}, got {content['format']!r}")
     state = load_file(directory / "snn.safetensors")
     root = nn.Module()
-    for target, description in content["modules"].items():
-        prefix = f"{target}."
-        own = {name.removeprefix(prefix): v for name, v in state.items() if name.startswith(prefix)}
-        _place(root, target, build_module(description, own))
+    with torch.random.fork_rng(devices=[]):  # first weights are drawn, and not used
+        for target, description in content["modules"].items():
+            prefix = f"{target}."
+            own = {
+                key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)
+            }
+            _place(root, target, build_module(description, own))
     for entry in content["nodes"]:
         if entry["op"] == "get_attr":
             _place_tensor(root, entry["target"], state[entry["target"]])

@@ -14,7 +14,7 @@ from conversion.methods.mse_norm import mse_norm
 from conversion.rates import Replay, mean_outputs
 from conversion.source import Balance, Source
 from conversion.statistics import activations
-from network.graph import SYNAPSES, Kind, kind_of
+from network.graph import SYNAPSES, Kind, UnsupportedNetwork, kind_of, layers
 
 BATCH_SIZE = 32  # images in a step of 'advanced'
 
@@ -38,9 +38,13 @@ def calibration(
 
     level: 'light', or 'advanced', which before that fits the layer's weights to the ANN's
         activations by `passes` passes of Adam over the images, straight through the rounding.
+
+    Raises UnsupportedNetwork for 'advanced' where layers share weights: they cannot fit both.
     """
     within("calibration", "timesteps", timesteps, 0, float("inf"))
     one_of("calibration", "level", level, "light", "advanced")
+    if level == "advanced":
+        _refuse_shared_weights(source)
     start = mse_norm(source, timesteps=timesteps)
     work = _Calibration.of(source, start, timesteps)
     for name in source.names:
@@ -122,6 +126,19 @@ class _Calibration:
                 parameter.requires_grad_(False)
 
 
+def _refuse_shared_weights(source: Source) -> None:
+    calls: dict[Tensor, list[str]] = {}
+    for node, layer in layers(source.body, Kind.SYNAPSE):
+        for weight in layer.parameters():
+            calls.setdefault(weight, []).append(str(node.meta.get("path", node.target)))
+    shared = next((paths for paths in calls.values() if len(paths) > 1), None)
+    if shared is not None:
+        raise UnsupportedNetwork(
+            f"calibration: level 'advanced' fits the weights of every layer, and {shared[0]} and "
+            f"{shared[1]} share theirs: use level 'light'"
+        )
+
+
 def _rounded(current: Tensor, theta: Tensor, start: Tensor, timesteps: int) -> Tensor:
     """Mean output for an even current; the rounding has the slope 1, the clipping 0."""
     spikes = (timesteps * current / theta + start / theta).clamp(0, timesteps + 0.5)
@@ -138,7 +155,8 @@ def _synapses_before(body: fx.GraphModule, name: str) -> list[nn.Module]:
             if kind is Kind.SYNAPSE:
                 layer = body.get_submodule(str(source.target))
                 assert isinstance(layer, SYNAPSES)
-                found.append(layer)
+                if layer not in found:  # a value may be read twice
+                    found.append(layer)
             elif kind is not Kind.ACTIVATION:
                 waiting.append(source)
     return found

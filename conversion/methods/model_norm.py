@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 
 from conversion.method import method
 from conversion.source import Balance, Source, bound_of
-from network.graph import SYNAPSES, Kind, kind_of
+from network.graph import SYNAPSES, Kind, kind_of, reads_input
 
 
 @method(
@@ -39,7 +39,7 @@ class _Ranges(fx.Interpreter):
 
     def __init__(self, body: fx.GraphModule) -> None:
         super().__init__(body)
-        self.body = body
+        self.body, self.of_images = body, reads_input(body)
         self.theta: dict[str, Tensor] = {}
 
     @torch.no_grad()
@@ -47,15 +47,29 @@ class _Ranges(fx.Interpreter):
         kind = kind_of(self.body, n)
         if kind is Kind.SYNAPSE:
             return _interval(self.fetch_attr(str(n.target)), self.env[n.all_input_nodes[0]])
-        value = super().run_node(n)
-        if kind in (Kind.OTHER, Kind.SUM):  # preprocessing may reverse the range
+        value = self._difference(n) if _subtracts(n) else super().run_node(n)
+        if kind in (Kind.OTHER, Kind.SUM) and n in self.of_images:  # scaling may reverse the range
             value = torch.stack([value.amin(0), value.amax(0)])
         if kind is Kind.ACTIVATION:
             bound = bound_of(self.body.get_submodule(str(n.target)))
             theta = value[1].max()
             self.theta[n.name] = theta if bound is None else theta.clamp(max=bound)
-            value = torch.stack([torch.zeros_like(value[0]), torch.full_like(value[1], theta)])
+            value = torch.stack(
+                [torch.zeros_like(value[0]), self.theta[n.name].expand_as(value[1])]
+            )
         return value
+
+    def _difference(self, n: fx.Node) -> Tensor:
+        """u + αv with α < 0: the largest where u is largest and v smallest."""
+        (u, v), factors = self.fetch_args_kwargs_from_env(n)
+        if n.all_input_nodes[1] in self.of_images:
+            v = v.flip(0)
+        return torch.add(u, v, **factors)
+
+
+def _subtracts(n: fx.Node) -> bool:
+    factor = n.kwargs.get("alpha", 1)
+    return isinstance(factor, int | float) and factor < 0 and len(n.all_input_nodes) == 2
 
 
 def _interval(layer: nn.Module, bounds: Tensor) -> Tensor:

@@ -84,17 +84,18 @@ def neuron_layer(
 
 
 def current_of(
-    described: str, arriving: Arriving, theta: Tensor, shift: Tensor, rounding: Rounding
+    described: str, arriving: Arriving, theta: Tensor | None, shift: Tensor, rounding: Rounding
 ) -> Current:
     """The current on the scale of its weights, or of θ where it has none.
 
-    theta, shift: float64, scalar or [C]. Raises NotFixedPoint where sums pass what is exact.
+    theta, shift: float64, scalar or [C]; theta is None at the output. Raises NotFixedPoint where
+    sums pass what is exact.
     """
-    ones = torch.ones(arriving.shape[1], dtype=torch.float64, device=theta.device)
+    ones = torch.ones(arriving.shape[1], dtype=torch.float64, device=shift.device)
     weights = list(arriving.weights)
     constant = sum((w.bias for w in weights), shift * ones)
     more = constant.abs() + sum(s.largest * _largest_height(s) for s in arriving.identities)
-    sigma = scale_of(weights, theta * ones, rounding.bits, more)
+    sigma = scale_of(weights, None if theta is None else theta * ones, rounding.bits, more)
     summed = None
     if weights:
         summed = sum_of(weights, constant, sigma, rounding.arithmetic)

@@ -5,7 +5,8 @@ height of its incoming spikes and divided by what its pooling divides by::
 
     σ_c = max|w'_c| / Q,  Q = 127·256^(n−1) for n bytes: 127, 32512, 8323072;   q = round(w'/σ_c)
 
-and never finer than lets a potential of 2³⁰ hold 256 thresholds (32 with 24 bits), and with 24 bits
+and never finer than lets a potential of 2³⁰ hold 256 thresholds (32 with 24 bits; at the output as
+many times what arrives beside the weights), and with 24 bits
 all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo, or with three bytes
 65536·hi + 256·mid + lo.
 """
@@ -105,12 +106,15 @@ class Sum:
     notes: tuple[str, ...]
 
 
-def scale_of(weights: list[Weights], theta: Tensor, bits: int, more: Tensor) -> Tensor:
+def scale_of(weights: list[Weights], theta: Tensor | None, bits: int, more: Tensor) -> Tensor:
     """σ [C] in float64.
 
-    theta: [C] in float64, the threshold (1 where there is none). more: [C] in float64, the largest
-    magnitude of what arrives beside what the weights sum.
+    theta: [C] in float64, the threshold; None at the output, where `more` takes its place, so that
+    scores of any size are as fine. more: [C] in float64, the largest magnitude of what arrives
+    beside what the weights sum.
     """
+    coarse = more if theta is None else theta
+    theta = torch.where(more > 0, more, 1.0) if theta is None else theta
     if not weights:
         return theta / STATIC_STEPS[bits]
     largest = torch.stack([w.weight.abs().flatten(1).amax(1) for w in weights]).amax(0)
@@ -123,7 +127,7 @@ def scale_of(weights: list[Weights], theta: Tensor, bits: int, more: Tensor) -> 
         # rounded up to 12 bits: the last bits of `reach` depend on the order of its sum
         share, exponent = torch.frexp(reach)
         sigma = torch.maximum(sigma, torch.ldexp((share * 4096).ceil(), exponent - 12 - SUM_BITS))
-    return torch.maximum(sigma, theta / FINEST[bits])
+    return torch.maximum(sigma, coarse / FINEST[bits])
 
 
 def sum_of(weights: list[Weights], constant: Tensor, sigma: Tensor, arithmetic: Arithmetic) -> Sum:

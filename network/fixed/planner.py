@@ -266,9 +266,9 @@ class _Planner:
         arriving = _unpooled(self._arriving(source), "its output")
         if not arriving.weights and not arriving.identities:
             raise NotFixedPoint("no spikes reach its output")
-        one = torch.ones((), dtype=torch.float64, device=self.device)
+        nothing = torch.zeros((), dtype=torch.float64, device=self.device)
         name = describe_node(self.body, source)
-        current = current_of(name, arriving, one, torch.zeros_like(one), self.rounding)
+        current = current_of(name, arriving, None, nothing, self.rounding)
         return Output(current, None, current.sigma)
 
 
