@@ -123,10 +123,15 @@ def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
             module.training = mode
     if not isinstance(expected, Tensor):
         raise UnsupportedNetwork(f"a network must return one tensor, got {type(expected).__name__}")
+    if not bool(expected.isfinite().all()):
+        raise ValueError(
+            "the network's outputs are not finite on the calibration images: the images or the "
+            "weights are not"
+        )
     found = body(images.clone())
     scale = expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny)
     difference = float((found - expected).abs().max() / scale)
-    if not difference <= SAME:  # which NaN is not either
+    if not difference <= SAME:  # NaN is not
         raise UnsupportedNetwork(
             f"{type(model).__name__} computes something else by itself than layer by layer "
             f"(outputs differ by {difference:.2g} of the largest): write its forward pass without "

@@ -133,6 +133,8 @@ def _kind_of_module(module: nn.Module) -> Kind:
         (DROPOUTS, Kind.DROPOUT),
         (SHAPE_MODULES, Kind.SHAPE),
     ]
+    if isinstance(module, nn.Upsample) and module.mode in ("nearest", "nearest-exact"):
+        return Kind.SHAPE
     return next((kind for types, kind in table if isinstance(module, types)), Kind.OTHER)
 
 

@@ -37,7 +37,7 @@ PRODUCTS = {
 _INSTEAD = {
     "linear": "nn.Linear", "matmul": "nn.Linear", "mm": "nn.Linear", "addmm": "nn.Linear",
     "conv1d": "nn.Conv1d", "conv2d": "nn.Conv2d", "conv3d": "nn.Conv3d",
-    "batchnorm": "nn.BatchNorm2d",
+    "convtranspose2d": "nn.Upsample and nn.Conv2d", "batchnorm": "nn.BatchNorm2d",
     "syncbatchnorm": "nn.BatchNorm2d", "groupnorm": "nn.BatchNorm2d",
     "layernorm": "nn.BatchNorm1d", "instancenorm2d": "nn.BatchNorm2d",
     "avgpool1d": "nn.AvgPool1d", "avgpool2d": "nn.AvgPool2d or nn.AdaptiveAvgPool2d",

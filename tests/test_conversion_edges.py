@@ -1,7 +1,8 @@
-"""Networks at the edge of what converts: bounds, activations in place, shared weights, spellings."""
+"""Networks at the edge of what converts: bounds, activations in place, shared weights, words."""
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -261,6 +262,25 @@ def test_scaling_of_pixels_is_known_however_it_is_spelled(
         torch.testing.assert_close(network(x, 4000)[-1], model(x), atol=2e-2, rtol=0)
 
 
+def test_spikes_are_upsampled_by_copying(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.Upsample(scale_factor=2),
+        nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5),
+    ).eval()  # fmt: skip
+    x = images(8)
+    network = convert(model, x, method="data-norm").network
+    with torch.no_grad():
+        torch.testing.assert_close(network(x, 2000)[-1], model(x), atol=2e-2, rtol=0)
+        whole = network.read(unroll_fixed(fixed_point(network, (3, 8, 8), 24), x, 20))
+        torch.testing.assert_close(whole.float(), network(x, 20), atol=1e-3, rtol=0)
+        save_plain(network, tmp_path)
+        assert torch.equal(load_plain(tmp_path)(x, 20), network(x, 20))
+    smooth = nn.Sequential(*model[:2], nn.Upsample(scale_factor=2, mode="bilinear"), *model[3:])
+    with pytest.raises(UnsupportedNetwork, match="Upsample"):
+        convert(smooth, x, method="data-norm")
+
+
 def test_an_activation_divided_by_is_refused() -> None:
     with pytest.raises(UnsupportedNetwork, match="cannot become spiking"):
         convert(Scaled(lambda x, m: 1 / (x + 1)), torch.rand(4, 3, 2, 2), method="data-norm")
@@ -270,11 +290,11 @@ def test_weights_that_are_no_numbers_are_refused_behind_the_last_activation() ->
     model = two_layers(False)
     with torch.no_grad():
         model[-1].weight[0, 0] = float("nan")
-    with pytest.raises(UnsupportedNetwork, match="outputs differ by nan"):
+    with pytest.raises(ValueError, match="outputs are not finite on the calibration images"):
         convert(model, images(6), method="data-norm")
 
 
-def test_loading_draws_no_random_number(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_loading_draws_no_random_number(tmp_path: Path) -> None:
     network = convert(two_layers(False), images(6), method="data-norm").network
     save_plain(network, tmp_path)
     torch.manual_seed(5)

@@ -207,5 +207,8 @@ def test_weights_that_are_not_finite_are_said_to_be() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.ReLU(), nn.Linear(4, 2))
     x = images(4)
     x[0, 0, 0, 0] = float("nan")
-    with pytest.raises(SilentLayer, match="layer 2 gets a threshold that is not finite"):
+    with pytest.raises(ValueError, match="outputs are not finite on the calibration images"):
         convert(model, x, method="data-norm")
+    late = torch.cat([images(4), x])  # behind the images that the outputs are compared on
+    with pytest.raises(SilentLayer, match="layer 2 gets a threshold that is not finite"):
+        convert(model, late, method="data-norm")

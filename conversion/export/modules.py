@@ -39,6 +39,7 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Flatten: ("start_dim", "end_dim"),
     nn.Identity: (),
     nn.ZeroPad2d: ("padding",),
+    nn.Upsample: ("size", "scale_factor", "mode"),
     GlobalAverage: (),
     GlobalMax: (),
     SquareAverage: (),
