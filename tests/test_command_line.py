@@ -37,6 +37,8 @@ RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timest
         (["convert", "lenet", "--dataset", "mnist-5k"], ["weights"]),
         (["convert", "lenet", "--dataset", "mnist-5k", "--method", "x"], ["'x'", "spike-norm"]),
         (["frobnicate"], ["frobnicate"]),
+        (["compare", "--out", ""], ["--out", "a path is needed", "empty"]),
+        (["report", ""], ["DIR", "a path is needed", "empty"]),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(
