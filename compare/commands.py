@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from pathlib import Path
@@ -74,6 +73,8 @@ def compare(
         "precision": precision,
         "threads": threads,
     }
+    if precision is not None:  # it holds for the sweeps too, whatever their own was
+        changes["sweep_precision"] = "auto"
     given = {key: value for key, value in changes.items() if value is not None}
     if {"datasets", "architectures", "methods"} & set(given):
         given["name"] = derived_name(chosen, given)
@@ -235,7 +236,7 @@ def convert(
     weights: Annotated[
         Path | None, typer.Option(help="safetensors or state_dict", metavar="FILE")
     ] = None,
-    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1)] = 64,
+    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1, max=100_000)] = 64,
     option: Annotated[
         list[str] | None, typer.Option(help="option of the method", metavar="NAME=VALUE")
     ] = None,
@@ -245,6 +246,7 @@ def convert(
 ) -> None:
     """Convert a trained network, sweep its timesteps, and write network, audit and export."""
     from compare import catalogue
+    from compare.changes import plain_name
 
     catalogue.check("datasets", dataset)
     catalogue.check("conversions", method)
@@ -254,7 +256,7 @@ def convert(
     check_directory(out)
     place, _, function = model.rpartition(":")
     words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
-    directory = out or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", words)
+    directory = out or Path("runs") / plain_name(words)
     chosen = parse_options(option or [])
     ended = f"{ENDED}; the same command begins anew: {command_line()}"
     with last_word(ended), results_in(out):
