@@ -36,14 +36,10 @@ def main() -> None:
         if os.environ.get("ISOSPIKE_DEBUG"):
             raise
         code = _fail(_reason(error))
-    except MemoryError:
-        code = _fail("out of memory")
     except Exception as error:  # a fault of ours: still one line, and another code
         if os.environ.get("ISOSPIKE_DEBUG"):
             raise
-        reason = f"{type(error).__name__}: {error}"
-        _fail(f"a fault of isospike itself: {reason} (with ISOSPIKE_DEBUG=1: where)")
-        code = FAULT
+        code = _fail("out of memory") if _of_memory(error) else _fault(error)
     if code == INTERRUPTED:  # typer turns an interrupt into this code itself
         resumes = sys.argv[1:2] == ["compare"]
         how = "goes on from where it was" if resumes else "begins anew"
@@ -59,6 +55,21 @@ def main() -> None:
 def _interrupt(number: int, frame: Any) -> None:
     del number, frame
     raise KeyboardInterrupt
+
+
+def _of_memory(error: Exception) -> bool:
+    """Whether memory did not suffice; torch, which has errors of its own, may not be loaded."""
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from compare.faults import is_out_of_memory
+
+    return is_out_of_memory(error)
+
+
+def _fault(error: Exception) -> int:
+    reason = f"{type(error).__name__}: {error}"
+    _fail(f"a fault of isospike itself: {reason} (with ISOSPIKE_DEBUG=1: where)")
+    return FAULT
 
 
 def _fail(message: str) -> int:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Any
 
 from compare.study import Study, StudyError, build_study
+
+LONGEST = 80  # letters of a name
 
 
 def derived_name(study: Study, given: dict[str, Any]) -> str:
     """A name for a study of other networks or methods: what it compares."""
     words = [*(given.get("datasets") or study.every("datasets"))]
     words += given.get("architectures") or study.every("architectures")
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join(words)).strip("-.")[:80] or study.name
+    return plain_name("-".join(words)) or study.name
+
+
+def plain_name(text: str) -> str:
+    """The text as a name of a directory: letters from A to Z, digits, dots and dashes, at most 80.
+
+    Where other letters or too long an end are left out, a digest tells what was there.
+    """
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", text).strip("-.")
+    if text.isascii() and len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{name[: LONGEST - 9]}-{digest}".lstrip("-")
 
 
 def changed(study: Study, given: dict[str, Any]) -> Study:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from compare.last_word import last_word
+from compare.out import check_directory, named, results_in
 from compare.ranks import is_follower, rank
 
 app = typer.Typer(
@@ -25,9 +23,12 @@ app = typer.Typer(
 )
 
 DataOption = Annotated[
-    Path | None, typer.Option("--data", help="directory of the data sets", metavar="DIR")
+    Path | None,
+    typer.Option("--data", help="directory of the data sets", metavar="DIR", parser=named),
 ]
-OutOption = Annotated[Path | None, typer.Option("--out", help="where results go", metavar="DIR")]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="where results go", metavar="DIR", parser=named)
+]
 
 ENDED = "ended before it could say why, for want of memory perhaps"
 
@@ -72,6 +73,8 @@ def compare(
         "precision": precision,
         "threads": threads,
     }
+    if precision is not None:  # it holds for the sweeps too, whatever their own was
+        changes["sweep_precision"] = "auto"
     given = {key: value for key, value in changes.items() if value is not None}
     if {"datasets", "architectures", "methods"} & set(given):
         given["name"] = derived_name(chosen, given)
@@ -85,7 +88,7 @@ def compare(
         where = locate(name, data)
         if not where.found and (data is not None or ":" in name):
             raise absent(where)
-    _directory(out)
+    check_directory(out)
     choose_device(device)
     from compare.workers.case import Settings
 
@@ -105,6 +108,9 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
         return
     from rich.console import Console
 
+    from reports.home import home_of, refuse_others
+
+    refuse_others(home_of([directory]))  # before anything is trained
     console = Console(stderr=True)
     console.print(
         f"{study.title or study.name}: {', '.join(study.every('methods'))} "
@@ -199,18 +205,20 @@ def data(
 
 @app.command()
 def report(
-    directories: Annotated[list[Path], typer.Argument(help="study directories", metavar="DIR")],
+    directories: Annotated[
+        list[Path], typer.Argument(help="study directories", metavar="DIR", parser=named)
+    ],
     out: OutOption = None,
 ) -> None:
     """Rebuild the report of one study, or one report over several."""
-    _directory(out)
-    with _results_in(out):
+    check_directory(out)
+    with results_in(out):
         _report(directories, out)
 
 
 @app.command()
 def status(
-    directory: Annotated[Path, typer.Argument(help="study directory", metavar="DIR")],
+    directory: Annotated[Path, typer.Argument(help="study directory", metavar="DIR", parser=named)],
 ) -> None:
     """How far a study is: finished cases, what runs now, time left."""
     from compare import status as state
@@ -228,7 +236,7 @@ def convert(
     weights: Annotated[
         Path | None, typer.Option(help="safetensors or state_dict", metavar="FILE")
     ] = None,
-    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1)] = 64,
+    timesteps: Annotated[int, typer.Option(help="largest T of the sweep", min=1, max=100_000)] = 64,
     option: Annotated[
         list[str] | None, typer.Option(help="option of the method", metavar="NAME=VALUE")
     ] = None,
@@ -238,43 +246,26 @@ def convert(
 ) -> None:
     """Convert a trained network, sweep its timesteps, and write network, audit and export."""
     from compare import catalogue
+    from compare.changes import plain_name
 
     catalogue.check("datasets", dataset)
     catalogue.check("conversions", method)
     catalogue.check("architectures", model)
     from compare.convert_command import convert_model, parse_options, summary_lines
 
-    _directory(out)
+    check_directory(out)
     place, _, function = model.rpartition(":")
     words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
-    directory = out or Path("runs") / re.sub(r"[^A-Za-z0-9.-]+", "-", words)
+    directory = out or Path("runs") / plain_name(words)
     chosen = parse_options(option or [])
     ended = f"{ENDED}; the same command begins anew: {command_line()}"
-    with last_word(ended), _results_in(out):
+    with last_word(ended), results_in(out):
         written = convert_model(
             model, dataset, method, weights, timesteps, data, directory, device, chosen
         )
     for line in summary_lines(written):
         typer.echo(line)
     typer.echo(str(written))
-
-
-def _directory(out: Path | None) -> None:
-    """Raise unless results can go there: to a new directory, or one that exists."""
-    if out is not None and out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a directory, got the file {out}")
-
-
-@contextmanager
-def _results_in(out: Path | None) -> Iterator[None]:
-    """What the system says where nothing can be written to --out, in one line."""
-    try:
-        yield
-    except OSError as error:
-        if out is None or error.strerror is None:
-            raise
-        where = f" ({error.filename})" if error.filename else ""
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}{where}") from error
 
 
 @app.callback(invoke_without_command=True)

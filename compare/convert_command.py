@@ -13,12 +13,14 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from compare.data import Dataset, load
+from compare.faults import memory_for
 from compare.machine import choose_device, commit, machine, versions
 from compare.models import ModelError, check_network, make_network
 from compare.plan import SWEEP_PRECISION
 from compare.prepared import View, sample
 from compare.progress import Progress
-from compare.store import replace_text, replacing_directory, write_csv
+from compare.replaced_directory import check_replaceable, is_partial, replacing_directory
+from compare.store import replace_text, write_csv
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.sweep_tables import SWEEP_COLUMNS
 from compare.weights import Made, load_weights, made_with
@@ -31,6 +33,7 @@ from network.unroll import SpikingNetwork
 
 BATCH = 100
 RESULT = "conversion.json"
+FILES = {RESULT, "sweep.csv", "snn.json", "snn.safetensors", "snn.nir"}
 
 
 def convert_model(
@@ -53,10 +56,10 @@ def convert_model(
             f"architecture {model} needs trained weights: give --weights FILE "
             "(safetensors or state_dict), or module:function that returns a trained network"
         )
-    if directory.exists() and not (directory / RESULT).exists() and any(directory.iterdir()):
-        raise ModelError(f"{directory} holds other files: choose another --out")
+    _refuse_others(directory)
     device = choose_device(device_name)
     options = resolve_options(CONVERSIONS.get(method), options)
+    check_replaceable(directory)  # before anything takes its time
     made = Made() if weights is None else made_with(weights, model)
     dataset = load(dataset_name, data, download=data is None)
     geometry = Geometry(*dataset.shape, len(dataset.classes))
@@ -92,16 +95,29 @@ def convert_model(
     return directory
 
 
+def _refuse_others(directory: Path) -> None:
+    """Raise where a directory holds more than an earlier conversion."""
+    found = {f.name for f in directory.iterdir()} if directory.is_dir() else set()
+    found = {name for name in found if not is_partial(name)}
+    others = sorted(found - FILES) if RESULT in found else sorted(found)
+    if others:
+        raise ModelError(
+            f"{directory} holds other files, which would be removed "
+            f"({', '.join(others[:3])}): choose another --out"
+        )
+
+
 def _network(model: str, geometry: Geometry, made: Made) -> nn.Module:
-    network = make_network(
-        model,
-        geometry,
-        width=made.width,
-        batch_norm=made.batch_norm,
-        dropout=made.dropout,
-        seed=0,
-        to_train=False,
-    )
+    with memory_for(f"network {model}"):
+        network = make_network(
+            model,
+            geometry,
+            width=made.width,
+            batch_norm=made.batch_norm,
+            dropout=made.dropout,
+            seed=0,
+            to_train=False,
+        )
     if made.quantisation is None:
         return network
     return quantise_activations(network, **made.quantisation)

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from compare import machine, ranks
+from compare.earlier import earlier_study, others
 from compare.faults import plain
 from compare.joint import joined
 from compare.plan import Plan, cuts_of, dataset_of, make_plan, resolve
@@ -51,6 +52,7 @@ def run_study(
 def _run_study(
     study: Study, directory: Path, settings: Settings, console: Console
 ) -> tuple[Plan, Failures]:
+    earlier = earlier_study(directory)
     with ExitStack() as stack:
         team = None
         if ranks.world_size() > 1:
@@ -65,12 +67,14 @@ def _run_study(
             for name in study.every("datasets")
         }
         device = machine.choose_device(settings.device)
-        study = resolve(study, directory, datasets, device)
+        study = resolve(study, earlier, datasets, device)
         plan = make_plan(study, directory, datasets)
         plan.store.prepare()
+        _say_what_is_replaced(plan, console)
         replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases, datasets))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
         total = sum(plan.work[i] for i in missing)
+        stack.callback(plan.store.write_records, study.name, plan.names)  # interrupted, too
         file = directory / "progress.json"
         progress = stack.enter_context(Progress(total, len(missing), console, file))
         workers = (
@@ -82,8 +86,21 @@ def _run_study(
             stack.enter_context(following(plan, missing, progress))
         failures = work_through(plan, missing, stack.enter_context(workers), progress)
         progress.failures = failures
-    plan.store.write_records(study.name, plan.names)
     return plan, failures
+
+
+def _say_what_is_replaced(plan: Plan, console: Console) -> None:
+    """One line, also for a log, where the directory holds records of another study."""
+    replaced = others(plan.directory, plan.names)
+    if replaced:
+        console.print(
+            f"{plan.directory} holds records of another study ({len(replaced)} of its cases): "
+            "study.toml, records.csv and report are replaced, the cases stay; "
+            "--out with another directory keeps both",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _refuse(settings: Settings) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -11,7 +12,10 @@ import torch
 T = TypeVar("T")
 
 # What torch's allocators say; on the CPU it is a plain RuntimeError.
-ALLOCATOR_WORDS = ("can't allocate memory", "not enough memory", "out of memory")
+ALLOCATOR_WORDS = (
+    "can't allocate memory", "not enough memory", "out of memory",
+    "storage size calculation overflowed",
+)  # fmt: skip
 
 
 class CaseFailed(ValueError):
@@ -28,6 +32,17 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     text = str(error).lower()
     return isinstance(error, RuntimeError) and any(words in text for words in ALLOCATOR_WORDS)
+
+
+@contextmanager
+def memory_for(what: str) -> Iterator[None]:
+    """Say in one line for what memory did not suffice: OutOfMemory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(f"out of memory for {what} ({plain(error)[:120]})") from error
 
 
 def plain(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from compare import machine, ranks
 from compare.cases import Case, expand
 from compare.data import Dataset
+from compare.faults import memory_for
 from compare.fingerprint import fingerprint
 from compare.method_facts import method_facts
 from compare.models import make_network
@@ -21,7 +22,7 @@ from compare.prepared import View, load_dataset, sample
 from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
-from compare.study import Frames, Precision, Study, StudyError, parse_study
+from compare.study import Frames, Precision, Study
 from compare.sweep import BITS
 from conversion import CONVERSIONS
 from network.architectures import Geometry
@@ -55,10 +56,12 @@ class Plan:
 
 
 def resolve(
-    study: Study, directory: Path, datasets: dict[str, Dataset], device: torch.device
+    study: Study, earlier: Study | None, datasets: dict[str, Dataset], device: torch.device
 ) -> Study:
-    """Replace 'auto' and open values; a study that goes on keeps what it was resolved to."""
-    earlier = _earlier(directory)
+    """Replace 'auto' and open values; a study that goes on keeps what it was resolved to.
+
+    earlier: as an earlier run in its directory resolved it, if there was one.
+    """
     sweeps = study.sweep_precision
     if sweeps == "auto":  # a precision that is asked for holds for the sweep too
         sweeps = SWEEP_PRECISION if study.precision == "auto" else study.precision
@@ -68,14 +71,15 @@ def resolve(
         precision = earlier.precision if precision == "auto" else precision
         threads = threads or earlier.threads
     if precision == "auto" or threads is None:
-        network, shape = _first_network(study, datasets)
-        operations = multiplications(network, shape)
-        if threads is None:
-            cores = max(1, (os.cpu_count() or 1) // ranks.processes_here())
-            threads = 1 if operations < SMALL_NETWORK else cores
-        torch.set_num_threads(threads)
-        if precision == "auto":
-            precision = _probe(study, datasets, network.to(device))
+        with memory_for("the first network of the study"):
+            network, shape = _first_network(study, datasets)
+            operations = multiplications(network, shape)
+            if threads is None:
+                cores = max(1, (os.cpu_count() or 1) // ranks.processes_here())
+                threads = 1 if operations < SMALL_NETWORK else cores
+            torch.set_num_threads(threads)
+            if precision == "auto":
+                precision = _probe(study, datasets, network.to(device))
     resolved = {"precision": precision, "sweep_precision": sweeps, "threads": threads}
     return study.model_copy(update=resolved)
 
@@ -138,21 +142,12 @@ def dataset_of(
     )
 
 
-def _earlier(directory: Path) -> Study | None:
-    file = directory / "study.toml"
-    if not file.exists():
-        return None
-    try:
-        return parse_study(file.read_text("utf-8"), directory.name, where=str(file))
-    except (StudyError, UnicodeDecodeError) as error:
-        raise StudyError(f"{error}; remove {file} or choose another --out") from error
-
-
 def _operations(case: Case, dataset: Dataset) -> int:
-    network = _network(
-        dataset, case.architecture, case.width, batch_norm=case.batch_norm, dropout=case.dropout
-    )
-    return multiplications(network, dataset.shape)
+    with memory_for(f"architecture {case.architecture} on {case.dataset}"):
+        network = _network(
+            dataset, case.architecture, case.width, batch_norm=case.batch_norm, dropout=case.dropout
+        )
+        return multiplications(network, dataset.shape)
 
 
 def multiplications(network: torch.nn.Module, shape: tuple[int, ...]) -> int:

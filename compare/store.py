@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -231,38 +230,6 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         raise
     if durable:
         sync(path.parent)
-
-
-@contextlib.contextmanager
-def replacing_directory(directory: Path) -> Iterator[Path]:
-    """A directory to write in place of `directory`, which changes only if the block ends well.
-
-    A kill between its two last renames leaves the earlier one beside it, hidden, and none in place.
-    What killed processes left beside it is removed when it is old.
-    """
-    for kind in ("partial", "earlier"):
-        for left in directory.parent.glob(f".{glob.escape(directory.name)}.*.{kind}"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - left.stat().st_ctime > STALE_S:
-                    shutil.rmtree(left, ignore_errors=True)
-    owner = f".{directory.name}.{socket.gethostname()}-{os.getpid()}"
-    partial, earlier = (directory.with_name(f"{owner}.{kind}") for kind in ("partial", "earlier"))
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        for file in (*partial.iterdir(), partial):
-            sync(file)
-        if directory.exists():
-            directory.rename(earlier)
-        partial.rename(directory)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        if earlier.exists() and not directory.exists():
-            earlier.rename(directory)
-        raise
-    sync(directory.parent)
-    shutil.rmtree(earlier, ignore_errors=True)
 
 
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:

@@ -6,12 +6,13 @@ Nothing here loads torch: names are checked against the catalogue.
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from compare import catalogue
 from compare.trainings import AnnTraining, Table, Training
@@ -21,6 +22,8 @@ Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int24", "int16", "int8"]
 Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
+WHOLE_NUMBERS = ("int24", "int16", "int8")  # precisions of sweeps alone
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MOST_SEEDS = 10_000
 OF_ITS_OWN = (
     "name", "title", "description", "source", "expected_minutes", "expected_minutes_h100", "paper",
@@ -67,7 +70,7 @@ class Frames(Table):
 class Study(Table):
     """Everything that decides the results of a study."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    name: str = Field(pattern=NAME, max_length=80)
     title: str = ""
     description: str = ""
     source: str = ""
@@ -133,6 +136,16 @@ class Study(Table):
             raise ValueError("must be timesteps of at least 1")
         if value is not None and len(set(value)) != len(value):
             raise ValueError("names one entry twice")
+        return value
+
+    @field_validator("sweep_precision")
+    @classmethod
+    def _one_of_sweeps(cls, value: Precision, info: ValidationInfo) -> Precision:
+        asked = info.data.get("precision")
+        if asked in WHOLE_NUMBERS and value not in ("auto", asked):
+            raise ValueError(
+                f'must be "auto" or "{asked}", since precision = "{asked}" is for sweeps'
+            )
         return value
 
     @field_validator("parts")
@@ -207,7 +220,7 @@ def load_study(reference: str) -> Study:
     if not path.is_file():
         raise StudyError(f"study file {reference} does not exist")
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors put a mark in front
     except (UnicodeDecodeError, OSError) as error:
         raise StudyError(f"study file {reference} cannot be read: {error}") from error
     return parse_study(text, path.stem, where=f"study file {reference}")
@@ -219,6 +232,13 @@ def parse_study(text: str, name: str, *, where: str) -> Study:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise StudyError(f"{where} has arrays or tables too deep within each other") from error
+    if "name" not in content and not re.match(NAME, name):
+        raise StudyError(
+            f"{where} gives the study no name, and its own is none: write name = "
+            f'"..." into it, of letters from A to Z, digits, ".", "_" and "-", got {name!r}'
+        )
     content.setdefault("name", name)
     if "base" in content:
         content = {**_inherited(content.pop("base"), where), **content}

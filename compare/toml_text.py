@@ -9,7 +9,11 @@ from compare.study import Study
 
 def to_toml(study: Study) -> str:
     """The study as resolved, as TOML that `parse_study` reads back to the same study."""
-    content = study.model_dump(mode="json", exclude_none=True)
+    return as_toml(study.model_dump(mode="json", exclude_none=True))
+
+
+def as_toml(content: dict[str, Any]) -> str:
+    """Values and tables as TOML, the values first."""
     plain = {k: v for k, v in content.items() if not _is_table(v)}
     lines = [f"{key} = {_value(value)}" for key, value in plain.items()]
     for key, value in content.items():

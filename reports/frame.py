@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from reports.reading import StudyError, reading
+
 CASE_FORMAT = 1
+OBJECTS = ("spec", "dataset", "machine", "versions", "elapsed_s", "thresholds")  # of case.json
 
 COLUMNS: dict[str, str] = {
     "study": "str",
@@ -41,10 +44,6 @@ COLUMNS: dict[str, str] = {
 """Columns of records.csv in order, with the type each is read as; Int64 may be missing."""
 
 ARMS = ("ann", "converted", "direct")
-
-
-class StudyError(ValueError):
-    """A directory or file that does not hold what a study holds."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,17 @@ class Case:
     def table(self, file: str) -> pd.DataFrame | None:
         """A CSV file of the case, or None where the case has none."""
         path = self.directory / file
-        return pd.read_csv(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        with reading(path):
+            return pd.read_csv(path)
 
     def arrays(self, file: str) -> dict[str, np.ndarray] | None:
         """The arrays of an npz file of the case, or None where the case has none."""
         path = self.directory / file
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as archive:
+        with reading(path), path.open("rb") as stream, np.load(stream) as archive:
             return {name: archive[name] for name in archive.files}
 
     @cached_property
@@ -155,6 +157,8 @@ def load(directory: str | Path) -> Study:
     if not directory.is_dir():
         raise StudyError(f"no such study directory: {directory}")
     if not path.is_file():
+        if (directory / "study.toml").is_file():
+            raise StudyError(f"{directory} has no records yet: run the same command again")
         raise StudyError(f"{directory} is not a study: it has no records.csv")
     records = read_records(path)
     settings = _settings(directory / "study.toml")
@@ -188,10 +192,11 @@ def combine(studies: Sequence[Study], title: str) -> Study:
 
 def read_records(path: Path) -> pd.DataFrame:
     """records.csv with the columns of the contract, checked."""
-    try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        raise StudyError(f"{path} is empty") from None
+    with reading(path):
+        try:
+            raw = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except pd.errors.EmptyDataError:
+            raise StudyError(f"{path} is empty") from None
     missing = [column for column in COLUMNS if column not in raw.columns]
     if missing:
         raise StudyError(f"{path} lacks the columns {', '.join(missing)}")
@@ -228,10 +233,12 @@ def _check(records: pd.DataFrame, path: Path) -> None:
 def _settings(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise StudyError(f"{path} is not TOML: {error}") from None
+    with reading(path):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise StudyError(f"{path} is not TOML: {error}") from None
 
 
 def _cases(directory: Path, wanted: set[str]) -> Iterator[Case]:
@@ -239,10 +246,17 @@ def _cases(directory: Path, wanted: set[str]) -> Iterator[Case]:
         name = path.parent.name
         if name not in wanted:
             continue
-        try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise StudyError(f"{path} is not JSON: {error}") from None
+        with reading(path):
+            text = path.read_text(encoding="utf-8")
+            try:
+                facts = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise StudyError(f"{path} is not JSON: {error}") from None
+        if not isinstance(facts, dict):
+            raise StudyError(f"{path}: must hold an object; got {type(facts).__name__}")
+        wrong = [key for key in OBJECTS if not isinstance(facts.get(key, {}), dict | None)]
+        if wrong:
+            raise StudyError(f"{path}: {wrong[0]} must be an object; got {facts[wrong[0]]!r:.80}")
         if facts.get("format") != CASE_FORMAT:
             got = facts.get("format")
             raise StudyError(f"{path}: format must be {CASE_FORMAT}; got {got!r}")

@@ -22,11 +22,11 @@ from reports.caveats import caveats
 from reports.curves import curves, family_of
 from reports.drawing import Artists, Drawing, reason_of
 from reports.figures import FIGURES, Figure, leading
+from reports.home import FOLDERS, PAGE, home_of, refuse_others
 from reports.provenance import Fact, commands, compared, provenance
 from reports.tables import Cell, Column, Table, all_tables
-from reports.whole import refuse_foreign, replaced
+from reports.whole import replaced
 
-FOLDERS, PAGE, TITLE_ENDS = ("figures", "tables"), "index.html", " – isospike</title>"
 MEDIA = {
     "csv": ("CSV", "text/csv"),
     "md": ("Markdown", "text/markdown"),
@@ -93,16 +93,15 @@ def build(studies: Sequence[Path | str | Analysis], out: Path | str | None = Non
     out: the report's directory; by default DIR/report for one study, and `report` beside the
     first study for several. Figures and tables of an earlier report in it are replaced.
     Raises PageError without a study, StudyError where a directory is not one, ForeignEntries where
-    `out` holds figures, tables or a page that are no report's.
+    figures, tables or a page that are no report's stand in its place.
     """
     if not studies:
         raise PageError("a report needs at least one study directory, got none")
     analyses = [
         study if isinstance(study, Analysis) else Analysis(frame.load(study)) for study in studies
     ]
-    home = _home([analysis.study for analysis in analyses], out)
-    if out is not None:
-        refuse_foreign(home, FOLDERS, PAGE, TITLE_ENDS)
+    home = home_of([analysis.study.directory for analysis in analyses], out)
+    refuse_others(home)
     with replaced(home, FOLDERS, PAGE) as partial:
         _build(analyses, partial)
     return home / PAGE
@@ -126,13 +125,6 @@ def _build(analyses: list[Analysis], home: Path) -> None:
         for analysis, key, prefix, plan in zip(analyses, keys, prefixes, plans, strict=True)
     ]
     (home / PAGE).write_text(_html(made), encoding="utf-8")
-
-
-def _home(studies: Sequence[frame.Study], out: Path | str | None) -> Path:
-    if out is not None:
-        return Path(out)
-    first = studies[0].directory
-    return first / "report" if len(studies) == 1 else first.parent / "report"
 
 
 def _overlap(studies: Sequence[frame.Study]) -> bool:

@@ -5,32 +5,50 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-HEAD = 4096  # characters of a page, its title among them
+HEAD = 65_536  # characters of a page, its title among them
+PARTIAL, EARLIER = ".partial", ".earlier"  # what comes, and what goes
 
 
 class ForeignEntries(ValueError):
     """A directory holds what we have not written and would replace."""
 
 
-def refuse_foreign(home: Path, folders: Sequence[str], page: str, mark: str) -> None:
-    """ForeignEntries where entries of `home` would be replaced beside no page of ours.
+def refuse_foreign(
+    home: Path, folders: Sequence[str], page: str, mark: str, known: Callable[[Path], bool]
+) -> None:
+    """ForeignEntries where what we have not written would be replaced in `home`.
 
-    mark: what stands in the head of such a page.
+    mark: what stands in the head of a page of ours, beside which all entries are ours; beside none,
+    folders are ours where every file in them is known(file).
     """
-    taken = [name for name in (*folders, page) if (home / name).exists()]
-    ours = (home / page).is_file() and mark in _head(home / page)
-    if taken and not ours:
+    if home.exists() and not home.is_dir():
+        raise ForeignEntries(f"{home} must be a directory for a report, and is a file: move it")
+    taken = [name for name in (*folders, page) if os.path.lexists(home / name)]
+    # in this order: what moves entries in at this moment ends with the page in place
+    moving = (home / EARLIER).is_dir() and mark in _head(home / PARTIAL / page)
+    if not taken or moving or mark in _head(home / page):
+        return
+    if page not in taken:
+        taken = [name for name in taken if not _all_known(home / name, known)]
+    if taken:
         raise ForeignEntries(
-            f"{home} holds {', '.join(taken)} of another origin, which would be replaced: give a "
-            "directory without them"
+            f"{home} holds {', '.join(taken)} of another origin, which would be replaced: move "
+            "them, or give another directory with --out"
         )
 
 
+def _all_known(folder: Path, known: Callable[[Path], bool]) -> bool:
+    return folder.is_dir() and all(file.is_file() and known(file) for file in folder.iterdir())
+
+
 def _head(page: Path) -> str:
+    """The first characters of a page; none where there is no such file."""
+    if not page.is_file():
+        return ""
     with page.open(encoding="utf-8", errors="replace") as stream:
         return stream.read(HEAD)
 
@@ -46,7 +64,7 @@ def replaced(home: Path, folders: Sequence[str], page: str) -> Iterator[Path]:
     """
     home.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(home, os.O_RDONLY)
-    partial, earlier = home / ".partial", home / ".earlier"
+    partial, earlier = home / PARTIAL, home / EARLIER
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if earlier.exists():
@@ -68,7 +86,7 @@ def replaced(home: Path, folders: Sequence[str], page: str) -> Iterator[Path]:
 
 def _move_in(home: Path, folders: Sequence[str], page: str) -> None:
     """Move the new entries to their places, the page last; begun before, it goes on."""
-    partial, earlier = home / ".partial", home / ".earlier"
+    partial, earlier = home / PARTIAL, home / EARLIER
     for name in (*folders, page):
         if not (partial / name).exists():
             continue

@@ -36,7 +36,13 @@ RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timest
         (["compare", "--dataset", "folder:nowhere"], ["folder:nowhere is not in"]),
         (["convert", "lenet", "--dataset", "mnist-5k"], ["weights"]),
         (["convert", "lenet", "--dataset", "mnist-5k", "--method", "x"], ["'x'", "spike-norm"]),
+        (
+            ["convert", "net.py:net", "--dataset", "mnist-5k", "--timesteps", "1000000000"],
+            ["--timesteps", "100000"],
+        ),
         (["frobnicate"], ["frobnicate"]),
+        (["compare", "--out", ""], ["--out", "a path is needed", "empty"]),
+        (["report", ""], ["DIR", "a path is needed", "empty"]),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(

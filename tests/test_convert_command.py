@@ -80,3 +80,30 @@ def test_the_summary_counts_and_names(tmp_path: Path) -> None:
 def test_options_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="did you mean 'percentile'"):
         converted(tmp_path / "absent.pt", "robust-norm", tmp_path / "out", percentil=99.0)
+
+
+def test_where_nothing_can_be_written_is_said_before_data_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = weights_of_a_case(tmp_path)
+    monkeypatch.setattr(convert_command, "load", lambda *args, **given: pytest.fail("was read"))
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="Not a directory"):
+        converted(weights, "data-norm", tmp_path / "file" / "out")
+    with pytest.raises(ModelError, match=r"holds other files.*case\.json"):
+        converted(weights, "data-norm", tmp_path)
+
+
+def test_a_conversion_in_the_present_directory_and_again_but_not_over_other_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights, out = weights_of_a_case(tmp_path), tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    for _ in range(2):
+        converted(weights, "data-norm", Path())
+    assert {file.name for file in out.iterdir()} == convert_command.FILES
+    assert summary_lines(Path())
+    (out / "notes.md").write_text("mine")
+    with pytest.raises(ModelError, match=r"holds other files.*notes\.md"):
+        converted(weights, "data-norm", Path())

@@ -79,6 +79,9 @@ def test_what_is_no_study_is_said_in_one_line(tmp_path):
         reports.load(tmp_path / "nowhere")
     with pytest.raises(StudyError, match=r"has no records\.csv"):
         reports.load(tmp_path)
+    (tmp_path / "study.toml").touch()
+    with pytest.raises(StudyError, match="has no records yet: run the same command again"):
+        reports.load(tmp_path)
     (tmp_path / "records.csv").write_text("a,b\n1,2\n")
     with pytest.raises(StudyError, match="lacks the columns study, dataset"):
         reports.load(tmp_path)
@@ -118,6 +121,44 @@ def test_other_formats_of_a_case_are_refused(directory):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2}))
     with pytest.raises(StudyError, match="format must be 1; got 2"):
         reports.load(directory)
+
+
+CASE = "cases/ann-lenet-0"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("records.csv", b"study\xff,case\n", "cannot be read: .*utf-8"),
+        ("records.csv", b"study,case\n1,2,3,4\n1,2,3,4,5\n", "cannot be read: .*Expected"),
+        ("study.toml", b"name = '\xff'", "cannot be read: .*utf-8"),
+        (f"{CASE}/case.json", b"[]", "must hold an object; got list"),
+        (f"{CASE}/case.json", b'{"format": 1, "spec": [1]}', r"spec must be an object; got \[1\]"),
+        (f"{CASE}/case.json", b"{\xff", "cannot be read: .*utf-8"),
+        (f"{CASE}/case.json", b"{", "is not JSON"),
+        (f"{CASE}/sweep.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read: .*Expected"),
+        (f"{CASE}/sweep.csv", b"", "cannot be read: No columns"),
+    ],
+)
+def test_a_broken_file_is_named(directory, file, content, words):
+    (directory / file).write_bytes(content)
+    with pytest.raises(StudyError, match=rf"{file}:? {words}"):
+        _ = reports.study(directory).sweeps
+
+
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 0.9])
+def test_half_an_archive_is_named(directory, share):
+    path = directory / CASE / "correct.npz"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    case = reports.study(directory).cases["ann-lenet-0"]
+    with pytest.raises(StudyError, match=r"ann-lenet-0/correct\.npz cannot be read: \w"):
+        _ = case.correctness
+
+
+def test_a_mark_in_front_of_the_settings(directory):
+    path = directory / "study.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert reports.study(directory).settings["name"]
 
 
 def test_curves_group_seeds_and_tell_settings_apart(tmp_path):

@@ -110,11 +110,43 @@ def test_a_rename_that_fails_is_mended_too(tmp_path: Path, monkeypatch: pytest.M
     assert next_build_fails(tmp_path) == whole("later", "both")
 
 
-@pytest.mark.parametrize("name", ["figures/photo.png", "tables/mine.csv", "index.html"])
+def known(file: Path) -> bool:
+    return file.suffix == ".svg"
+
+
+@pytest.mark.parametrize("name", ["figures/photo.png", "tables/mine.csv", "index.html", "tables"])
 def test_entries_of_another_origin_are_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     with pytest.raises(ForeignEntries, match=f"holds {name.split('/')[0]} of another origin"):
-        refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours")
+        refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours", known)
     (tmp_path / PAGE).write_text("<title>a – ours")
-    refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours")
+    refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours", known)
+
+
+def test_figures_kept_without_their_page_are_ours(tmp_path: Path) -> None:
+    build(tmp_path, "<title>a – ours", "figures")
+    (tmp_path / PAGE).unlink()
+    refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours", known)
+    (tmp_path / "taken").touch()
+    with pytest.raises(ForeignEntries, match="must be a directory"):
+        refuse_foreign(tmp_path / "taken", FOLDERS, PAGE, "– ours", known)
+
+
+def test_a_first_report_cut_off_in_its_renames_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+
+    def fails(self: Path, target: Path) -> Path:
+        if self.name == PAGE:
+            raise OSError("cut off")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fails)
+        with pytest.raises(OSError, match="cut off"):
+            build(tmp_path, "<title>a – ours", "both")
+    assert (tmp_path / "tables" / "a.tex").exists()
+    assert not (tmp_path / PAGE).exists()
+    refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours", known)

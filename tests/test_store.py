@@ -14,7 +14,6 @@ from compare.store import (
     DamagedCase,
     Store,
     replace_text,
-    replacing_directory,
     write_csv,
 )
 
@@ -125,45 +124,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         replace_text(file, "x" * 10_000 + "\ud800")
     assert file.read_text() == "first"
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_a_directory_is_replaced_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = tmp_path / "out"
-    for text in ("first", "second"):
-        with replacing_directory(place) as partial:
-            (partial / "a").write_text(text)
-            (partial / f"only {text}").touch()
-    with pytest.raises(FileNotFoundError), replacing_directory(place) as partial:
-        (partial / "of no directory" / "a").write_text("third")
-    rename = Path.rename
-
-    def fails_in_place(source: Path, target: Path) -> Path:
-        if source.name.endswith(".partial"):
-            raise OSError("no")
-        return rename(source, target)
-
-    monkeypatch.setattr(Path, "rename", fails_in_place)
-    with pytest.raises(OSError, match="no"), replacing_directory(place) as partial:
-        (partial / "a").write_text("fourth")
-    assert (place / "a").read_text() == "second"
-    assert sorted(file.name for file in place.iterdir()) == ["a", "only second"]
-    assert list(tmp_path.iterdir()) == [place]
-
-
-def test_what_a_killed_replacement_left_is_removed_when_it_is_old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left = [tmp_path / f".out.host-1.{kind}" for kind in ("partial", "earlier")]
-    for folder in (*left, tmp_path / ".other.host-1.partial"):
-        folder.mkdir()
-    with replacing_directory(tmp_path / "out"):
-        assert all(folder.exists() for folder in left)
-    monkeypatch.setattr("compare.store.STALE_S", -1.0)
-    with replacing_directory(tmp_path / "out"):
-        pass
-    assert sorted(file.name for file in tmp_path.iterdir()) == [".other.host-1.partial", "out"]
 
 
 def test_records_have_the_columns_of_the_contract_and_missing_is_empty(store: Store) -> None:

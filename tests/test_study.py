@@ -1,5 +1,7 @@
 """Study files: defaults, errors in one line, and the way there and back through TOML."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +53,11 @@ def test_every_builtin_study_parses_and_says_what_it_shows(name: str) -> None:
         ("[variants.bptt]\nmethod = 'bptt'", ["variant 'bptt'", "name of its own"]),
         ("methods = ", ["not valid TOML"]),
         ("name = '../x'", ["name"]),
+        ("options = " + "[" * 20_000, ["study file mine.toml", "too deep"]),
+        (
+            "precision = 'int8'\nsweep_precision = 'float32'",
+            ["sweep_precision", '"auto" or "int8"', "got 'float32'"],
+        ),
     ],
 )
 def test_a_bad_study_is_one_line_with_what_is_allowed(text: str, words: list[str]) -> None:
@@ -60,6 +67,29 @@ def test_a_bad_study_is_one_line_with_what_is_allowed(text: str, words: list[str
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_a_precision_of_sweeps_may_be_said_twice() -> None:
+    for sweeps in ("auto", "int8"):
+        study = build_study(
+            {"name": "mine", "precision": "int8", "sweep_precision": sweeps}, where="here"
+        )
+        assert study.sweep_precision == sweeps
+
+
+@pytest.mark.parametrize("file", ["my study.toml", "étude.toml"])
+def test_the_name_of_a_file_that_is_none_for_a_study(file: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_text("seeds = 1\n")
+    with pytest.raises(StudyError, match=f'write name = "..." into it.*got {path.stem!r}$'):
+        load_study(str(path))
+    path.write_text('name = "mine"\n')
+    assert load_study(str(path)).name == "mine"
+
+
+def test_a_mark_in_front_of_a_study_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbfseeds = 1\n")
+    assert load_study(str(tmp_path / "mine.toml")).seeds == (0,)
 
 
 def test_an_unknown_study_lists_the_built_in_ones() -> None:

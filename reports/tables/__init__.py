@@ -14,7 +14,14 @@ from reports.tables.summary_table import summary
 from reports.tables.timestep_table import over_grid
 from reports.tables.training_time_table import training_times
 
+NAMES = (
+    "summary", "iso-accuracy", "accuracy-at-T", "tests", "tests-over-T", "energy", "training-time",
+    "paper",
+)  # fmt: skip
+"""What the files of tables are called."""
+
 __all__ = [
+    "NAMES",
     "Cell",
     "Column",
     "Table",

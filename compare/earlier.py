@@ -1,0 +1,66 @@
+"""What an earlier run left in the directory of a study."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+
+from compare.study import Study, StudyError, parse_study
+from compare.toml_text import as_toml
+
+MARK = "# In force, defaults included:"  # ends every study.toml that is written now
+
+
+def earlier_study(directory: Path) -> Study | None:
+    """The resolved study of an earlier run, or None where there was none.
+
+    Raises StudyError for a study.toml that no run has written, which ours would replace, and for
+    one that is no longer read.
+    """
+    file = directory / "study.toml"
+    if not file.exists():
+        return None
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        text = ""
+    if not is_resolved(text):
+        raise StudyError(
+            f"{file} is not one that a run has written, and the study as resolved would replace "
+            "it: choose another --out"
+        )
+    try:
+        return parse_study(text, directory.resolve().name, where=str(file))
+    except StudyError as error:
+        raise StudyError(f"{error}; remove {file} or choose another --out") from error
+
+
+def is_resolved(text: str) -> bool:
+    """Whether a study.toml is one that a run has written.
+
+    Earlier versions wrote no mark: theirs says, letter by letter in our way of writing TOML, what
+    only a run fills in.
+    """
+    if MARK in text.splitlines():
+        return True
+    try:
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
+    filled_in = "threads" in content and content.get("precision", "auto") != "auto"
+    return filled_in and as_toml(content) == text
+
+
+def others(directory: Path, names: Collection[str]) -> list[str]:
+    """Cases that an earlier run has records of and that are none of these names."""
+    file = directory / "records.csv"
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8", errors="replace") as stream:
+        try:
+            found = dict.fromkeys(row.get("case") or "" for row in csv.DictReader(stream))
+        except csv.Error:  # no records of ours
+            return []
+    return [case for case in found if case and case not in names]

@@ -1,0 +1,59 @@
+"""The frame around the cases of a study: what is said before them, what is written after."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from compare import execute
+from compare.plan import Plan
+from compare.store import RECORD_COLUMNS, write_csv
+from compare.study import build_study
+from compare.workers import Settings
+from tests.test_store import write_case
+
+SETTINGS = Settings(None, False, "cpu", 1, "isospike compare", None)
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
+    """Two cases, in place of what a study comes to."""
+    study = build_study({"name": "mine", "precision": "float32", "threads": 1}, where="here")
+    made = Plan(study, tmp_path / "out", (), ("case-1", "case-2"), (1.0, 1.0))
+    monkeypatch.setattr(execute, "dataset_of", lambda *given: None)
+    monkeypatch.setattr(execute, "make_plan", lambda *given: made)
+    return made
+
+
+def run(plan: Plan) -> None:
+    execute.run_study(plan.study, plan.directory, SETTINGS, Console(stderr=True))
+
+
+def test_an_interrupted_study_has_records_of_what_is_finished(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_case_then_interrupted(*given: object) -> None:
+        write_case(plan.store)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(execute, "work_through", one_case_then_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan)
+    with (plan.directory / "records.csv").open(newline="") as stream:
+        assert [row["case"] for row in csv.DictReader(stream)] == ["case-1"]
+
+
+def test_records_of_another_study_are_replaced_with_a_word(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execute, "work_through", lambda *given: {})
+    run(plan)
+    words = f"{plan.directory} holds records of another study"
+    assert words not in capsys.readouterr().err
+    rows = [{"case": case} for case in ("case-2", "of another", "of another, too")]
+    write_csv(plan.directory / "records.csv", RECORD_COLUMNS, rows)
+    run(plan)
+    assert f"{words} (2 of its cases)" in capsys.readouterr().err
+    run(plan)
+    assert words not in capsys.readouterr().err
