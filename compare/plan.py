@@ -21,7 +21,8 @@ from compare.prepared import View, load_dataset, sample
 from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
-from compare.study import Frames, Precision, Study, StudyError, parse_study
+from compare.study import Precision, Study, StudyError, parse_study
+from compare.study_tables import Frames
 from compare.sweep import BITS
 from conversion import CONVERSIONS
 from network.architectures import Geometry

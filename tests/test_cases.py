@@ -119,7 +119,7 @@ def test_every_builtin_study_expands_to_the_cases_it_speaks_of(name: str) -> Non
     assert len({case.identity("data") for case in cases}) == len(cases)
     spiking = {(case.dataset, case.architecture, case.method) for case in cases}
     for row in study.paper:  # what the paper reports stands beside a case of this study
-        wanted = tuple(row.get(key) for key in ("dataset", "architecture", "method"))
+        wanted = (row.dataset, row.architecture, row.method)
         assert any(
             all(a is None or a == b for a, b in zip(wanted, case, strict=True)) for case in spiking
         ), row

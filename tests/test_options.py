@@ -135,7 +135,6 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
             {"variants": {"idle": {"method": "bptt", "options": {"nosuch": 3}}}},
             "idle: rule bptt has no option 'nosuch'",
         ),
-        ({"paper": [{"nokey": 3, "value": 1}]}, "a [[paper]] row has no nokey; known: dataset"),
         ({"paper": [{"measure": "speed"}]}, "unknown measure 'speed' in a [[paper]] row; known: a"),
     ],
 )

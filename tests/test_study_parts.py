@@ -115,7 +115,7 @@ def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None
     assert [(p.datasets, p.architectures, p.timesteps) for p in study.divided()] == [
         (("mnist",), ("lenet",), 9)
     ]
-    assert [row["value"] for row in study.paper] == [99.57, 99.59, 99.59]
+    assert [row.value for row in study.paper] == [99.57, 99.59, 99.59]
     with pytest.raises(StudyError, match="table7 has no part with 'cifar100'; it has: 'mnist"):
         changed(load_study("lee2020-table7"), {"datasets": ["cifar100"]})
     with pytest.raises(StudyError, match=r"has no part with '\\n'"):  # a name is said on one line
