@@ -76,5 +76,10 @@ def rule_options(base: str, options: Mapping[str, Any]) -> tuple[str | None, Map
     start = None
     if way.rule.needs_conversion:
         start = str(given.pop("conversion", START_CONVERSION))
-        CONVERSIONS.get(start)
+        plain = CONVERSIONS.get(start).plain
+        if plain is not None:
+            raise ValueError(
+                f"{base} starts from a conversion without observation steps; {start} spends them, "
+                f"and without them is {plain}: choose {plain}"
+            )
     return start, of_rule(way.rule, given)
