@@ -127,11 +127,13 @@ def _network_cases(
 ) -> list[Case]:
     if dataset in study.events:
         study = study.model_copy(update={"encoding": "events"})
+    _check_encoding(study, dataset, "encoding")
     reference = _ann_case(study, dataset, architecture, seed, "ann", study.encoding)
     anns = {_ann_key(study, "ann", study.encoding): reference}
     members: list[Case] = []
     for method in study.methods:
         own = _setting_of(study, method)
+        _check_encoding(own, dataset, f"[variants.{method}] encoding")
         fact = facts[study.base_method(method)]
         encoding = _encoding(own, fact, method)
         ann = None
@@ -152,6 +154,19 @@ def _setting_of(study: Study, method: str) -> Study:
     """The study with what a variant sets otherwise."""
     variant = study.variants.get(method)
     return study if variant is None else study.model_copy(update=variant.setting())
+
+
+def _check_encoding(study: Study, dataset: str, where: str) -> None:
+    """Raise StudyError for images taken as recordings, or the other way round."""
+    recordings = dataset in study.events
+    if recordings == (study.encoding == "events"):
+        return
+    kind = f"recordings ([events.{dataset}])" if recordings else "images"
+    allowed = [name for name in REPRESENTATIONS if recordings == (name == "events")]
+    raise StudyError(
+        f"{where}: {dataset} holds {kind}, for which {', '.join(allowed)} can be used; "
+        f"got {study.encoding}"
+    )
 
 
 def _ann_key(study: Study, method: str, encoding: str) -> tuple[str, str, bool, float]:

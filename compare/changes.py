@@ -56,7 +56,7 @@ def changed(study: Study, given: dict[str, Any]) -> Study:
     values["paper"] = [
         row
         for row in study.paper
-        if all(row.get(key.removesuffix("s")) in names for key, names in named.items())
+        if all(getattr(row, key.removesuffix("s")) in names for key, names in named.items())
     ]
     values = {key: value for key, value in values.items() if value is not None}
     return build_study(values, where="command line")

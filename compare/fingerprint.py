@@ -11,7 +11,7 @@ from torch import nn
 from compare.cases import Case
 from compare.data import Dataset
 from compare.halfway import key_of
-from compare.models import call_function, load_function
+from compare.models import FAULTS, call_function, load_function
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork, trace
 from network.seeds import derived_seed
@@ -42,7 +42,7 @@ def _of_network(architecture: str, geometry: Geometry, seed: int) -> str:
         if weights != key_of(second):  # drawn in a way of its own: nothing to know it by
             weights = ""
         return hashlib.sha256(f"{_spelled(first)} {weights}".encode()).hexdigest()
-    except Exception:  # the user's code may raise anything at all
+    except FAULTS:
         return ""
 
 

@@ -27,8 +27,20 @@ from network.copying import copied
 ROOMS = ("network", "conversion", "direct", "compare", "reports")
 
 
+FAULTS = (Exception, SystemExit)
+"""What the user's code may raise: anything at all, and a script also ends the program."""
+
+
 class ModelError(ValueError):
     """A model of the user's that cannot be loaded: one line with what, and what to do."""
+
+
+def _raised(error: BaseException) -> str:
+    """An error of the user's code, on one line."""
+    if isinstance(error, SystemExit):
+        return "it ends the program (sys.exit)"
+    reason = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {reason}"
 
 
 def make_network(
@@ -70,9 +82,9 @@ def check_network(network: nn.Module, geometry: Geometry, *, to_train: bool = Tr
     shape = (geometry.channels, geometry.height, geometry.width)
     try:
         twin = copied(network)
-    except Exception as error:  # the user's attributes may be anything at all
+    except FAULTS as error:
         raise ModelError(
-            f"the network cannot be copied (copy.deepcopy): {type(error).__name__}: {error}"
+            f"the network cannot be copied (copy.deepcopy): {_raised(error)}"
         ) from error
     _check_scores(twin.eval(), shape, geometry.classes)
     if to_train:
@@ -86,10 +98,9 @@ def _check_scores(network: nn.Module, shape: tuple[int, int, int], classes: int)
     try:
         with torch.no_grad(), torch.random.fork_rng():
             scores = network(torch.zeros(2, *shape, device=device))
-    except Exception as error:  # the user's code may raise anything at all
-        reason = (str(error).splitlines() or [""])[0]
+    except FAULTS as error:
         raise ModelError(
-            f"{where} does not take images of shape {shape}: {type(error).__name__}: {reason}"
+            f"{where} does not take images of shape {shape}: {_raised(error)}"
         ) from error
     if not isinstance(scores, Tensor):
         got = type(scores).__name__
@@ -129,9 +140,8 @@ def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -
         torch.manual_seed(seed)
         try:
             network = function(**{k: value for k, value in offered.items() if k in parameters})
-        except Exception as error:  # the user's code may raise anything at all
-            reason = (str(error).splitlines() or [""])[0]
-            raise ModelError(f"{name} raises {type(error).__name__}: {reason}") from error
+        except FAULTS as error:
+            raise ModelError(f"{name} fails when called: {_raised(error)}") from error
     if not isinstance(network, nn.Module):
         raise ModelError(f"{name} must return a torch.nn.Module, got {type(network).__name__}")
     return network
@@ -166,9 +176,9 @@ def _load_file(path: Path) -> ModuleType:
     try:
         with _searched(path.parent):
             spec.loader.exec_module(module)
-    except Exception as error:  # the user's code may raise anything at all
+    except FAULTS as error:
         del sys.modules[name]
-        raise ModelError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{path} cannot be imported: {_raised(error)}") from error
     return module
 
 
@@ -191,20 +201,24 @@ def _load_module(name: str) -> ModuleType:
         raise
     except ModuleNotFoundError as error:
         raise ModelError(f"module {name!r} cannot be found (missing: {error.name})") from error
-    except Exception as error:  # the user's code may raise anything at all
-        raise ModelError(
-            f"module {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except FAULTS as error:
+        raise ModelError(f"module {name!r} cannot be imported: {_raised(error)}") from error
 
 
 @contextmanager
 def _searched(folder: Path) -> Iterator[None]:
-    """Let imports find the user's neighbours, after everything that is installed."""
+    """Let imports find the user's neighbours, after everything that is installed.
+
+    Our command line is not theirs: code that reads one finds it empty.
+    """
+    ours = sys.argv
     sys.path.append(str(folder))
+    sys.argv = [str(folder)]
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        sys.argv = ours
 
 
 def _refuse_clash(path: Path) -> None:

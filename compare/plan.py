@@ -22,7 +22,8 @@ from compare.prepared import View, load_dataset, sample
 from compare.resolved import check_training, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
-from compare.study import Frames, Precision, Study
+from compare.study import Precision, Study
+from compare.study_tables import Frames
 from compare.sweep import BITS
 from conversion import CONVERSIONS
 from network.architectures import Geometry
@@ -33,6 +34,7 @@ SWEEP_PRECISION: Precision = (
     "int24"  # exact and the same everywhere; float32 where a network needs it
 )
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
+PROBED_IMAGES = 64  # of the step by which a precision is chosen
 SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
 
@@ -189,12 +191,17 @@ def _first_network(
 
 
 def _probe(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> Precision:
-    """The precision in which a training step of the study's first network is fastest."""
+    """The precision in which a training step of the study's first network is fastest.
+
+    Two images at least, of one twice where there is no other: batch norm has no variance over one.
+    """
     dataset = datasets[study.divided()[0].datasets[0]]
     device = next(network.parameters()).device
     view = View(dataset.train, "pixels", dataset.mean, dataset.std)
-    images, _ = sample(view, min(64, study.batch_size), 0)
+    images, _ = sample(view, PROBED_IMAGES, 0)
     if images.ndim == 5:  # events [B, T, 2, H, W]
         images = images[:, 0]
+    if len(images) == 1:
+        images = torch.cat([images, images])
     seconds = machine.probe_precision(network, images.to(device))
     return "bfloat16" if seconds["bfloat16"] < 0.8 * seconds["float32"] else "float32"

@@ -12,7 +12,7 @@ from compare.cases import Representation
 from compare.data import Dataset, load, load_events, normalise, pixels
 from compare.data.arrays import ArrayImages, Arrays, EventArrays, FolderImages
 from compare.data.errors import DataError
-from compare.study import Frames
+from compare.study_tables import Frames
 
 
 @dataclass(frozen=True, eq=False)

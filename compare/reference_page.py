@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from compare import setting_words as words
 from compare.option_words import lines
-from compare.study import PART_KEYS, QUANTISED_ANN, Frames, Study, Variant
+from compare.study import PART_KEYS, QUANTISED_ANN, Study
+from compare.study_tables import Frames, Variant
 from compare.toml_text import pairs
 from compare.trainings import AnnTraining, Training
 from network.recipe import Recipe

@@ -74,9 +74,10 @@ VARIANT: Mapping[str, str] = {
 }
 
 FRAMES: Mapping[str, str] = {
-    "timesteps": "frames of a recording, of equal duration",
+    "timesteps": "number of frames of a recording",
     "size": "pixels of a side that the sensor's are binned to; the sensor's own by default",
-    "window_ms": "first milliseconds of a recording that are used; all by default",
+    "window_ms": "milliseconds of one frame, from the first event on: what comes after timesteps · "
+    "window_ms is left out; by default the recording is cut into `timesteps` equal parts",
 }
 
 PAPER: Mapping[str, str] = {

@@ -15,12 +15,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from compare import catalogue
+from compare.study_tables import Encoding, Frames, PaperRow, TrainTimesteps, Variant
 from compare.trainings import AnnTraining, Table, Training
 
 QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
+ANNS = ("ann", QUANTISED_ANN)  # methods of cases that are ANNs
 Arm = Literal["ann", "converted", "direct"]
 Precision = Literal["auto", "float32", "bfloat16", "int24", "int16", "int8"]
-Encoding = Literal["constant", "poisson", "poisson-signed", "poisson-total", "events"]
 STUDIES = "compare.studies"
 WHOLE_NUMBERS = ("int24", "int16", "int8")  # precisions of sweeps alone
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -43,30 +44,6 @@ class StudyError(ValueError):
     """A study that cannot be run as written: one line with what, what is allowed, what came."""
 
 
-class Variant(Table):
-    """A method under another name, with settings of its own."""
-
-    method: str
-    options: dict[str, Any] = Field(default_factory=dict)
-    training: Training = Training()
-    train_timesteps: tuple[int, ...] | None = None
-    encoding: Encoding | None = None
-    batch_norm: bool | None = None
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-
-    def setting(self) -> dict[str, Any]:
-        """What its network, and the ANN it may start from, have otherwise than the study's."""
-        return self.model_dump(include={"encoding", "batch_norm", "dropout"}, exclude_none=True)
-
-
-class Frames(Table):
-    """How the recordings of an event data set become frames (compare.data.events.Binning)."""
-
-    timesteps: int = Field(ge=1)
-    size: int | None = Field(default=None, ge=1)
-    window_ms: float | None = Field(default=None, gt=0)
-
-
 class Study(Table):
     """Everything that decides the results of a study."""
 
@@ -82,7 +59,7 @@ class Study(Table):
     variants: dict[str, Variant] = Field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
     timesteps: int = Field(default=64, ge=1, le=100_000)
-    train_timesteps: tuple[int, ...] | None = None
+    train_timesteps: TrainTimesteps | None = None
     encoding: Encoding = "constant"
     events: dict[str, Frames] = Field(default_factory=dict)
     batch_norm: bool = True
@@ -100,7 +77,7 @@ class Study(Table):
     ann: AnnTraining = AnnTraining()
     direct: Training = Training()
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    paper: tuple[dict[str, Any], ...] = ()
+    paper: tuple[PaperRow, ...] = ()
     parts: tuple[dict[str, Any], ...] = ()
 
     @field_validator("seeds", mode="before")
@@ -127,15 +104,6 @@ class Study(Table):
     def _seed_range(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if any(not 0 <= seed < 2**31 for seed in value):
             raise ValueError("seeds must lie in [0, 2147483647]")
-        return value
-
-    @field_validator("train_timesteps")
-    @classmethod
-    def _positive(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or any(t < 1 for t in value)):
-            raise ValueError("must be timesteps of at least 1")
-        if value is not None and len(set(value)) != len(value):
-            raise ValueError("names one entry twice")
         return value
 
     @field_validator("sweep_precision")
@@ -179,7 +147,8 @@ class Study(Table):
         for architecture in self.every("architectures"):
             catalogue.check("architectures", architecture)
         for name, variant in self.variants.items():
-            if variant.method in self.variants or catalogue.is_method(name):
+            taken = catalogue.is_method(name) or name in ANNS
+            if variant.method in self.variants or taken:
                 raise StudyError(
                     f"variant {name!r}: a variant needs a name of its own and a registered method"
                 )
@@ -271,7 +240,7 @@ def build_study(content: dict[str, Any], *, where: str) -> Study:
 
 TABLES: dict[str, type[BaseModel]] = {
     "ann": AnnTraining, "direct": Training, "training": Training, "variants": Variant,
-    "events": Frames,
+    "events": Frames, "paper": PaperRow,
 }  # fmt: skip
 
 
@@ -283,14 +252,22 @@ def _known(path: tuple[int | str, ...]) -> list[str]:
     return [*table.model_fields, *(["base"] if table is Study and not path else [])]
 
 
+def _place(path: tuple[int | str, ...]) -> tuple[str, str]:
+    """The row of a list of tables that a problem is in, or nothing, and the key."""
+    row = ""
+    if path[0] == "paper" and len(path) > 2:
+        row, path = f"[[paper]] row {int(path[1]) + 1}: ", path[2:]
+    return row, ".".join(map(str, path))
+
+
 def _explain(error: ValidationError) -> str:
     """The first problem in one line: which key, what is allowed, what came."""
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
+    row, key = _place(problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _known(problem["loc"][:-1])
         near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"unknown key {key!r}; {hint}known: {', '.join(known)}"
+        return f"{row}unknown key {key!r}; {hint}known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
-    return f"{key}: {message}, got {problem['input']!r}"[:400]
+    return f"{row}{key}: {message}, got {problem['input']!r}"[:400]

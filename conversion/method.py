@@ -27,6 +27,8 @@ class Method:
     encoding: input encoding where none is asked for.
     options: names and default values.
     ann: 'relu' for any network, 'qcfs' for one with quantised activations.
+    plain: what it is without the steps that it observes before it answers; None where it observes
+        none, or only where an option says so.
     """
 
     name: str
@@ -37,13 +39,20 @@ class Method:
     options: Mapping[str, Option] = field(default_factory=dict)
     encoding: str = "constant"
     ann: str = "relu"
+    plain: str | None = None
 
 
 CONVERSIONS: Registry[Method] = Registry("conversion")
 
 
 def method(
-    name: str, *, summary: str, source: str, calibration_images: int, ann: str = "relu"
+    name: str,
+    *,
+    summary: str,
+    source: str,
+    calibration_images: int,
+    ann: str = "relu",
+    plain: str | None = None,
 ) -> Callable[[Callable[..., Balance]], Callable[..., Balance]]:
     """Decorator: register `function(source, *, option=default, ...)` as a conversion method."""
 
@@ -51,7 +60,9 @@ def method(
         parameters = inspect.signature(function).parameters.values()
         options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         CONVERSIONS.register(name)(
-            Method(name, summary, source, function, calibration_images, options, ann=ann)
+            Method(
+                name, summary, source, function, calibration_images, options, ann=ann, plain=plain
+            )
         )
         return function
 

@@ -41,10 +41,18 @@ class Scaled:
 
 
 def differentiable_start(task: Task) -> SpikingNetwork:
-    """The converted network with slopes in its neurons and all its weights trainable."""
+    """The converted network with slopes in its neurons and all its weights trainable.
+
+    Raises ValueError where its answer comes after steps of observation: they are not trained.
+    """
     assert task.start is not None
     network = task.start
-    network.observation = None
+    if network.observation is not None:
+        raise ValueError(
+            "training goes on from a converted network without observation steps, got one that "
+            f"spends {network.observation.steps}: srp and offset are qcfs without them, and a "
+            "delay can be left out"
+        )
     for neuron in network.neurons().values():
         neuron.slope = Scaled(
             slope_of(task.options["surrogate"], task.options["gamma"]),

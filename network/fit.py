@@ -118,6 +118,20 @@ def fit(
     return trainer.history
 
 
+@contextmanager
+def _enough_for_batch_norm(images: int) -> Iterator[None]:
+    """Say what is wrong where batch norm refuses a batch of one image."""
+    try:
+        yield
+    except ValueError as error:
+        if images > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "one image is too few for batch norm, which has no variance over it: at least 2 "
+            "training images and a batch_size of at least 2 are allowed"
+        ) from error
+
+
 class _Trainer:
     """State of one training: optimiser, schedule, position, history."""
 
@@ -169,7 +183,7 @@ class _Trainer:
         if self.team is not None:
             rows = self.team.share(size)
             images, labels, keys = images[rows], labels[rows], keys[rows]
-        with self._surroundings(size, rows, rate):
+        with self._surroundings(size, rows, rate), _enough_for_batch_norm(size):
             torch.manual_seed(derived_seed(self.seed, 2, epoch, index))
             loss, scores = self.step(images, labels, keys.to(self.device))
         value, correct = loss.item(), float((scores.argmax(1) == labels).sum())

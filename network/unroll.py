@@ -82,8 +82,8 @@ def unroll(
 
     images: [B, C, H, W], recordings [B, T, C, H, W].
     keys: int64 [B], one per image, for encodings that draw random numbers.
-    chunk: steps worked through at once (default: all of them with a graph, else up to 4, fewer where
-        maps are large); it changes the last bits of float32 sums at most.
+    chunk: steps worked through at once (default: all of them with a graph, else up to 4, fewer
+        where maps are large); it changes the last bits of float32 sums at most.
     taps: what watches inputs and neurons, chunk by chunk.
     events: without a graph, sum weights over the spikes where these are few and a C compiler is
         here: the same numbers apart from the order of float32 rounding.

@@ -92,8 +92,9 @@ def test_a_long_or_strange_name_is_still_a_file_name() -> None:
     assert not name.startswith(".")
 
 
-def test_a_constant_rule_refuses_events() -> None:
-    study = Study(name="a", methods=("rate-bp",), encoding="events")
+def test_a_rule_without_an_encoding_of_its_own_takes_recordings() -> None:
+    frames = {"nmnist": {"timesteps": 4}}
+    study = Study(name="a", datasets=("nmnist",), methods=("rate-bp",), events=frames)
     facts = method_facts(["rate-bp"])
     assert facts["rate-bp"].encoding is None  # no demand of its own: takes the study's
     assert expand(study, facts, sweep_precision="float32")[-1].encoding == "events"
@@ -119,7 +120,7 @@ def test_every_builtin_study_expands_to_the_cases_it_speaks_of(name: str) -> Non
     assert len({case.identity("data") for case in cases}) == len(cases)
     spiking = {(case.dataset, case.architecture, case.method) for case in cases}
     for row in study.paper:  # what the paper reports stands beside a case of this study
-        wanted = tuple(row.get(key) for key in ("dataset", "architecture", "method"))
+        wanted = (row.dataset, row.architecture, row.method)
         assert any(
             all(a is None or a == b for a, b in zip(wanted, case, strict=True)) for case in spiking
         ), row

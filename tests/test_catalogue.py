@@ -8,9 +8,9 @@ import pytest
 from compare import catalogue, setting_words
 from compare.data import AUGMENTATIONS
 from compare.option_words import MEANINGS, meaning
-from compare.options import PAPER_KEYS
 from compare.reference_page import PAGE, page
-from compare.study import QUANTISED_ANN, Frames, Study, Variant
+from compare.study import QUANTISED_ANN, Study
+from compare.study_tables import Frames, PaperRow, Variant
 from compare.trainings import AnnTraining
 from tests.test_compare import isospike
 
@@ -54,7 +54,7 @@ def test_every_key_of_a_study_is_explained() -> None:
         (setting_words.TRAINING, AnnTraining.model_fields),
         (setting_words.VARIANT, Variant.model_fields),
         (setting_words.FRAMES, Frames.model_fields),
-        (setting_words.PAPER, PAPER_KEYS),
+        (setting_words.PAPER, PaperRow.model_fields),
     ):
         assert list(words) == list(keys)
 

@@ -260,6 +260,18 @@ def test_permuting_a_layer_in_time_keeps_its_rates() -> None:
         permuted_scores(result.network, x, "nothing", 3, generator=torch.Generator())
 
 
+def test_a_method_that_observes_names_what_it_is_without() -> None:
+    from conversion import CONVERSIONS
+
+    quantised_ann = quantise_activations(network("plain"), 4).eval()
+    for name in CONVERSIONS:
+        method = CONVERSIONS.get(name)
+        model = quantised_ann if method.ann == "qcfs" else network("plain")
+        result = convert(model, images(20), method=name)
+        assert (result.network.observation is not None) == (method.plain is not None), name
+        assert method.plain is None or CONVERSIONS.get(method.plain).plain is None
+
+
 def test_every_method_has_a_summary_and_a_source() -> None:
     from conversion import CONVERSIONS
 

@@ -125,7 +125,7 @@ def test_tonic_absent_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_images_and_recordings_are_not_confused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="it needs a number of timesteps"):
+    with pytest.raises(DataError, match=r"study file says .*, \[events.nmnist\] timesteps"):
         load("nmnist", tmp_path)
     with pytest.raises(DataError, match="takes no number of timesteps"):
         load_events("mnist", tmp_path, 5)

@@ -60,6 +60,12 @@ def test_grey_pictures_have_one_channel(tmp_path: Path) -> None:
     assert load(f"folder:{tmp_path}").shape == (3, 4, 6)
 
 
+def test_grey_of_16_bits_is_refused_and_never_saturated(folder: Path) -> None:
+    Image.fromarray(np.full((4, 6), 60000, np.uint16)).save(folder / "train" / "dog" / "1.png")
+    with pytest.raises(DataError, match=r"dog/1\.png: pictures must have 8 bits .*, got mode I;16"):
+        load(f"folder:{folder}")
+
+
 def test_mixed_sizes_name_the_file(folder: Path) -> None:
     picture(folder / "train" / "dog" / "odd.png", (0, 0, 0), size=(5, 5))
     with pytest.raises(DataError, match=r"dog/odd\.png: 5×5 pixels, but .* have 6×4"):

@@ -13,6 +13,7 @@ from direct.presets import PRESETS
 from direct.surrogates import FastSigmoid
 from network.encodings import ENCODINGS
 from network.graph import UnsupportedNetwork
+from network.observation import delayed
 from network.readouts import READOUTS
 from network.registry import UnknownName
 from tests.direct_networks import (
@@ -194,6 +195,14 @@ def test_hybrid_starts_where_the_conversion_ended() -> None:
     )  # fmt: skip
     _, scores = trainable.objective(toy.images, toy.labels, torch.arange(20))
     torch.testing.assert_close(scores.detach(), expected)
+
+
+@pytest.mark.parametrize("rule", ["hybrid", "diet"])
+def test_observation_steps_are_not_dropped_in_silence(rule: str) -> None:
+    toy, start = Toy(20), converted(seeded(WithoutNorm))
+    start.observation = delayed(3)
+    with pytest.raises(ValueError, match="without observation steps, got one that spends 3"):
+        prepare(None, rule=rule, timesteps=6, images=toy.images, labels=toy.labels, start=start)
 
 
 def test_the_surrogate_of_a_converted_layer_is_in_units_of_its_channels_thresholds() -> None:

@@ -52,6 +52,6 @@ def test_weights_that_are_drawn_anew_each_time_do_not_count(tmp_path: Path) -> N
     assert known(tmp_path, "one", code) == known(tmp_path, "two", code)
 
 
-@pytest.mark.parametrize("code", ["mine = None", "def mine():\n    raise KeyError('x')"])
+@pytest.mark.parametrize("code", ["mine = None", "def mine():\n    raise KeyError('x')", "exit()"])
 def test_a_network_that_cannot_be_built_is_said_by_its_case(tmp_path: Path, code: str) -> None:
     assert known(tmp_path, "broken", code) == known(tmp_path, "again", code)

@@ -1,5 +1,6 @@
 """The training loop: it goes on to the same end, and says in one line what it cannot go on from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,13 @@ def test_every_image_comes_once_an_epoch_and_its_turn_with_it() -> None:
     assert 4 < (turns % 2).sum() < 19  # binomial(23, ½): mean 11.5, three standard deviations 7.2
     again = Order(7, images=23, batch_size=5)
     assert torch.equal(again.batch(1, 2), seen[1][2])  # a training that goes on in the middle
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(1, 4), (12, 1)])
+def test_a_batch_of_one_image_and_batch_norm_is_said_plainly(images: int, batch_size: int) -> None:
+    data = Points()
+    data.points = data.points[:images]
+    with pytest.raises(ValueError, match="one image is too few for batch norm.* at least 2"):
+        train(network(), data=data, recipe=replace(RECIPE, batch_size=batch_size))
+    without = nn.Sequential(nn.Linear(3, 2))
+    train(without, data=data, recipe=replace(RECIPE, batch_size=batch_size))

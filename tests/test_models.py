@@ -102,7 +102,9 @@ def test_the_command_runs_beside_files_of_our_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("raise OSError('disk')", "net raises OSError: disk"),
+        ("raise OSError('disk')", "net fails when called: OSError: disk"),
+        ("raise SystemExit(0)", r"net fails when called: it ends the program \(sys.exit\)"),
+        ("return Quitting()", r"of shape \(1, 8, 8\): it ends the program \(sys.exit\)"),
         ("return 3", "must return a torch.nn.Module, got int"),
         ("return nn.Linear(3, 4)", "does not take images of shape"),
         ("return nn.Flatten()", "no weights that could be trained"),
@@ -143,6 +145,10 @@ class Raising(Small):
     def forward(self, x):
         raise ZeroDivisionError("of mine\\nsecond line")
 
+class Quitting(Small):
+    def forward(self, x):
+        raise SystemExit(0)
+
 class Dead(Small):
     def __init__(self, value):
         super().__init__()
@@ -154,6 +160,29 @@ def net():
     with pytest.raises(ModelError, match=words) as caught:
         built(f"{path}:net")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", ["quits.py:net", "quits:net"])
+def test_a_file_that_ends_the_program_is_one_line(
+    reference: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "quits.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"quits.* cannot be imported: it ends the program \("):
+        load_function(reference)
+
+
+def test_a_file_finds_no_command_line_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(
+        tmp_path / "net.py", "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--lr')\nparser.parse_args()",
+    )  # fmt: skip
+    ours = ["isospike", "compare", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", ours)
+    assert built(f"{path}:net") is not None
+    assert sys.argv is ours
 
 
 def test_a_network_may_have_more_outputs_than_there_are_classes(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def cases_of(methods: list[str], **given: Any) -> list[Any]:
         (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
         (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),
         (["hybrid"], {"hybrid": {"conversion": "robust"}}, "robust-norm"),
+        (["hybrid"], {"hybrid": {"conversion": "srp"}}, "without them is qcfs: choose qcfs"),
+        (["diet"], {"diet": {"conversion": "offset"}}, "offset spends them, and without them"),
         (["robust-norm"], {"robust-norm": {"percentile": 200.0}}, "at most 100, got 200"),
         (["channel-norm"], {"channel-norm": {"definition": "x"}}, "one of all, nonzero, got 'x'"),
         (["calibration"], {"calibration": {"level": "x"}}, "one of light, advanced, got 'x'"),
@@ -135,7 +137,6 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
             {"variants": {"idle": {"method": "bptt", "options": {"nosuch": 3}}}},
             "idle: rule bptt has no option 'nosuch'",
         ),
-        ({"paper": [{"nokey": 3, "value": 1}]}, "a [[paper]] row has no nokey; known: dataset"),
         ({"paper": [{"measure": "speed"}]}, "unknown measure 'speed' in a [[paper]] row; known: a"),
     ],
 )

@@ -66,7 +66,7 @@ def numbers_of(receipt: str) -> np.ndarray:
 @cache
 def published() -> np.ndarray:
     """The papers' numbers of all built-in studies."""
-    values = [paper["value"] for name in builtin_studies() for paper in load_study(name).paper]
+    values = [paper.value for name in builtin_studies() for paper in load_study(name).paper]
     return np.unique(np.array(values, float))
 
 

@@ -50,6 +50,8 @@ def test_every_builtin_study_parses_and_says_what_it_shows(name: str) -> None:
         ("timesteps = 0", ["timesteps", "greater than or equal to 1", "got 0"]),
         ("[ann]\nepochs = -1", ["ann.epochs", "-1"]),
         ("[ann]\nepoch = 1", ["unknown key 'ann.epoch'", "'epochs'"]),
+        ("[variants.ann]\nmethod = 'bptt'", ["variant 'ann'", "name of its own"]),
+        ("[variants.qcfs-ann]\nmethod = 'bptt'", ["variant 'qcfs-ann'", "name of its own"]),
         ("[variants.bptt]\nmethod = 'bptt'", ["variant 'bptt'", "name of its own"]),
         ("methods = ", ["not valid TOML"]),
         ("name = '../x'", ["name"]),
@@ -92,6 +94,14 @@ def test_a_mark_in_front_of_a_study_file(tmp_path: Path) -> None:
     assert load_study(str(tmp_path / "mine.toml")).seeds == (0,)
 
 
+def test_a_published_number_stays_as_it_is_written() -> None:
+    written = {"name": "a", "paper": [{"value": 14}, {"value": 99.0, "timestep": 4}]}
+    study = build_study(written, where="test")
+    assert to_toml(study).split("[[paper]]")[1:] == [
+        "\nvalue = 14\n\n", "\nvalue = 99.0\ntimestep = 4\n",
+    ]  # fmt: skip
+
+
 def test_an_unknown_study_lists_the_built_in_ones() -> None:
     with pytest.raises(StudyError, match=r"did you mean 'first-look'\?.*TOML file"):
         load_study("first-lok")
@@ -107,7 +117,7 @@ def test_a_study_survives_toml() -> None:
             "methods": ["steep", "robust-norm"],
             "options": {"robust-norm": {"percentile": 99.0}},
             "ann": {"epochs": 2, "milestones": [1]},
-            "paper": [{"method": "ann", "accuracy": 0.99, "note": "table 7"}],
+            "paper": [{"method": "ann", "value": 14, "unit": "steps", "source": "table 7"}],
         },
         where="test",
     )
@@ -134,6 +144,17 @@ def test_any_text_survives_toml(text: str, width: float, batch_norm: bool) -> No
         ("seeds = 1.5", "must be a number of seeds or a list of seeds, got 1.5"),
         ("train_timesteps = 4", "should be a list, got 4"),
         ("train_timesteps = [2, 2]", "train_timesteps: names one entry twice"),
+        *(
+            (
+                f"variants = {{a = {{method = 'bptt', train_timesteps = {steps}}}}}",
+                "variants.a.train_timesteps: must be timesteps of at least 1",
+            )
+            for steps in ([], [0], [4, -3])
+        ),
+        ("paper = [{}, {nokey = 3}]", "[[paper]] row 2: unknown key 'nokey'; known: dataset, a"),
+        ("paper = [{timestep = 'x'}]", "[[paper]] row 1: timestep: Input should be a valid int"),
+        ("paper = [{}, {value = [1, 2]}]", "[[paper]] row 2: value: must be a number, got [1, 2]"),
+        ("paper = [{label = 3}]", "[[paper]] row 1: label: Input should be a valid string, got 3"),
     ],
 )
 def test_what_is_known_is_that_of_the_table_and_lists_are_called_so(text: str, words: str) -> None:

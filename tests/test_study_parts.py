@@ -115,7 +115,7 @@ def test_a_study_cut_down_keeps_the_parts_and_numbers_that_still_apply() -> None
     assert [(p.datasets, p.architectures, p.timesteps) for p in study.divided()] == [
         (("mnist",), ("lenet",), 9)
     ]
-    assert [row["value"] for row in study.paper] == [99.57, 99.59, 99.59]
+    assert [row.value for row in study.paper] == [99.57, 99.59, 99.59]
     with pytest.raises(StudyError, match="table7 has no part with 'cifar100'; it has: 'mnist"):
         changed(load_study("lee2020-table7"), {"datasets": ["cifar100"]})
     with pytest.raises(StudyError, match=r"has no part with '\\n'"):  # a name is said on one line
@@ -189,8 +189,36 @@ def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) 
 
 def test_augmentation_of_recordings_is_refused() -> None:
     facts = method_facts(["bptt"])
-    study = part_study("methods = ['bptt']\nencoding = 'events'\naugmentation = 'flip-crop'")
+    recordings = "datasets = ['nmnist']\nmethods = ['bptt']\nevents.nmnist.timesteps = 4\n"
+    study = part_study(recordings + "augmentation = 'flip-crop'")
     with pytest.raises(StudyError, match=r"augmentation is for images.* got 'flip-crop'"):
         check_training(study, expand(study, facts, sweep_precision="float32"))
-    study = part_study("methods = ['bptt']\nencoding = 'events'\naugmentation = 'none'")
+    study = part_study(recordings + "augmentation = 'none'")
     check_training(study, expand(study, facts, sweep_precision="float32"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "methods = ['bptt']\nencoding = 'events'",
+            "encoding: mnist-5k holds images, for which constant, poisson, poisson-signed, "
+            "poisson-total can be used; got events",
+        ),
+        (
+            "methods = ['mine']\nvariants.mine = {method = 'bptt', encoding = 'events'}",
+            "[variants.mine] encoding: mnist-5k holds images, for which constant, poisson, "
+            "poisson-signed, poisson-total can be used; got events",
+        ),
+        (
+            "methods = ['mine']\nvariants.mine = {method = 'bptt', encoding = 'poisson'}\n"
+            "datasets = ['nmnist']\nevents.nmnist.timesteps = 4",
+            "[variants.mine] encoding: nmnist holds recordings ([events.nmnist]), for which events "
+            "can be used; got poisson",
+        ),
+    ],
+)
+def test_images_are_not_taken_as_recordings_nor_the_other_way_round(text: str, line: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        expand(part_study(text), method_facts(["bptt"]), sweep_precision="float32")
+    assert str(caught.value) == line

@@ -31,7 +31,10 @@ def load(
     """
     source = source_of(name)
     if source.kind != "images":
-        raise DataError(f"{name} holds recordings, not images: it needs a number of timesteps")
+        raise DataError(
+            f"{name} holds recordings, not images: a study file says into how many frames they are "
+            f"cut, [events.{name}] timesteps = 10"
+        )
     contents = source.read(find(name, source, directory, download))
     if contents.note:
         warnings.warn(contents.note, DataWarning, stacklevel=2)

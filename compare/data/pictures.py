@@ -13,15 +13,26 @@ Pixels = npt.NDArray[np.uint8]
 # What Pillow's many decoders raise on a damaged file has no common base.
 BROKEN = Exception
 GREY = ("1", "L")
+READ = (*GREY, "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")
+"""Pillow's modes of at most eight bits a channel, which become grey or colour without loss."""
 
 
 def header(path: Path) -> tuple[tuple[int, int], bool]:
-    """Width and height, and whether the picture is grey; the pixels are not decoded."""
+    """Width and height, and whether the picture is grey; the pixels are not decoded.
+
+    Raises DataError for a mode of more than eight bits, e.g. grey of 16 bits.
+    """
     try:
         with Image.open(path) as picture:
-            return picture.size, picture.mode in GREY
+            size, mode = picture.size, picture.mode
     except BROKEN as error:
         raise DataError(f"{path}: not a readable picture") from error
+    if mode not in READ:
+        raise DataError(
+            f"{path}: pictures must have 8 bits a channel (Pillow's modes {', '.join(READ)}), "
+            f"got mode {mode}"
+        )
+    return size, mode in GREY
 
 
 def decode(path: Path, grey: bool) -> Pixels:

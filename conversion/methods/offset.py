@@ -19,6 +19,7 @@ from network.observation import Observation
     source="Hao 2023 (offset spikes, ICLR), section 4",
     calibration_images=1,
     ann="qcfs",
+    plain="qcfs",
 )
 def offset(source: Source, *, steps: int = 4) -> Balance:
     """Layer by layer, run ρ = `steps` steps from v₀ = θ/2, then shift the start of a neuron that

@@ -20,6 +20,7 @@ RESIDUAL = 1e-3  # in thresholds: a potential above it counts as a remainder
     source="Hao 2023 (residual membrane potential), algorithm 1",
     calibration_images=1,
     ann="qcfs",
+    plain="qcfs",
 )
 def srp(source: Source, *, steps: int = 4) -> Balance:
     """Run τ = `steps` steps, mask = v(τ) > 10⁻³·θ, back to v₀ = θ/2, then run with masked spikes.
