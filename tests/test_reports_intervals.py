@@ -175,7 +175,7 @@ def test_bootstrap_is_decided_by_its_generator():
 def test_bootstrap_refuses_different_images():
     with pytest.raises(IntervalError, match=r"\[3, 4\]"):
         bootstrap_accuracies(
-            [[np.ones((1, 3), bool)], [np.ones((1, 4), bool)]], np.random.default_rng(0)
+            [[np.ones((1, 3), bool)], [np.ones((1, 4), bool)]], np.random.default_rng(0), 5
         )
 
 
