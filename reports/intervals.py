@@ -205,17 +205,29 @@ def bootstrap_accuracies(
         np.empty((resamples, method[0].shape[0]), dtype=np.min_scalar_type(most))
         for method, most in zip(correct, answers, strict=True)
     ]
-    start = 0
+    start, (firsts, kinds) = 0, _alike(correct)
     for size in _blocks(resamples, images):
         block = slice(start, start + size)
-        draws = generator.multinomial(images, np.full(images, 1 / images), size=size)
-        weights = draws.astype(np.float32)  # whole numbers below 2^24: the products are exact
+        drawn = kinds[generator.integers(images, size=(size, images))]
+        drawn += len(firsts) * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * len(firsts)).reshape(size, -1)
+        weights = weights.astype(np.float32)  # whole numbers below 2^24: the products are exact
         for kept, method in zip(right, correct, strict=True):
             often = seeds[len(method)][block].T
-            sums = (weights @ rows.T.astype(np.float32) for rows in method)
+            sums = (weights @ rows[:, firsts].T.astype(np.float32) for rows in method)
             kept[block] = sum(n[:, None] * rows for n, rows in zip(often, sums, strict=True))
         start += size
     return Bootstrap(right, answers, [seeds[len(method)] for method in correct])
+
+
+def _alike(correct: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images that every method, seed and T answers alike are of one kind, and counted together:
+    the first image of each kind, and the kind of each image [images]."""
+    answers = np.concatenate([rows for method in correct for rows in method])
+    packed = np.ascontiguousarray(np.packbits(answers, axis=0).T)
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, firsts, kinds = np.unique(keys, return_index=True, return_inverse=True)
+    return firsts, kinds.reshape(-1)
 
 
 def _blocks(resamples: int, images: int, most: int = 5_000_000) -> list[int]:

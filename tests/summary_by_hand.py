@@ -168,13 +168,13 @@ def resampled(micro: Path, method: str) -> list[dict[int, float]]:
     """Mean accuracy by T of every resample: 2 seeds, then 60 images, drawn with replacement."""
     generator = np.random.default_rng(2020)
     seeds = generator.multinomial(2, [1 / 2] * 2, size=RESAMPLES)
-    images = generator.multinomial(60, [1 / 60] * 60, size=RESAMPLES)
+    images = generator.integers(60, size=(RESAMPLES, 60))
     total: dict[int, np.ndarray] = {}
     for place, case in enumerate(cases_of(micro, method)):
         with np.load(case / "correct.npz") as kept:
             hits = kept["predicted"] == kept["labels"]
             for t, row in zip(kept["timesteps"].tolist(), hits, strict=True):
-                total[t] = total.get(t, 0) + seeds[:, place] * images[:, row].sum(axis=1)
+                total[t] = total.get(t, 0) + seeds[:, place] * row[images].sum(axis=1)
     shares = zip(*((sums / 120).tolist() for sums in total.values()), strict=True)
     return [dict(zip(total, values, strict=True)) for values in shares]
 
