@@ -206,15 +206,16 @@ def bootstrap_accuracies(
         for method, most in zip(correct, answers, strict=True)
     ]
     start, (firsts, kinds) = 0, _alike(correct)
+    answered = [[rows[:, firsts] for rows in method] for method in correct]
     for size in _blocks(resamples, images):
         block = slice(start, start + size)
         drawn = kinds[generator.integers(images, size=(size, images))]
         drawn += len(firsts) * np.arange(size)[:, None]
         weights = np.bincount(drawn.ravel(), minlength=size * len(firsts)).reshape(size, -1)
         weights = weights.astype(np.float32)  # whole numbers below 2^24: the products are exact
-        for kept, method in zip(right, correct, strict=True):
+        for kept, method in zip(right, answered, strict=True):
             often = seeds[len(method)][block].T
-            sums = (weights @ rows[:, firsts].T.astype(np.float32) for rows in method)
+            sums = (weights @ rows.T.astype(np.float32) for rows in method)
             kept[block] = sum(n[:, None] * rows for n, rows in zip(often, sums, strict=True))
         start += size
     return Bootstrap(right, answers, [seeds[len(method)] for method in correct])

@@ -77,7 +77,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         )
     gradients = rows["gradient"]
     if not (gradients > 0).any():
-        ax.text(0.5, 0.5, "all zero", ha="center", va="center", transform=ax.transAxes)
+        ax.text(0.5, 0.6, "all zero", ha="center", va="center", transform=ax.transAxes)
         ax.set_yticks([])
     elif gradients.min() > 0 and gradients.max() / gradients.min() < 100:
         count_axis(ax.yaxis, gradients)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-BEYOND = r"$\infty$"
-"""The sign of `not reached`, as in the tables; no method's marker."""
+BEYOND = "1"
+"""The sign of `not reached`, three strokes: no method's marker."""
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: BEYOND at the largest T where T* is not reached."""
     labels = list(rows["label"].unique())
-    room = 0.018 * (rows["depth"].max() - rows["depth"].min())
+    room = 0.022 * (rows["depth"].max() - rows["depth"].min())
     for label, unordered in each(rows):
         own = unordered.sort_values("depth")
         aside = (labels.index(label) - (len(labels) - 1) / 2) * room  # so that none hides another
@@ -68,8 +68,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         ax.plot(beyond["depth"], beyond["largest"], linestyle="none", marker=BEYOND, markersize=8,
                 color=arguments["color"])  # fmt: skip
     if rows["timesteps"].isna().any():
-        ax.plot([], [], color="black", marker=BEYOND, markersize=8, linestyle="none",
-                label="not reached by the largest T")  # fmt: skip
+        ax.plot([], [], color="black", marker=BEYOND, markersize=8,
+                linestyle="none", label="not reached by the largest T")  # fmt: skip
     if rows["trained"].notna().any():
         ax.plot([], [], "kx", linestyle="none", label="up to the training T, not T*")
     ax.set_yscale("log", base=2)
