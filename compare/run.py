@@ -194,15 +194,15 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     clock = _Clock()
     way = way_of(case.base)
     origin, options = rule_options(case.base, case.options)
-    start, model, recipe = None, None, for_case(way.recipe, case)
+    start, recipe = None, for_case(way.recipe, case)
+    model = setting.started(recipe) if origin is None else setting.trained_ann()
+    depth = depth_of(model)  # of a folded network, shortcuts would have lost their names
     if origin is not None:
-        start = _convert(case, setting, setting.trained_ann(), origin, {}).network
+        start = _convert(case, setting, model, origin, {}).network
         clock.lap("convert")
-    else:
-        model = setting.started(recipe)
     images, labels = sample(setting.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
     trainable = prepare(
-        model,
+        model if start is None else None,
         rule=way.rule.name,
         timesteps=steps,
         options=options,
@@ -238,7 +238,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         weights=finished.state_dict(),
         history=history,
         readout=finished.readout,
-        depth=depth_of(finished.body),
+        depth=depth,
         parameters=_count(finished),
         thresholds=_summaries(theta),
         leak=_leaks(finished),

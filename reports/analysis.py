@@ -9,6 +9,7 @@ import numpy as np
 
 from reports.curves import Curve, curves
 from reports.frame import Study
+from reports.intervals import wilson
 from reports.iso import Pace, paces
 from reports.resampling import SEED, Samples, resample
 from reports.significance import Comparison, comparisons
@@ -50,6 +51,21 @@ class Analysis:
     def comparisons(self) -> dict[str, tuple[Comparison, ...]]:
         """Paired tests, by network."""
         return {name: comparisons(self.study, items) for name, items in self.networks.items()}
+
+    def guessing(self, curve: Curve) -> int | None:
+        """The number of classes, where the curve is not above guessing one of them at its T.
+
+        None where it is: where Wilson's interval over the test images lies above 1 / classes, or
+        where no case says how many classes there are.
+        """
+        cases = [self.study.cases[name] for name in curve.cases if name in self.study.cases]
+        found = {(case.facts.get("dataset") or {}).get("classes") for case in cases}
+        classes = found.pop() if len(found) == 1 else None
+        if not classes:
+            return None
+        share = float(curve.accuracy[curve.index(curve.report_timestep)])
+        low = wilson(round(share * curve.images), curve.images).low
+        return int(classes) if low <= 1 / classes else None
 
     def curve_of(self, case: str) -> Curve | None:
         """The curve that a case belongs to."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from reports import numbers
 from reports.analysis import Analysis
-from reports.curves import Curve, families, fastest, reference
+from reports.curves import Curve, families, fastest, reference, the_ann
 from reports.iso import Estimate, Pace, spikes_ratio, spikes_with_input, steps_ratio
-from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached
+from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached, reaches
 
 TOLERANCE = 1.0
 """δ of the headline, in points."""
@@ -27,20 +27,27 @@ class Answer:
 
 def answers(analysis: Analysis) -> tuple[Answer, ...]:
     """One answer per family of several depths, then one per network of the study."""
-    overall = [
+    deep = [
         _depth_answer(analysis, name, items) for name, items in families(analysis.curves).items()
     ]
+    overall = [answer for answer in deep if answer is not None]
     single = [_answer(analysis, name, items) for name, items in analysis.networks.items()]
     return (*overall, *single)
 
 
-def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer:
-    """How accuracy and T* of each method change from the least to the greatest depth."""
+def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer | None:
+    """How accuracy and T* of each method change from the least to the greatest depth.
+
+    None where no method was run at more than one.
+    """
     by_label: dict[str, list[Curve]] = {}
     for curve in sorted(items, key=lambda c: c.depth or 0):
         by_label.setdefault(curve.label, []).append(curve)
-    deep = _leading({label: own for label, own in by_label.items() if len(own) > 1})
-    depths = sorted({curve.depth for curve in items if curve.depth is not None})
+    deep = {k: own for k, own in by_label.items() if len({curve.depth for curve in own}) > 1}
+    if not deep:
+        return None
+    deep = _leading(deep)
+    depths = sorted({curve.depth for own in deep.values() for curve in own if curve.depth})
     accuracies = [
         f"{label} from {_reported(own[0])} to {_reported(own[-1])} %" for label, own in deep.items()
     ]
@@ -83,6 +90,9 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     ann = reference(items)
     if ann is None:
         return Answer(name, "There is no ANN to hold the spiking networks against.", ())
+    classes = analysis.guessing(ann)
+    if classes is not None:
+        return Answer(name, _at_chance(ann, classes), ())
     target = float(ann.accuracy[0]) - TOLERANCE * POINT
     converted, direct = fastest(items, "converted", target), fastest(items, "direct", target)
     paces = {pace.curve.label: pace for pace in analysis.paces[name]}
@@ -90,12 +100,12 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     if not known:
         return Answer(name, "Only the ANN was run.", ())
     reached = [(curve, pace) for curve, pace in known if _use(pace)[0].value is not NOT_REACHED]
-    goal = f"To stay within 1 point of the ANN ({numbers.percent(float(ann.accuracy[0]))} %)"
+    goal = f"within 1 point of {the_ann(ann)} ({_percent(ann)})"
     details = [_failure(curve, ann) for curve, pace in known if (curve, pace) not in reached]
     if not reached:
-        headline = f"No method stays within 1 point of the ANN ({_percent(ann)})."
+        headline = f"No method stays {goal}."
     else:
-        headline = f"{goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
+        headline = f"To stay {goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
     details += [_beyond(curve, pace) for curve, pace in reached if not _use(pace)[1]]
     if len(reached) == 2:
         details.append(_ratio(analysis, name, reached[0][0], reached[1][0], ann))
@@ -107,12 +117,21 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     return Answer(name, headline, tuple(detail for detail in details if detail))
 
 
+def _at_chance(ann: Curve, classes: int) -> str:
+    """Why nothing is held against an ANN that has learnt nothing."""
+    who = the_ann(ann)
+    return (
+        f"{who[0].upper()}{who[1:]} ({_percent(ann)}) is not above guessing one of {classes} "
+        f"classes ({numbers.percent(1 / classes)} %), so no method is held against it."
+    )
+
+
 def _need(curve: Curve, pace: Pace) -> str:
     """Steps in use; said to be read up to the training T where T* itself is not reached."""
     found, exact = _use(pace)
     where = "" if exact else f" where it runs no longer than the T = {curve.train_timesteps} it "
     where += "" if exact else "was trained for"
-    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{_ends(found)}{where}"
+    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{_brackets(_span(found))}{where}"
 
 
 def _beyond(curve: Curve, pace: Pace) -> str:
@@ -129,19 +148,12 @@ def _who(curve: Curve) -> str:
     return f"{'conversion' if curve.arm == 'converted' else 'direct training'} by {curve.label}"
 
 
-def _ends(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    ends = ["∞" if isinstance(e, NotReached) else f"{e:.3g}" for e in (estimate.low, estimate.high)]
-    return f" [{ends[0]}, {ends[1]}]"
-
-
 def _failure(curve: Curve, ann: Curve) -> str:
-    best = float(curve.accuracy.max())
-    gap = (float(ann.accuracy[0]) - best) / POINT
+    best, goal = float(curve.accuracy.max()), float(ann.accuracy[0])
+    gap = (goal - best) / POINT
     last = int(curve.latency[-1])
     close = f"its best is {numbers.percent(best)} %, {gap:.2f} points below"
-    if gap <= TOLERANCE:
+    if reaches(best, goal - TOLERANCE * POINT):
         close = f"it touches {numbers.percent(best)} % but does not stay there"
     who = _who(curve)
     return f"{who[0].upper()}{who[1:]} does not get there by T = {last}: {close}."
@@ -152,47 +164,66 @@ def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: 
     ratio = steps_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
     if ratio.value is NOT_REACHED:
         return ""
-    value = float(ratio.value)
-    if ratio.low is None or ratio.high is None:
+    value, ends = float(ratio.value), _span(ratio)
+    if ends is None:
         return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
-    low = np.inf if isinstance(ratio.low, NotReached) else float(ratio.low)
-    high = np.inf if isinstance(ratio.high, NotReached) else float(ratio.high)
     spikes = spikes_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
-    if low > 1:
-        first = f"Direct training needs {value:.3g} times fewer steps{_ends(ratio)}"
+    if ends[0] > 1:
+        first = f"Direct training needs {value:.3g} times fewer steps{_brackets(ends)}"
         return f"{first}{_spike_words(spikes)}."
-    if high < 1:
-        first = f"Conversion needs {1 / value:.3g} times fewer steps{_inverse_ends(ratio)}"
+    if ends[1] < 1:
+        first = f"Conversion needs {1 / value:.3g} times fewer steps{_brackets(_inverse(ends))}"
         return f"{first}{_spike_words(spikes, inverse=True)}."
     return (
-        f"Steps of conversion over steps of direct training: {value:.3g}{_ends(ratio)}; "
+        f"Steps of conversion over steps of direct training: {value:.3g}{_brackets(ends)}; "
         "the interval holds 1, so neither is shown to need fewer."
     )
 
 
-def _inverse_ends(estimate: Estimate) -> str:
-    """The interval of 1 / estimate."""
+Span = tuple[float, float]
+
+
+def _span(estimate: Estimate) -> Span | None:
+    """The ends of an interval, infinite where not reached; None where they are unknown."""
     if estimate.low is None or estimate.high is None:
+        return None
+    low, high = (
+        np.inf if isinstance(end, NotReached) else float(end)
+        for end in (estimate.low, estimate.high)
+    )
+    return low, high
+
+
+def _inverse(ends: Span) -> Span:
+    """The interval of 1 / estimate."""
+    low, high = (np.inf if end == 0 else 1 / end for end in reversed(ends))
+    return low, high
+
+
+def _brackets(ends: Span | None) -> str:
+    if ends is None:
         return ""
-    ends = [
-        0.0 if isinstance(end, NotReached) else np.inf if end == 0 else 1 / float(end)
-        for end in (estimate.high, estimate.low)
-    ]
     return f" [{', '.join('∞' if np.isinf(end) else f'{end:.3g}' for end in ends)}]"
 
 
 def _spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
     """Spikes of the other over spikes of the one that needs fewer steps, with the interval.
 
-    ratio: spikes of conversion over spikes of direct training; inverse: the other way round.
+    Fewer or more is said only where the interval excludes 1. ratio: spikes of conversion over
+    spikes of direct training; inverse: the other way round.
     """
     if ratio is None or isinstance(ratio.value, NotReached) or ratio.value <= 0:
         return ""
-    value = 1 / ratio.value if inverse else float(ratio.value)
-    straight, turned = _ends(ratio), _inverse_ends(ratio)
-    if value >= 1:
-        return f" and spends {value:.3g} times fewer spikes{turned if inverse else straight}"
-    return f" but spends {1 / value:.3g} times more spikes{straight if inverse else turned}"
+    value, ends = float(ratio.value), _span(ratio)
+    if inverse:
+        value, ends = 1 / value, None if ends is None else _inverse(ends)
+    if ends is not None and ends[0] > 1:
+        return f" and spends {value:.3g} times fewer spikes{_brackets(ends)}"
+    if ends is not None and ends[1] < 1:
+        return f" but spends {1 / value:.3g} times more spikes{_brackets(_inverse(ends))}"
+    other = "direct training" if inverse else "conversion"
+    known = "interval unknown" if ends is None else "that interval holds 1"
+    return f"; spikes of {other} over its own: {value:.3g}{_brackets(ends)}, {known}"
 
 
 def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
@@ -208,7 +239,8 @@ def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     energy = float(curve.mean("energy_pj_per_image")[place])
     base = float(ann.mean("energy_pj_per_image")[0])
     if np.isfinite(energy):
-        against = f" (ANN {numbers.energy(base)})" if np.isfinite(base) else ""
+        who = the_ann(ann).removeprefix("the ")
+        against = f" ({who} {numbers.energy(base)})" if np.isfinite(base) else ""
         parts.append(f"{numbers.energy(energy)} per image by the energy model{against}")
     return f"{curve.label} spends {' and '.join(parts)} there." if parts else ""
 

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.analysis import Analysis
-from reports.curves import Curve
+from reports.curves import Curve, reference, rises, the_ann
 from reports.figures.base import Figure
 from reports.metrics import NOT_REACHED, TOLERANCES
 
-ALWAYS = (
+ENERGY = (
     "Energy is a model (constants of 45 nm CMOS, Horowitz 2014), never a measurement; memory "
-    "and data movement are not in the simple model.",
-    "T* and best T are read from the test sweep itself; models and settings were chosen on "
-    "validation images.",
+    "and data movement are not in the simple model."
 )
+READ_FROM_TEST = "T* and best T are read from the test sweep itself"
 
 
 def caveats(
@@ -28,11 +27,13 @@ def caveats(
     """
     found = [
         *_seeds(analysis),
+        *_references(analysis),
         *_not_reached(analysis),
         *_datasets(analysis),
         *_mixtures(analysis),
         *_incomplete(analysis),
-        *ALWAYS,
+        ENERGY,
+        _held_out(analysis),
     ]
     missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
     if missing:
@@ -64,13 +65,14 @@ def _not_reached(analysis: Analysis) -> list[str]:
         missing = [p for p in paces if p.within and p.within[place].value is NOT_REACHED]
         left = [p for p in missing if p.trained and p.trained[place].value is not NOT_REACHED]
         never = [pace.curve for pace in missing if pace not in left]
-        if never:
+        ann = reference(analysis.networks[network])
+        if never and ann is not None and analysis.guessing(ann) is None:
             ends: dict[int, list[Curve]] = {}
             for curve in never:
                 ends.setdefault(int(curve.latency[-1]), []).append(curve)
             result += [
-                f"Not within 1 point of the ANN by T = {last} ({network}): "
-                f"{_names(curve.label for curve in ends[last])}. A longer sweep may get there."
+                f"Not within 1 point of {the_ann(ann)} by T = {last} ({network}): "
+                f"{_names(curve.label for curve in ends[last])}.{_longer(ends[last])}"
                 for last in sorted(ends, reverse=True)
             ]
         if left:
@@ -81,6 +83,45 @@ def _not_reached(analysis: Analysis) -> list[str]:
                 "column of their own."
             )
     return result
+
+
+def _longer(missing: Sequence[Curve]) -> str:
+    """What a longer sweep may show: nothing of curves that no longer rise."""
+    rising = [curve.label for curve in missing if rises(curve)]
+    if not rising:
+        return ""
+    which = "" if len(rising) == len(missing) else f", of {_names(rising)},"
+    return f" A longer sweep{which} may get there."
+
+
+def _references(analysis: Analysis) -> list[str]:
+    """References that are no plain ANN."""
+    found = {name: reference(items) for name, items in analysis.networks.items()}
+    names = [name for name, ann in found.items() if ann is not None and the_ann(ann) != "the ANN"]
+    if not names:
+        return []
+    return [
+        f"No plain ANN was trained ({_names(names)}): the reference, of T* and of SNN − ANN, is "
+        "the quantised ANN."
+    ]
+
+
+def _held_out(analysis: Analysis) -> str:
+    """Where T* is read, and whether images were held out of the training, as far as is known."""
+    kept: dict[bool, list[str]] = {True: [], False: []}
+    for curve in analysis.curves:
+        for name in curve.cases if curve.arm != "converted" else ():
+            case = analysis.study.cases.get(name)
+            facts = case.facts.get("dataset") if case is not None else None
+            images = (facts or {}).get("validation_images")
+            if images is None:
+                return f"{READ_FROM_TEST}."
+            kept[images > 0].append(curve.label)
+    if not kept[False]:
+        chosen = "; models and settings were chosen on validation images." if kept[True] else "."
+        return f"{READ_FROM_TEST}{chosen}"
+    which = f" from the training of {_names(kept[False])}" if kept[True] else ""
+    return f"{READ_FROM_TEST}; no image was held out{which} to choose models and settings on."
 
 
 def _datasets(analysis: Analysis) -> list[str]:

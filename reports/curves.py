@@ -12,7 +12,7 @@ import pandas as pd
 from reports.frame import ARMS, Study
 from reports.intervals import Interval, mean_t, wilson
 from reports.labels import label_of, study_marks, variants
-from reports.metrics import NOT_REACHED, sustained_timesteps, trained_timesteps
+from reports.metrics import NOT_REACHED, ROUNDING, sustained_timesteps, trained_timesteps
 from reports.settings import settings
 
 MEASURES = (
@@ -37,7 +37,7 @@ class Curve:
     timesteps: [n], readout T; measures: name -> [seeds, n], missing values are NaN.
     An ANN has the one timestep 0. base: the registered method that `method` is a setting of;
     setting: what tells its network from others of this architecture and data set;
-    variant: its place among the curves of that base on this network.
+    variant: its place among the curves of that base on this network, the base itself first.
     """
 
     dataset: str
@@ -156,6 +156,7 @@ def curves(study: Study) -> tuple[Curve, ...]:
             for other, _ in groups
             if all(other[k] == facts[k] for k in ("dataset", "architecture", "setting", "base"))
         ]
+        siblings.sort(key=lambda other: other["method"] != other["base"])  # its own look first
         result.append(_curve(facts, rows, siblings))
     return tuple(result)
 
@@ -165,6 +166,11 @@ def reference(items: Iterable[Curve]) -> Curve | None:
     anns = [curve for curve in items if curve.arm == "ann"]
     plain = [curve for curve in anns if curve.method == "ann"]
     return (plain or anns or [None])[0]  # type: ignore[list-item]
+
+
+def the_ann(ann: Curve) -> str:
+    """What a reference is called in a sentence: a quantised ANN is not taken for the plain one."""
+    return "the quantised ANN" if ann.base == "qcfs-ann" else "the ANN"
 
 
 def best_direct(items: Iterable[Curve]) -> Curve | None:
@@ -217,6 +223,15 @@ def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
         return (reached, -float(curve.accuracy.max()))
 
     return min(own, key=rank)
+
+
+def rises(curve: Curve) -> bool:
+    """Whether accuracy still grows at the end of the sweep: over the last doubling of T.
+
+    False where the sweep has no T of half the last or less.
+    """
+    half = np.flatnonzero(2 * curve.timesteps <= curve.timesteps[-1])
+    return bool(half.size) and bool(curve.accuracy[-1] > curve.accuracy[half[-1]] + ROUNDING)
 
 
 def families(items: Iterable[Curve]) -> dict[str, list[Curve]]:

@@ -32,8 +32,9 @@ HEAD = """# Gallery
 Written by `{command}` from the records of finished studies.
 Images are drawn for a paper column (3.5 inches a panel); `isospike report DIR` writes each figure
 of a study, all its panels, as SVG, PNG and PDF. One method has one colour and one marker in all of
-them; conversions have cool colours, broken lines and full markers, direct training warm colours,
-solid lines and hollow markers, so that both can be told apart in black and white.
+them, and its other settings in one network darker shades with markers of their own. Conversions
+have cool colours, broken lines and full markers, direct training warm colours, solid lines and
+hollow markers, so that both can be told apart in black and white.
 
 In a notebook every figure draws onto axes of yours, and every table is a DataFrame:
 

@@ -168,17 +168,23 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 class Bootstrap(NamedTuple):
-    """Per method: accuracies [resamples, timesteps], and how often each seed was drawn
-    [resamples, seeds]."""
+    """Per method: answers that are right in all drawn images and seeds [resamples, timesteps], of
+    how many, and how often each seed was drawn [resamples, seeds]."""
 
-    accuracies: list[np.ndarray]
+    right: list[np.ndarray]
+    answers: list[int]
     seeds: list[np.ndarray]
+
+    @property
+    def accuracies(self) -> list[np.ndarray]:
+        """Seed-mean accuracies of every method: [resamples, timesteps]."""
+        return [right / n for right, n in zip(self.right, self.answers, strict=True)]
 
 
 def bootstrap_accuracies(
     correct: Sequence[Sequence[np.ndarray]],
     generator: np.random.Generator,
-    resamples: int = 1000,
+    resamples: int,
 ) -> Bootstrap:
     """Seed-mean accuracies of several methods under one resampling of seeds and images.
 
@@ -192,23 +198,37 @@ def bootstrap_accuracies(
     if len(sizes) != 1:
         raise IntervalError(f"all methods need the same test images, got {sorted(sizes)}")
     images = sizes.pop()
-    counts = [[rows.T.astype(np.float32) for rows in method] for method in correct]
-    blocks: list[list[np.ndarray]] = [[] for _ in correct]
+    counts = list(dict.fromkeys(len(method) for method in correct))
+    seeds = {n: generator.multinomial(n, np.full(n, 1 / n), size=resamples) for n in counts}
+    answers = [len(method) * images for method in correct]
+    right = [
+        np.empty((resamples, method[0].shape[0]), dtype=np.min_scalar_type(most))
+        for method, most in zip(correct, answers, strict=True)
+    ]
+    start, (firsts, kinds) = 0, _alike(correct)
+    answered = [[rows[:, firsts] for rows in method] for method in correct]
     for size in _blocks(resamples, images):
-        draws = generator.multinomial(images, np.full(images, 1 / images), size=size)
-        weights = draws.astype(np.float32)  # whole numbers below 2^24: the products are exact
-        for place, method in enumerate(counts):
-            blocks[place].append(np.stack([weights @ rows for rows in method]))
-    seeds: dict[int, np.ndarray] = {}
-    results = Bootstrap([], [])
-    for rows_of_seeds, parts in zip(correct, blocks, strict=True):
-        n = len(rows_of_seeds)
-        if n not in seeds:
-            seeds[n] = generator.multinomial(n, np.full(n, 1 / n), size=resamples)
-        totals = np.concatenate(parts, axis=1, dtype=np.float64)
-        results.accuracies.append(np.einsum("rs,srt->rt", seeds[n], totals) / (n * images))
-        results.seeds.append(seeds[n])
-    return results
+        block = slice(start, start + size)
+        drawn = kinds[generator.integers(images, size=(size, images))]
+        drawn += len(firsts) * np.arange(size)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=size * len(firsts)).reshape(size, -1)
+        weights = weights.astype(np.float32)  # whole numbers below 2^24: the products are exact
+        for kept, method in zip(right, answered, strict=True):
+            often = seeds[len(method)][block].T
+            sums = (weights @ rows.T.astype(np.float32) for rows in method)
+            kept[block] = sum(n[:, None] * rows for n, rows in zip(often, sums, strict=True))
+        start += size
+    return Bootstrap(right, answers, [seeds[len(method)] for method in correct])
+
+
+def _alike(correct: Sequence[Sequence[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images that every method, seed and T answers alike are of one kind, and counted together:
+    the first image of each kind, and the kind of each image [images]."""
+    answers = np.concatenate([rows for method in correct for rows in method])
+    packed = np.ascontiguousarray(np.packbits(answers, axis=0).T)
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, firsts, kinds = np.unique(keys, return_index=True, return_inverse=True)
+    return firsts, kinds.reshape(-1)
 
 
 def _blocks(resamples: int, images: int, most: int = 5_000_000) -> list[int]:

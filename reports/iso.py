@@ -17,6 +17,7 @@ from reports.metrics import (
     NotReached,
     best_timesteps,
     latency,
+    reaches,
     speedup,
     spike_efficiency,
     sustained_timesteps,
@@ -103,7 +104,7 @@ def _pace(curve: Curve, ann: Curve | None, direct: Curve | None, samples: Sample
     within: tuple[Estimate, ...] = ()
     trained: tuple[Estimate, ...] = ()
     if ann is not None:
-        anchors = samples.accuracies[ann.label][:, 0] if samples else None
+        anchors = samples.accuracies(ann)[:, 0] if samples else None
         goals = [(float(ann.accuracy[0]), anchors, delta * POINT) for delta in TOLERANCES]
         within = tuple(_to_target(curve, *goal, samples) for goal in goals)
         if up_to_training(curve) is not None:
@@ -118,7 +119,7 @@ def _pace(curve: Curve, ann: Curve | None, direct: Curve | None, samples: Sample
 def _against(pace: Pace, direct: Curve, samples: Samples) -> Pace:
     """The pace of a conversion with what compares it with the direct network."""
     curve = pace.curve
-    goal = samples.accuracies[direct.label].max(axis=1) if samples else None
+    goal = samples.accuracies(direct).max(axis=1) if samples else None
     iso = _to_target(curve, float(direct.accuracy.max()), goal, 0.0, samples)
     own = latency(best_timesteps(direct.timesteps, direct.accuracy), direct.calibration_timesteps)
     own_draws = _best_samples(direct, samples)
@@ -154,7 +155,7 @@ def _read(curve: Curve, ann: Curve, tolerance: float, samples: Samples) -> Read:
     target = float(ann.accuracy[0]) - tolerance * POINT
     curve = in_use(curve, target)
     steps = sustained_timesteps(curve.timesteps, curve.accuracy, target)
-    anchors = samples.accuracies[ann.label][:, 0] if samples else None
+    anchors = samples.accuracies(ann)[:, 0] if samples else None
     draws = _target_samples(curve, anchors, tolerance * POINT, samples)
     return curve, latency(steps, curve.calibration_timesteps), draws
 
@@ -166,7 +167,7 @@ def _in_training_range(
     part = up_to_training(curve)
     assert part is not None
     found = _to_target(part, anchor, anchors, margin, samples)
-    below = (curve.timesteps > part.timesteps[-1]) & (curve.accuracy < anchor - margin - 1e-12)
+    below = (curve.timesteps > part.timesteps[-1]) & ~reaches(curve.accuracy, anchor - margin)
     if found.value is NOT_REACHED or not below.any():
         return found
     return replace(found, until=int(curve.timesteps[int(below.argmax()) - 1]))
@@ -178,8 +179,8 @@ def _target_samples(
     """Sustained steps of every resample, infinite where not reached: [resamples]."""
     if anchors is None or not samples:
         return None
-    accuracies = samples.accuracies[curve.label][:, : len(curve.timesteps)]
-    below = accuracies < anchors[:, None] - margin - 1e-12
+    accuracies = samples.accuracies(curve)[:, : len(curve.timesteps)]
+    below = ~reaches(accuracies, anchors[:, None] - margin)
     last_below = below.shape[1] - 1 - below[:, ::-1].argmax(axis=1)
     first = np.where(below.any(axis=1), last_below + 1, 0)
     return np.append(curve.latency.astype(float), np.inf)[first]
@@ -188,7 +189,7 @@ def _target_samples(
 def _best_samples(curve: Curve, samples: Samples) -> np.ndarray | None:
     if not samples:
         return None
-    return curve.latency[samples.accuracies[curve.label].argmax(axis=1)].astype(float)
+    return curve.latency[samples.accuracies(curve).argmax(axis=1)].astype(float)
 
 
 def _ratio(
@@ -221,7 +222,7 @@ def _spike_ratio(converted: Read, direct: Read, samples: Samples) -> Estimate | 
         value = spike_efficiency(float(spikes[0][0]), float(spikes[1][0]))
     draws = None
     if samples and converted[2] is not None and direct[2] is not None:
-        drawn = [_spikes_at(samples.spikes[c.label], c, d) for c, _, d in (converted, direct)]
+        drawn = [_spikes_at(samples.spikes(c), c, d) for c, _, d in (converted, direct)]
         draws = _known_ratios(drawn[0], drawn[1])
     return _estimate(converted[0], value, draws)
 

@@ -15,6 +15,9 @@ import numpy as np
 POINT = 0.01
 """One point of accuracy, in fractions of 1."""
 
+ROUNDING = 1e-12
+"""What floating point may take from an accuracy that lies exactly at its target."""
+
 TOLERANCES = (0.5, 1.0, 2.0)
 """The δ, in points, at which T*(δ) is reported."""
 
@@ -105,6 +108,11 @@ for _name, _unit, _higher, _definition, _source in (
     _add(Metric(_name, _unit, _higher, _definition, _source or "counted", column=_name))
 
 
+def reaches(accuracy: np.ndarray | float, target: np.ndarray | float) -> np.ndarray:
+    """Whether accuracies are at their target or above it, rounding aside."""
+    return np.asarray(accuracy) >= np.asarray(target) - ROUNDING
+
+
 @register("iso-timesteps", unit="steps", higher_is_better=False, source="ours: sustained")
 def sustained_timesteps(
     timesteps: np.ndarray, accuracy: np.ndarray, target: float
@@ -114,7 +122,7 @@ def sustained_timesteps(
     T*(δ) is this with target = reference − δ. timesteps: [n] rising; accuracy: [n], fractions.
     """
     timesteps, accuracy = _checked(timesteps, accuracy)
-    below = np.flatnonzero(accuracy < target - 1e-12)
+    below = np.flatnonzero(~reaches(accuracy, target))
     first = 0 if not below.size else int(below[-1]) + 1
     return NOT_REACHED if first == timesteps.size else int(timesteps[first])
 
@@ -147,7 +155,7 @@ def first_timesteps(
 ) -> int | Literal[NotReached.NOT_REACHED]:
     """Smallest T at which accuracy touches the target, even if it falls below again."""
     timesteps, accuracy = _checked(timesteps, accuracy)
-    touched = np.flatnonzero(accuracy >= target - 1e-12)
+    touched = np.flatnonzero(reaches(accuracy, target))
     return int(timesteps[touched[0]]) if touched.size else NOT_REACHED
 
 

@@ -11,25 +11,39 @@ from reports.curves import Curve
 from reports.frame import Study
 from reports.intervals import bootstrap_accuracies
 
-RESAMPLES = 1000
+RESAMPLES = 10_000
+"""So many that the ends of intervals in whole steps hardly move with the seed."""
+
 SEED = 2020
 """The bootstrap of a report starts here, so that the same records give the same page."""
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """What every resample gives, by label of the curve: [resamples, timesteps] each.
+    """What every resample gives, by label of the curve.
 
-    accuracies: of the drawn images, mean over the drawn seeds; spikes: of hidden neurons and
-    input until T, mean over the drawn seeds (counts of single images are not kept), NaN where
-    not counted. Empty, and false, where a case kept no per-image results.
+    right: answers that are right at each T, in all drawn images and seeds [resamples, timesteps],
+    of `answers`; seeds: how often each was drawn [resamples, seeds]. Empty, and false, where a
+    case kept no per-image results.
     """
 
-    accuracies: dict[str, np.ndarray] = field(default_factory=dict)
-    spikes: dict[str, np.ndarray] = field(default_factory=dict)
+    right: dict[str, np.ndarray] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    seeds: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def accuracies(self, curve: Curve) -> np.ndarray:
+        """Of the drawn images, mean over the drawn seeds: [resamples, timesteps]."""
+        return np.asarray(self.right[curve.label] / self.answers[curve.label])
+
+    def spikes(self, curve: Curve) -> np.ndarray:
+        """Of hidden neurons and input until T, mean over the drawn seeds: [resamples, timesteps].
+
+        Counts of single images are not kept; NaN where not counted.
+        """
+        return np.asarray(self.seeds[curve.label] @ spikes_of_seeds(curve) / len(curve.seeds))
 
     def __bool__(self) -> bool:
-        return bool(self.accuracies)
+        return bool(self.right)
 
 
 def resample(
@@ -49,12 +63,10 @@ def resample(
         return Samples()
     drawn = bootstrap_accuracies(kept, generator, resamples)
     labels = [curve.label for curve in network]
-    spikes = [
-        counts @ spikes_of_seeds(curve) / len(curve.seeds)
-        for curve, counts in zip(network, drawn.seeds, strict=True)
-    ]
     return Samples(
-        dict(zip(labels, drawn.accuracies, strict=True)), dict(zip(labels, spikes, strict=True))
+        dict(zip(labels, drawn.right, strict=True)),
+        dict(zip(labels, drawn.answers, strict=True)),
+        dict(zip(labels, drawn.seeds, strict=True)),
     )
 
 

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 BLACK = "#000000"
 GREY = "#767676"
-PALETTE = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255",
-)  # fmt: skip
-"""Okabe & Ito 2008 without its yellow and black, and two dark hues of Tol 2021."""
+COOL = ("#2C7FB8", "#35978F", "#5E4FA2", "#1B7837", "#41AB5D", "#4393C3", "#225EA8", "#807DBA")
+WARM = ("#DE2D26", "#BF812D", "#A50F15", "#8C510A", "#FC8D59", "#CB181D", "#F16913", "#D94801")
+"""Colours of the user's own conversions and rules: none of a method of ours."""
 
 Dash = tuple[float, tuple[float, ...]]
 SOLID: Dash = (0, ())
@@ -28,8 +27,9 @@ DOTTED: Dash = (0, (1.2, 1.2))
 DASH_DOT: Dash = (0, (5, 1.4, 1.2, 1.4))
 LONG: Dash = (0, (9, 2))
 DASH_DOT_DOT: Dash = (0, (5, 1.2, 1.2, 1.2, 1.2, 1.2))
-DASHES = (SOLID, DASHED, DASH_DOT, DOTTED, LONG, DASH_DOT_DOT)
-MARKERS = "os^DvP*X<>ph"
+BROKEN = (DASHED, DASH_DOT, DOTTED, LONG, DASH_DOT_DOT)
+DASHES = (SOLID, *BROKEN)
+MARKERS = "os^DvP*X<>phd"
 
 
 @dataclass(frozen=True)
@@ -62,45 +62,53 @@ METHODS: Mapping[str, Look] = {
     "channel-norm": Look("#44AA99", "D", DASHED),
     "spike-norm": Look("#009E73", "^", DOTTED),
     "rmp": Look("#117733", "<", DASH_DOT),
-    "half-shift": Look("#CC79A7", "P", DASHED),
+    "half-shift": Look("#A77BD6", "P", DASHED),
     "mse-norm": Look("#6A51A3", "p", DASH_DOT),
     "calibration": Look("#3F007D", "h", DASH_DOT_DOT),
     "qcfs": Look("#AA4499", "*", LONG),
-    "srp": Look("#882255", "X", DASH_DOT),
-    "offset": Look("#661100", ">", DASHED),
-    "local-balance": Look("#999933", "d", DASH_DOT),
+    "srp": Look("#762A83", "X", DASH_DOT),
+    "offset": Look("#2B6777", ">", DASHED),
+    "local-balance": Look("#66A61E", "d", DASH_DOT),
     "bptt": Look("#D55E00", "o", SOLID, hollow=True),
     "tune-width": Look("#8C2D04", "v", SOLID, hollow=True),
     "tet": Look("#C51B7D", "P", SOLID, hollow=True),
     "tdbn": Look("#E69F00", "s", SOLID, hollow=True),
     "spike-bp": Look("#A6611A", "^", SOLID, hollow=True),
     "membrane-bp": Look("#CC6677", "D", SOLID, hollow=True),
-    "hybrid": Look("#B2182B", "v", LONG, hollow=True),
-    "diet": Look("#DDAA33", "P", LONG, hollow=True),
+    "hybrid": Look("#B2182B", "<", SOLID, hollow=True),
+    "diet": Look("#DDAA33", ">", SOLID, hollow=True),
     "rate-bp": Look("#7F3B08", "X", SOLID, hollow=True),
+    "lee2016": Look("#E31A1C", "*", SOLID, hollow=True),
+    "lee2020": Look("#F46D43", "p", SOLID, hollow=True),
+    "ledinauskas2020": Look("#B8860B", "h", SOLID, hollow=True),
+    "zheng2021": Look("#99000D", "d", SOLID, hollow=True),
 }
-"""Cool colours, broken lines and full markers: converted. Warm, solid and hollow: direct."""
+"""Cool colours, broken lines and full markers: converted. Warm, solid and hollow: direct, with the
+papers' presets."""
 
 
 def look(method: str, arm: str, variant: int = 0) -> Look:
     """The look of a method; a name of the user's gets one from its letters, always the same.
 
-    variant: place among several settings of the method in one network; each has its own marker
-    and dash, in a darker shade of the method's colour.
+    variant: place among several settings of the method in one network; each has its own marker,
+    and a conversion its own broken line, in a darker shade of the method's colour.
     """
     known = METHODS.get(method)
     if known is None:
         code = zlib.crc32(method.encode())
+        direct = arm == "direct"
         known = Look(
-            PALETTE[code % len(PALETTE)],
+            (WARM if direct else COOL)[code % len(COOL)],
             MARKERS[code // 8 % len(MARKERS)],
-            SOLID if arm == "direct" else DASHES[1 + code // 128 % (len(DASHES) - 1)],
-            arm == "direct",
+            SOLID if direct else BROKEN[code // 128 % len(BROKEN)],
+            direct,
         )
     if not variant or known.marker == "None":
         return known
     marker = MARKERS[(MARKERS.find(known.marker) + variant) % len(MARKERS)]
-    dash = DASHES[(DASHES.index(known.dash) + variant) % len(DASHES)]
+    dash = known.dash
+    if dash != SOLID:
+        dash = BROKEN[(BROKEN.index(dash) + variant) % len(BROKEN)]
     return Look(shade(known.colour, variant), marker, dash, known.hollow)
 
 

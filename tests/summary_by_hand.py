@@ -18,6 +18,8 @@ TRAINED = "T(1 point) up to training T"
 METHODS = {"ANN": "ann", "ANN (qcfs)": "qcfs-ann", "robust-norm": "robust-norm", "srp": "srp",
            "bptt": "bptt"}  # fmt: skip
 
+RESAMPLES = 10_000
+
 
 def _table(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
@@ -163,23 +165,18 @@ def check_ends(micro: Path, row: dict[str, str], method: str) -> None:
 
 
 def resampled(micro: Path, method: str) -> list[dict[int, float]]:
-    """Mean accuracy by T of every resample: 60 images, then 2 seeds, drawn with replacement."""
+    """Mean accuracy by T of every resample: 2 seeds, then 60 images, drawn with replacement."""
     generator = np.random.default_rng(2020)
-    images = generator.multinomial(60, [1 / 60] * 60, size=1000).tolist()
-    seeds = generator.multinomial(2, [1 / 2] * 2, size=1000).tolist()
-    right = []
-    for case in cases_of(micro, method):
+    seeds = generator.multinomial(2, [1 / 2] * 2, size=RESAMPLES)
+    images = generator.integers(60, size=(RESAMPLES, 60))
+    total: dict[int, np.ndarray] = {}
+    for place, case in enumerate(cases_of(micro, method)):
         with np.load(case / "correct.npz") as kept:
-            rows = (kept["predicted"] == kept["labels"]).tolist()
-            right.append(dict(zip(kept["timesteps"].tolist(), rows, strict=True)))
-    curves = []
-    for counts, chosen in zip(images, seeds, strict=True):
-        total = dict.fromkeys(right[0], 0.0)
-        for often, rows in zip(chosen, right, strict=True):
-            for t, row in rows.items():
-                total[t] += often * sum(c for c, hit in zip(counts, row, strict=True) if hit)
-        curves.append({t: value / 120 for t, value in total.items()})
-    return curves
+            hits = kept["predicted"] == kept["labels"]
+            for t, row in zip(kept["timesteps"].tolist(), hits, strict=True):
+                total[t] = total.get(t, 0) + seeds[:, place] * row[images].sum(axis=1)
+    shares = zip(*((sums / 120).tolist() for sums in total.values()), strict=True)
+    return [dict(zip(total, values, strict=True)) for values in shares]
 
 
 def first_best(curve: dict[int, float]) -> int:
@@ -193,6 +190,9 @@ def plus(steps: int | None, observed: int) -> float:
 def same_ends(row: dict[str, str], name: str, draws: list[float]) -> None:
     """Ends at 2.5 % and 97.5 % of the sorted draws, outwards."""
     ordered = sorted(draws)
-    for end, place in (("low", math.floor(0.025 * 999)), ("high", math.ceil(0.975 * 999))):
+    for end, place in (
+        ("low", math.floor(0.025 * (RESAMPLES - 1))),
+        ("high", math.ceil(0.975 * (RESAMPLES - 1))),
+    ):
         found = float(row[f"{name}, {end}"].replace("not reached", "inf"))
         assert found == pytest.approx(ordered[place]), (name, end)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from itertools import combinations
+from math import atan2, degrees
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from reports.style import METHODS, Look, look
+from conversion import CONVERSIONS
+from direct import PRESETS, RULES
+from reports.style import COOL, METHODS, SOLID, WARM, Look, look
 
 # Machado 2009, table 1, severity 1.0, on linear RGB.
 VISION = {
@@ -105,3 +108,37 @@ def test_two_lines_that_look_alike_are_found() -> None:
         "b": Look("#AA4498", "o", METHODS["ann"].dash),
     }
     assert alike(same, "all") == [("a", "b")]
+
+
+def hue(colour: str) -> float:
+    """Hue in the plane of a* and b*, in degrees: 0 is red, 90 yellow, 180 green, 270 blue."""
+    _, a, b = lab(linear(colour))
+    return degrees(atan2(b, a)) % 360
+
+
+def warm(colour: str) -> bool:
+    return hue(colour) < 95 or hue(colour) > 345
+
+
+OURS = dict.fromkeys(CONVERSIONS, False) | dict.fromkeys([*RULES, *PRESETS], True)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_direct_training_is_warm_solid_and_hollow_and_conversion_is_not(name: str) -> None:
+    """Every way of ours has a look of its own; a user's and other settings follow the rule."""
+    direct = OURS[name]
+    arm = "direct" if direct else "converted"
+    assert look(name, arm) == METHODS[name]
+    for drawn in (*(look(name, arm, variant) for variant in range(5)), look(f"my-{name}", arm)):
+        assert (warm(drawn.colour), drawn.dash == SOLID, drawn.hollow) == (direct,) * 3
+
+
+def test_no_colour_is_used_twice() -> None:
+    own = [drawn.colour for drawn in METHODS.values()]
+    assert len({*own, *COOL, *WARM}) == len(own) + len(COOL) + len(WARM)
+    near = [
+        (one, other)
+        for one, other in combinations(METHODS, 2)
+        if distance(METHODS[one].colour, METHODS[other].colour, "all") < TOLD_APART
+    ]
+    assert near == []

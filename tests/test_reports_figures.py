@@ -211,7 +211,7 @@ def test_looks_differ_in_more_than_colour():
         assert luminance(look.colour) < 0.75, name  # dark enough on white
         assert look.hollow == (name in {
             "bptt", "tune-width", "tet", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet",
-            "rate-bp"})  # fmt: skip
+            "rate-bp", "lee2016", "lee2020", "ledinauskas2020", "zheng2021"})  # fmt: skip
 
 
 def test_a_method_looks_the_same_everywhere(lenet):
@@ -232,7 +232,8 @@ def test_looks_of_the_users_methods_and_of_variants():
         colorsys.rgb_to_hls(*to_rgb(plain.colour))[0], abs=0.01
     )
     assert luminance(variant.colour) < luminance(plain.colour)
-    assert (variant.marker, variant.dash) != (plain.marker, plain.dash)
+    assert variant.marker != plain.marker
+    assert variant.dash == plain.dash == style.SOLID
 
 
 def test_panels_share_one_legend(depths):

@@ -185,6 +185,21 @@ def test_options_that_differ_make_curves_of_their_own(directory):
     assert labels[-2:] == ["bptt (gamma=1.0)", "bptt (gamma=10.0)"]
 
 
+def test_of_several_settings_the_method_itself_has_its_own_look(directory):
+    path = directory / "cases" / "data-norm-lenet-0" / "case.json"
+    facts = json.loads(path.read_text())
+    facts["spec"] |= {"method": "data-norm-plain", "base": "data-norm"}
+    path.write_text(json.dumps(facts))
+    records = pd.read_csv(directory / "records.csv")
+    records.loc[records["case"] == path.parent.name, "method"] = "data-norm-plain"
+    records.to_csv(directory / "records.csv", index=False)
+    own = [curve for curve in curves(reports.study(directory)) if curve.base == "data-norm"]
+    assert [(curve.method, curve.variant) for curve in own] == [
+        ("data-norm-plain", 1),  # first in the records
+        ("data-norm", 0),
+    ]
+
+
 def test_studies_together_count_a_case_once_and_tell_runs_apart(directory):
     study = reports.study(directory)
     assert len(combine([study, study], "both").records) == len(study.records)

@@ -172,10 +172,24 @@ def test_bootstrap_is_decided_by_its_generator():
     assert (one != three).any()
 
 
+def test_bootstrap_counts_images_answered_alike_together():
+    """Against every image on its own, over several blocks, with the same draws."""
+    answers = np.random.default_rng(4)
+    methods = [[answers.random((t, 40)) < 0.8 for _ in range(2)] for t in (1, 3)]
+    methods = [[np.tile(rows, 3000) for rows in method] for method in methods]  # 120,000 images
+    found = bootstrap_accuracies(methods, np.random.default_rng(5), 50)
+    generator = np.random.default_rng(5)
+    seeds = generator.multinomial(2, [0.5, 0.5], size=50)
+    images = generator.integers(120_000, size=(50, 120_000))
+    for method, accuracies in zip(methods, found.accuracies, strict=True):
+        shares = np.stack([rows[:, images].mean(axis=2) for rows in method])
+        assert accuracies == pytest.approx(np.einsum("rs,str->rt", seeds, shares) / 2)
+
+
 def test_bootstrap_refuses_different_images():
     with pytest.raises(IntervalError, match=r"\[3, 4\]"):
         bootstrap_accuracies(
-            [[np.ones((1, 3), bool)], [np.ones((1, 4), bool)]], np.random.default_rng(0)
+            [[np.ones((1, 3), bool)], [np.ones((1, 4), bool)]], np.random.default_rng(0), 5
         )
 
 

@@ -17,7 +17,7 @@ from reports.analysis import Analysis
 from reports.metrics import NOT_REACHED
 from reports.significance import compare, over_timesteps, winner
 from reports.tables import Cell, Column, Table, all_tables, paper, summary
-from reports.tables.cells import difference_cell
+from reports.tables.cells import INTERVAL_NOTE, difference_cell
 from reports.writers import escape_latex, to_csv, to_latex, to_markdown
 from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
@@ -271,3 +271,21 @@ def test_bootstrap_ends_hold_the_estimate_and_repeat(analysis):
             low, high = float(one.best.low), float(one.best.high)
             assert low <= float(one.best.value) <= high
             assert np.isin([low, high], one.curve.latency).all()
+
+
+def test_ratios_of_two_methods_point_to_neither(analysis):
+    """A speedup of direct training is bad for the conversion in whose row it stands."""
+    ratios = [
+        column
+        for table in all_tables(analysis)
+        for column in table.columns
+        if "peedup" in column.name or "efficiency" in column.name
+    ]
+    assert len(ratios) >= 5
+    assert {column.higher_is_better for column in ratios} == {None}
+    assert all("↑" not in column.heading for column in ratios)
+
+
+def test_the_note_names_every_interval():
+    for word in ("Wilson", "Agresti & Min", "paired t", "bootstrap", "none for one seed"):
+        assert word in INTERVAL_NOTE

@@ -57,7 +57,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     most = float(np.nanmax(spiking["spikes_per_image"]))
     timestep_axis(ax, spiking["latency"], latency_label(rows))
     ax.set_xlabel(f"{ax.get_xlabel()}\n(largest bubble: {most:,.0f} spikes)")
-    accuracy_axis(ax, rows["accuracy"])
+    ann = rows[rows["arm"] == "ann"]  # the one with a band
+    accuracy_axis(ax, rows["accuracy"], ann["accuracy_low"], ann["accuracy_high"])
 
 
 FIGURE = Figure(

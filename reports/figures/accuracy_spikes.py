@@ -27,7 +27,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         band(ax, own, "spikes_per_image", "accuracy", 100)
     count_axis(ax.xaxis, rows["spikes_per_image"].clip(lower=1))
     ax.set_xlabel("hidden spikes per image")
-    accuracy_axis(ax, rows["accuracy"])
+    accuracy_axis(ax, rows["accuracy"], rows["accuracy_low"], rows["accuracy_high"])
 
 
 FIGURE = Figure(

@@ -35,7 +35,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         band(ax, own, "latency", "accuracy", 100)
     if len(spiking):
         timestep_axis(ax, spiking["latency"], latency_label(rows))
-    accuracy_axis(ax, rows["accuracy"])
+    accuracy_axis(ax, rows["accuracy"], rows["accuracy_low"], rows["accuracy_high"])
 
 
 FIGURE = Figure(

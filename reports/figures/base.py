@@ -155,21 +155,27 @@ def timestep_axis(ax: Axes, values: pd.Series, label: str = "timesteps T") -> No
     ax.set_xlabel(label)
 
 
-def accuracy_axis(ax: Axes, values: pd.Series) -> None:
-    """Percent, from a little below the lowest value, never beyond 100."""
-    lowest, highest = float(values.min()) * 100, float(values.max()) * 100
+def accuracy_axis(ax: Axes, values: pd.Series, *ends: pd.Series) -> None:
+    """Percent, from a little below the lowest value or end of an interval, never beyond 100."""
+    shown = pd.concat([values, *ends]).clip(0.0, 1.0)
+    lowest, highest = float(shown.min()) * 100, float(shown.max()) * 100
     margin = max(0.5, 0.06 * (highest - lowest))
     ax.set_ylim(max(0.0, lowest - margin), min(100.5, highest + margin))
     ax.set_ylabel("test accuracy (%)")
 
 
-def count_axis(axis: Axis, values: pd.Series) -> None:
-    """A logarithmic axis around the values, with plain numbers (2 k, 50 k)."""
+def count_axis(axis: Axis, values: pd.Series, *ends: pd.Series) -> None:
+    """A logarithmic axis around the values, with plain numbers (2 k, 50 k).
+
+    ends: of intervals, in view too; those far below the least value (one at 0 has no place at
+    all) down to a tenth of it.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes = axis.axes
     (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
-    low, high = float(values[values > 0].min()), float(values.max())
+    low, high = float(values[values > 0].min()), float(pd.concat([values, *ends]).max())
+    low = min([low, *(max(float(end.min()), low / 10) for end in ends if end.notna().any())])
     margin = max(1.1, (high / low) ** 0.05)
     axis.set_view_interval(low / margin, high * margin, ignore=True)
     decades = np.log10(high / low)
@@ -240,7 +246,7 @@ def whisker(ax: Axes, x: float, low: float, high: float, colour: str) -> None:
         xytext=(x, low),
         textcoords="data",
         arrowprops={
-            "arrowstyle": "-|>,head_length=0.5,head_width=0.25",
+            "arrowstyle": "->,head_length=0.5,head_width=0.25",
             "color": colour,
             "linewidth": 0.8,
             "shrinkA": 0,

@@ -20,6 +20,10 @@ CAUSES = {
 }
 
 
+WIDTH = 0.26
+"""Of a bar; the layers are 1 apart."""
+
+
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Mean over seeds of each share of the error at the largest T kept, by layer."""
     errors = analysis.study.stacked("errors.csv")
@@ -40,15 +44,13 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One method: the three causes on top of each other, the total as a dash."""
+    """One method: the three causes side by side, the total as a line over them."""
     places = np.arange(len(rows))
-    floor = np.zeros(len(rows))
-    for cause, (colour, hatch) in CAUSES.items():
-        values = rows[cause].to_numpy()
-        ax.bar(places, values, bottom=floor, color=colour, hatch=hatch, edgecolor="white",
-               width=0.7, label=cause)  # fmt: skip
-        floor = floor + values
-    ax.plot(places, rows["total"], "k_", markersize=12, label="total")
+    for offset, (cause, (colour, hatch)) in zip((-1, 0, 1), CAUSES.items(), strict=True):
+        ax.bar(places + offset * WIDTH, rows[cause], color=colour, hatch=hatch, edgecolor="white",
+               width=WIDTH, label=cause)  # fmt: skip
+    half = 1.5 * WIDTH
+    ax.hlines(rows["total"], places - half, places + half, color="black", label="total")
     ax.set_xticks(places, rows["layer"] if len(rows) <= 6 else [str(p + 1) for p in places])
     ax.grid(visible=False, axis="x")
     ax.set_xlabel("layer")
@@ -58,7 +60,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "conversion-error",
     "Conversion error by layer",
-    "Relative error of each layer's rates against the ANN's activations, by cause.",
+    "Relative error of each layer's rates against the ANN's activations, in total and by cause. "
+    "Causes cancel in part: the total is at most the sum of the three.",
     "errors.csv of a conversion",
     prepare,
     draw,

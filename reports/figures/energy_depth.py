@@ -23,7 +23,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: rows as `prepare` gives them."""
     size, unit = energy_scale(rows["energy_pj_per_image"])
     draw_depth(rows, ax, "energy_pj_per_image", 1 / size)
-    count_axis(ax.yaxis, rows["energy_pj_per_image"] / size)
+    values, low, high = (rows[name] / size for name in ("energy_pj_per_image", "low", "high"))
+    count_axis(ax.yaxis, values, low, high)
     ax.set_ylabel(f"energy per image by model ({unit})")
 
 

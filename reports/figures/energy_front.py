@@ -60,7 +60,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             band(ax, own, "energy", "accuracy", 100)
     count_axis(ax.xaxis, rows["energy"])
     ax.set_xlabel(f"energy per image by model ({unit})")
-    accuracy_axis(ax, rows["accuracy"])
+    accuracy_axis(ax, rows["accuracy"], rows["accuracy_low"], rows["accuracy_high"])
 
 
 FIGURE = Figure(

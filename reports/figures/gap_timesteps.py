@@ -71,7 +71,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             color="#767676",
         )
     ax.set_yscale("symlog", linthresh=0.5, linscale=0.6)
-    largest = float(rows["gap"].max())
+    largest = float(rows[["gap", "gap_high"]].max(axis=None))
     ticks = [tick for tick in (-5, -2, -1, 0, 1, 2, 5, 10, 20, 50) if tick <= largest * 1.3]
     low = min(-0.3, float(rows["gap"].min()) * 1.2)
     ticks = [tick for tick in ticks if tick >= low]
@@ -85,7 +85,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "gap-timesteps",
     "Gap to the ANN against T",
-    "Points of accuracy below the ANN; dotted lines: the δ of T*(δ). Bands are 95 % over seeds.",
+    "Points of accuracy below the ANN; dotted lines: the δ of T*(δ). Bands are 95 % over seeds, "
+    "cut off below the lowest curve.",
     "an ANN",
     prepare,
     draw,

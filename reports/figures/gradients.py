@@ -76,7 +76,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             label=f"{SYMBOLS.get(parameter, parameter)} = {value:.3g}",
         )
     gradients = rows["gradient"]
-    if gradients.min() > 0 and gradients.max() / gradients.min() < 100:
+    if not (gradients > 0).any():
+        ax.text(0.5, 0.6, "all zero", ha="center", va="center", transform=ax.transAxes)
+        ax.set_yticks([])
+    elif gradients.min() > 0 and gradients.max() / gradients.min() < 100:
         count_axis(ax.yaxis, gradients)
     else:
         decade_axis(ax.yaxis)

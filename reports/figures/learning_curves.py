@@ -35,9 +35,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         colour = ax.lines[-1].get_color()
         ax.plot(own["epoch"], own["train_accuracy"] * 100, color=colour, linewidth=0.7, alpha=0.8)
     ax.plot([], [], color="#767676", linewidth=0.7, label="training images")
-    shown = rows[["validation_accuracy", "train_accuracy"]] * 100
-    lowest = float(shown.min(axis=None))
-    ax.set_ylim(max(0.0, lowest - 3), min(100.5, float(shown.max(axis=None)) + 3))
+    ends = ["validation_accuracy_low", "validation_accuracy_high"]
+    shown = rows[["validation_accuracy", "train_accuracy", *ends]] * 100
+    low, high = float(shown.min(axis=None)), float(shown.max(axis=None))
+    ax.set_ylim(max(0.0, low - 3), min(100.5, high + 3))
     ax.set_xlabel("epoch")
     ax.set_ylabel("accuracy (%)")
     ax.locator_params(axis="x", integer=True)

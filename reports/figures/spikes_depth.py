@@ -22,7 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One family: rows as `prepare` gives them."""
     draw_depth(rows, ax, "spikes_per_image", 1)
-    count_axis(ax.yaxis, rows["spikes_per_image"])
+    count_axis(ax.yaxis, rows["spikes_per_image"], rows["low"], rows["high"])
     ax.set_ylabel("hidden spikes per image")
 
 

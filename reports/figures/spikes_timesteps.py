@@ -34,7 +34,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         band(ax, own, "latency", "spikes_per_image")
     timestep_axis(ax, rows["latency"], latency_label(rows))
     if (rows["spikes_per_image"] > 0).any():
-        count_axis(ax.yaxis, rows["spikes_per_image"].clip(lower=1))
+        low, high = rows["spikes_per_image_low"], rows["spikes_per_image_high"]
+        count_axis(ax.yaxis, rows["spikes_per_image"].clip(lower=1), low, high)
     ax.set_ylabel("hidden spikes per image")
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+BEYOND = "1"
+"""The sign of `not reached`, three strokes: no method's marker."""
+
+
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """T*(1 point) of every spiking method; NaN, with the largest T, where it is not reached.
 
@@ -46,9 +50,9 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One family: arrows at the largest T where T* lies beyond it."""
+    """One family: BEYOND at the largest T where T* is not reached."""
     labels = list(rows["label"].unique())
-    room = 0.018 * (rows["depth"].max() - rows["depth"].min())
+    room = 0.022 * (rows["depth"].max() - rows["depth"].min())
     for label, unordered in each(rows):
         own = unordered.sort_values("depth")
         aside = (labels.index(label) - (len(labels) - 1) / 2) * room  # so that none hides another
@@ -61,10 +65,11 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
         ax.plot(own["depth"], own["trained"], linestyle="none", marker="x", markersize=5,
                 color=arguments["color"])  # fmt: skip
         beyond = own[own["timesteps"].isna()]
-        ax.plot(beyond["depth"], beyond["largest"], linestyle="none", marker="^", markersize=6,
-                color=arguments["color"], alpha=0.6)  # fmt: skip
+        ax.plot(beyond["depth"], beyond["largest"], linestyle="none", marker=BEYOND, markersize=8,
+                color=arguments["color"])  # fmt: skip
     if rows["timesteps"].isna().any():
-        ax.plot([], [], "k^", alpha=0.6, linestyle="none", label="not reached by the largest T")
+        ax.plot([], [], color="black", marker=BEYOND, markersize=8,
+                linestyle="none", label="not reached by the largest T")  # fmt: skip
     if rows["trained"].notna().any():
         ax.plot([], [], "kx", linestyle="none", label="up to the training T, not T*")
     ax.set_yscale("log", base=2)

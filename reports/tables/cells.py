@@ -72,9 +72,10 @@ TRAINED = "T(1 point) up to training T"
 """Heading of trained-timesteps at δ = 1 point."""
 
 INTERVAL_NOTE = (
-    "In brackets: 95 % interval; t over seeds where there are several, Wilson over the test "
-    "images for the accuracy of one seed, bootstrap over seeds and images for steps and ratios. "
-    "Numbers of one seed that are no accuracy have no interval; ∞: not reached."
+    "In brackets: 95 % interval. Of accuracies: t over seeds, for one seed Wilson over the test "
+    "images. Of SNN − ANN: paired t over seeds, for one seed Agresti & Min 2005 over the test "
+    "images. Of steps and ratios: bootstrap over the test images, and over seeds where there are "
+    "several; ∞: not reached. Of counts and energies: t over seeds, none for one seed."
 )
 
 

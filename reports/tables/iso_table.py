@@ -46,10 +46,10 @@ def iso(study: Study | Analysis) -> Table:
         Column(TRAINED, "steps", False),
         Column("T iso", "steps", False),
         Column("T max", "steps", False),
-        Column("Speedup iso", "", True),
-        Column("Speedup max", "", True),
-        Column("Spike efficiency iso", "", True),
-        Column("Spike efficiency max", "", True),
+        Column("Speedup iso"),
+        Column("Speedup max"),
+        Column("Spike efficiency iso"),
+        Column("Spike efficiency max"),
     )
     notes = (
         "T*(δ): within δ points of the ANN from there on, at every larger T of the sweep. "

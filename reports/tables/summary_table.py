@@ -47,7 +47,7 @@ def summary(study: Study | Analysis) -> Table:
         Column("Best T", "steps", False),
         Column("T*(1 point)", "steps", False),
         Column(TRAINED, "steps", False),
-        Column("Direct's speedup, iso", "", True),
+        Column("Direct's speedup, iso"),
         Column("Spikes per image", "", False),
         Column("ACs per image", "", False),
         Column("MACs per image", "", False),
