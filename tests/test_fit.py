@@ -209,7 +209,7 @@ def test_every_image_comes_once_an_epoch_and_its_turn_with_it() -> None:
 def test_a_batch_of_one_image_and_batch_norm_is_said_plainly(images: int, batch_size: int) -> None:
     data = Points()
     data.points = data.points[:images]
-    with pytest.raises(ValueError, match="one image is too few for batch norm.* at least 2"):
+    with pytest.raises(ValueError, match=r"one image is too few for batch norm.* at least 2"):
         train(network(), data=data, recipe=replace(RECIPE, batch_size=batch_size))
     without = nn.Sequential(nn.Linear(3, 2))
     train(without, data=data, recipe=replace(RECIPE, batch_size=batch_size))
