@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-from compare.study import Study, StudyError, build_study
+from compare.study import OF_ARCHITECTURES, Study, StudyError, build_study
 
 LONGEST = 80  # letters of a name
 
@@ -34,17 +34,22 @@ def changed(study: Study, given: dict[str, Any]) -> Study:
     """The study with `given` in place of its own values (None: the default), in every part too.
 
     Of several parts and of the published numbers, those with the data sets, architectures and
-    methods that are given stay. Raises StudyError where no part has them.
+    methods that are given stay. What the study builds its architectures with goes where all that
+    are given are the user's own. Raises StudyError where no part has what is given.
     """
     values = {**study.model_dump(mode="json", exclude_none=True), **given}
     chosen: dict[str, list[str]] = {
         key: given[key] for key in ("datasets", "architectures") if key in given
     }
+    gone = set(given)
+    if "architectures" in chosen and all(":" in name for name in chosen["architectures"]):
+        gone.update(OF_ARCHITECTURES)
+        values = {key: value for key, value in values.items() if key not in OF_ARCHITECTURES}
     parts = []
     for part in study.parts:
         whole = {**study.model_dump(), **part}
         if all(set(names) <= set(whole[key]) for key, names in chosen.items()):
-            parts.append({key: value for key, value in part.items() if key not in given})
+            parts.append({key: value for key, value in part.items() if key not in gone})
     if study.parts and not parts:
         wanted = ", ".join(repr(name) for names in chosen.values() for name in names)
         known = ", ".join(map(repr, (*study.every("datasets"), *study.every("architectures"))))

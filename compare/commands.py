@@ -65,8 +65,8 @@ def compare(
 
     chosen = load_study(study)
     changes: dict[str, Any] = {
-        "datasets": [dataset] if dataset else None,
-        "architectures": [architecture] if architecture else None,
+        "datasets": [dataset] if dataset is not None else None,
+        "architectures": [architecture] if architecture is not None else None,
         "methods": [m.strip() for m in methods.split(",")] if methods is not None else None,
         "seeds": seeds,
         "timesteps": timesteps,

@@ -19,12 +19,13 @@ from compare.method_facts import method_facts
 from compare.models import make_network
 from compare.options import check_options, check_unused
 from compare.prepared import View, load_dataset, sample
-from compare.resolved import check_training, recipe_of
+from compare.resolved import recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Precision, Study
 from compare.study_tables import Frames
 from compare.sweep import BITS
+from compare.without_effect import check_settings
 from conversion import CONVERSIONS
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork, trace
@@ -93,7 +94,7 @@ def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Pl
     cases = tuple(expand(study, facts, sweep_precision=study.sweep_precision))
     check_options(cases)
     check_unused(study)
-    check_training(study, cases)
+    check_settings(study, cases)
     names = tuple(case.identity(fingerprint(case, datasets[case.dataset])) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:

@@ -9,26 +9,14 @@ from typing import Any, TypeVar
 from compare.cases import Case, representation_of
 from compare.data import Dataset
 from compare.options import QUANTISATION, rule_options
-from compare.study import QUANTISED_ANN, Study, StudyError
+from compare.study import QUANTISED_ANN
 from compare.toml_text import pairs
-from compare.trainings import Training
 from compare.ways import way_of
 from conversion import CONVERSIONS
 from conversion.method import filled, resolve_options
 from network.recipe import AnnRecipe, Recipe
 
 R = TypeVar("R", bound=Recipe)
-
-# What a training setting wants to have an effect: setting -> (field of the recipe, its values).
-WANTED = {
-    "milestones": ("schedule", ("step",)),
-    "gamma": ("schedule", ("step",)),
-    "warm_up": ("schedule", ("one-cycle", "triangle")),
-    "momentum": ("optimiser", ("sgd",)),
-    "nesterov": ("optimiser", ("sgd",)),
-}
-
-FRESH = {"whitened", "identity", "fixed_scales"}  # what only a fresh network starts with
 
 ANN_RECIPE = AnnRecipe(epochs=8, batch_size=100, learning_rate=2e-3)
 
@@ -43,54 +31,6 @@ def recipe_of(case: Case) -> Recipe | None:
 def for_case(recipe: R, case: Case) -> R:
     """A recipe in the case's precision and with what its study sets otherwise."""
     return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
-
-
-def check_training(study: Study, cases: Iterable[Case]) -> None:
-    """Raises StudyError for a setting of training that none of the cases it is for would use."""
-    cases = list(cases)
-    moved = [c.augmentation for c in cases if c.encoding == "events" and c.augmentation]
-    if any(name != "none" for name in moved):
-        raise StudyError(
-            f'augmentation is for images, and recordings are trained on as they are: "none" '
-            f"or nothing is allowed; got {moved[0]!r}"
-        )
-    tables: list[tuple[str, Training, list[Case]]] = [
-        ("[ann]", study.ann, [case for case in cases if case.arm == "ann"]),
-        ("[direct]", study.direct, [case for case in cases if case.arm == "direct"]),
-    ]
-    for name, variant in study.variants.items():
-        own = [case for case in cases if case.method == name]
-        tables.append((f"[variants.{name}] training", variant.training, own))
-    for where, table, concerned in tables:
-        recipes = {case.method: recipe for case in concerned if (recipe := recipe_of(case))}
-        given = {name for name, value in table.overrides().items() if value not in ((), False)}
-        for setting in sorted(given & {"bias_rate", "fixed_scales"}):
-            if concerned and not any(case.batch_norm for case in concerned):
-                raise StudyError(f"{where} {setting} has an effect with batch_norm = true only")
-        for setting in sorted(given & FRESH):
-            if concerned and not any(map(_starts_fresh, concerned)):
-                methods = ", ".join(dict.fromkeys(case.method for case in concerned))
-                raise StudyError(
-                    f"{where} {setting} has an effect on networks that start fresh, with weights "
-                    f"that their rule does not draw, only; got {methods}"
-                )
-        for setting in sorted(given & WANTED.keys()):
-            field, values = WANTED[setting]
-            found = {name: getattr(recipe, field) for name, recipe in recipes.items()}
-            if found and not set(values) & set(found.values()):
-                methods = ", ".join(f"{name} {kind}" for name, kind in found.items())
-                wanted = " or ".join(f'"{value}"' for value in values)
-                raise StudyError(
-                    f"{where} {setting} has an effect with {field} = {wanted} only; got {methods}"
-                )
-
-
-def _starts_fresh(case: Case) -> bool:
-    """Whether its network is a new one, and its rule leaves the first weights as they are."""
-    if case.arm != "direct":
-        return case.arm == "ann"
-    start, options = rule_options(case.base, case.options)
-    return start is None and not options.get("draw_weights", way_of(case.base).rule.draws_weights)
 
 
 def options_of(case: Case) -> dict[str, Any]:

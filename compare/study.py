@@ -30,6 +30,8 @@ OF_ITS_OWN = (
     "name", "title", "description", "source", "expected_minutes", "expected_minutes_h100", "paper",
 )  # fmt: skip
 """What a study never takes from its base."""
+OF_ARCHITECTURES = ("width", "batch_norm", "dropout")
+"""What registered architectures are built with; networks of the user's own know nothing of it."""
 PART_KEYS = frozenset(
     {
         "datasets", "architectures", "methods", "seeds", "timesteps", "train_timesteps",

@@ -23,6 +23,8 @@ RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timest
         (["compare", "--dataset", "cifr10"], ["'cifr10'", "did you mean 'cifar10'?", "mnist-5k"]),
         (["compare", "--methods", "robust-nrm"], ["'robust-nrm'", "'robust-norm'", "bptt"]),
         (["compare", "--architecture", "lenett"], ["'lenett'", "did you mean 'lenet'?"]),
+        (["compare", "--architecture", ""], ["unknown architecture ''", "lenet"]),
+        (["compare", "--dataset", ""], ["unknown dataset ''", "mnist-5k"]),
         (["compare", "no-such-study"], ["no-such-study", "first-look"]),
         (["compare", "--timesteps", "0"], ["--timesteps", "1", "0"]),
         (["compare", "--seeds", "x"], ["--seeds", "integer", "x"]),

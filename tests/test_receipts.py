@@ -10,8 +10,8 @@ import reports
 from compare.cases import expand
 from compare.method_facts import method_facts
 from compare.options import check_options
-from compare.resolved import check_training
 from compare.study import load_study
+from compare.without_effect import check_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIPT = ROOT / "docs" / "receipts" / "conversion-mnist"
@@ -182,7 +182,7 @@ def test_the_command_of_a_receipt_is_still_understood(file: Path) -> None:
     facts = method_facts(sorted({study.base_method(name) for name in study.every("methods")}))
     cases = expand(study, facts, sweep_precision="float32")
     check_options(cases)
-    check_training(study, cases)
+    check_settings(study, cases)
     assert cases
 
 

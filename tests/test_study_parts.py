@@ -5,8 +5,8 @@ import pytest
 from compare.cases import expand
 from compare.changes import changed
 from compare.method_facts import method_facts
-from compare.resolved import check_training
 from compare.study import Study, StudyError, load_study, parse_study
+from compare.without_effect import check_settings
 
 
 def part_study(text: str) -> Study:
@@ -179,12 +179,12 @@ def test_a_setting_of_training_without_effect_is_refused(table: str, said: str) 
     facts = method_facts(["bptt", "tdbn", "hybrid", "spike-bp"])
     cases = expand(study, facts, sweep_precision="float32")
     with pytest.raises(StudyError) as caught:
-        check_training(study, cases)
+        check_settings(study, cases)
     assert str(caught.value).startswith(said)
     none = part_study("methods = ['bptt']\n[direct]\nmilestones = []\nnesterov = false")
-    check_training(none, expand(none, method_facts(["bptt"]), sweep_precision="float32"))
+    check_settings(none, expand(none, method_facts(["bptt"]), sweep_precision="float32"))
     step = part_study("methods = ['bptt', 'lee2020']\n[direct]\nmilestones = [2]")  # one uses it
-    check_training(step, expand(step, method_facts(["bptt", "lee2020"]), sweep_precision="float32"))
+    check_settings(step, expand(step, method_facts(["bptt", "lee2020"]), sweep_precision="float32"))
 
 
 def test_augmentation_of_recordings_is_refused() -> None:
@@ -192,9 +192,9 @@ def test_augmentation_of_recordings_is_refused() -> None:
     recordings = "datasets = ['nmnist']\nmethods = ['bptt']\nevents.nmnist.timesteps = 4\n"
     study = part_study(recordings + "augmentation = 'flip-crop'")
     with pytest.raises(StudyError, match=r"augmentation is for images.* got 'flip-crop'"):
-        check_training(study, expand(study, facts, sweep_precision="float32"))
+        check_settings(study, expand(study, facts, sweep_precision="float32"))
     study = part_study(recordings + "augmentation = 'none'")
-    check_training(study, expand(study, facts, sweep_precision="float32"))
+    check_settings(study, expand(study, facts, sweep_precision="float32"))
 
 
 @pytest.mark.parametrize(
