@@ -60,26 +60,33 @@ ARCHITECTURES.register("airbench")(
     )
 )
 
-# Max pooling in front of batch norm, and no norm behind the first layer, which is to be whitened,
-# as there: a network converted from this one pools currents, which is exact. There GELU is
-# everywhere; here nothing follows the first layer: few spikes do not have to hold pixels.
-ARCHITECTURES.register("airbench94")(
-    Blueprint(
-        summary="7 convolutions (24, 64, 256) with max pooling, the first one linear (2×2)",
-        source="Jordan 2024 (airbench94), with ReLU, and none behind the first layer",
+
+def jordan(name: str, first: int, others: int) -> Blueprint:
+    """Jordan's network with these channels: one 2×2 convolution, three blocks of two.
+
+    Max pooling in front of batch norm, and no norm behind the first layer, which is to be whitened,
+    as there: a network converted from this one pools currents, which is exact. There GELU is
+    everywhere; here nothing follows the first layer: few spikes do not have to hold pixels.
+    """
+    return Blueprint(
+        summary=f"7 convolutions (24, {first}, {others}) with max pooling, the first linear (2×2)",
+        source=f"Jordan 2024 ({name}), with ReLU, and none behind the first layer",
         layers=(
             Convolution(24, kernel=2, norm=False, activation=False),
-            Convolution(64, max_pool=2),
-            Convolution(64),
-            Convolution(256, max_pool=2),
-            Convolution(256),
-            Convolution(256, max_pool=2),
-            Convolution(256),
+            Convolution(first, max_pool=2),
+            Convolution(first),
+            Convolution(others, max_pool=2),
+            Convolution(others),
+            Convolution(others, max_pool=2),
+            Convolution(others),
             GlobalPooling(maximum=True),
         ),
         bias=False,
     )
-)
+
+
+ARCHITECTURES.register("airbench94")(jordan("airbench94", 64, 256))
+ARCHITECTURES.register("airbench95")(jordan("airbench95", 128, 384))
 
 # The three networks of Lee 2016 on permutation-invariant MNIST; other widths need no entry.
 ARCHITECTURES.register("mlp-300-300")(perceptron(300, 300))
