@@ -17,15 +17,19 @@ from tests.geometries import CIFAR, EVENTS, IMAGENET, MNIST, TINY_IMAGENET, imag
 NAMES = [*ARCHITECTURES.names(), "mlp-30-20-10"]
 
 REQUIRED = """lenet vgg5 vgg6 vgg7 vgg9 vgg11 vgg16 resnet7 resnet9 resnet11 plain3 plain4 plain5
-plain9 plain13 plain20 mnist-cnn airbench airbench94 resnet17 resnet18 resnet19 resnet34 resnet50
-mlp-300-300"""
+plain9 plain13 plain20 mnist-cnn airbench airbench94 airbench95 resnet17 resnet18 resnet19 resnet34
+resnet50 mlp-300-300"""
 
-WITHOUT_NORM = {("airbench94", "conv1")}  # whitened instead, in Jordan 2024
+WITHOUT_NORM = {
+    ("airbench94", "conv1"),
+    ("airbench95", "conv1"),
+}  # whitened instead, in Jordan 2024
 NAMED = {
     "lenet": 4,
     "mnist-cnn": 4,
     "airbench": 8,
     "airbench94": 8,
+    "airbench95": 8,
 }  # depth, where no number in the name says it
 
 

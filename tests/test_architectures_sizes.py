@@ -81,18 +81,15 @@ def test_airbench_halves_maps_with_even_windows() -> None:
     ]  # fmt: skip
 
 
-def test_airbench94_pools_currents() -> None:
+@pytest.mark.parametrize(("name", "a", "b"), [("airbench94", 64, 256), ("airbench95", 128, 384)])
+def test_networks_of_jordan_pool_currents(name: str, a: int, b: int) -> None:
     """The maps of Jordan 2024: 31 pixels after a window of 2, then 15, 7 and 3."""
-    layers = [
-        (3, 24, 2), (24, 64, 3), (64, 64, 3), (64, 256, 3), (256, 256, 3), (256, 256, 3),
-        (256, 256, 3),
-    ]  # fmt: skip
-    weights = weights_of(layers) + 256 * 10
-    module = build("airbench94", CIFAR, seed=0)
-    assert parameters(module) == weights + 2 * (64 + 64 + 4 * 256)
+    layers = [(3, 24, 2), (24, a, 3), (a, a, 3), (a, b, 3), (b, b, 3), (b, b, 3), (b, b, 3)]
+    weights = weights_of(layers) + b * 10
+    module = build(name, CIFAR, seed=0)
+    assert parameters(module) == weights + 2 * (a + a + 4 * b)
     assert shapes_of_activations(module) == [
-        (64, 15, 15), (64, 15, 15), (256, 7, 7), (256, 7, 7), (256, 3, 3),
-        (256, 3, 3),
+        (a, 15, 15), (a, 15, 15), (b, 7, 7), (b, 7, 7), (b, 3, 3), (b, 3, 3),
     ]  # fmt: skip
     assert isinstance(module.conv2_pool, nn.MaxPool2d)
     assert module.pool1.kernel_size == (3, 3)
