@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reports import page
+from tests.synthetic_study import write_study
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -55,6 +56,16 @@ addEventListener("message", (event) => {{
 """
 
 
+@pytest.fixture
+def built(tmp_path, monkeypatch):
+    """The page of a made-up study, with one figure."""
+    name = "accuracy-timesteps"
+    monkeypatch.setattr(page, "FIGURES", {name: page.FIGURES[name]})
+    home = tmp_path / "runs" / "made-up"
+    home.mkdir(parents=True)
+    return page.build([write_study(home, timesteps=(1, 2, 4, 8, 16, 32))], tmp_path / "out")
+
+
 def browse(path: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [
         str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
@@ -67,11 +78,10 @@ def browse(path: Path, profile: Path, *options: str) -> subprocess.CompletedProc
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("width", [1280, 400])
-def test_in_a_browser(study, tmp_path, width):
-    path = page.build([study], tmp_path / "out")
-    probed = path.with_name("probe.html")
-    probed.write_text(path.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"))
-    framed = path.with_name("frame.html")  # a window has a least width, a frame has none
+def test_in_a_browser(built, tmp_path, width):
+    probed = built.with_name("probe.html")
+    probed.write_text(built.read_text(encoding="utf-8").replace("</body>", PROBE + "</body>"))
+    framed = built.with_name("frame.html")  # a window has a least width, a frame has none
     framed.write_text(FRAME.format(width=width))
     done = browse(framed, tmp_path / "profile", "--virtual-time-budget=3000", "--dump-dom")
     assert "CONSOLE" not in done.stderr, done.stderr
@@ -95,9 +105,8 @@ def test_in_a_browser(study, tmp_path, width):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_on_paper(study, tmp_path):
-    path = page.build([study], tmp_path / "out")
-    browse(path, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'page.pdf'}")
+def test_on_paper(built, tmp_path):
+    browse(built, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'page.pdf'}")
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
     if shutil.which("pdftotext") is None:
         return
