@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -74,7 +74,7 @@ def _run_study(
         replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases, datasets))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
         total = sum(plan.work[i] for i in missing)
-        stack.callback(plan.store.write_records, study.name, plan.names)  # interrupted, too
+        stack.enter_context(_records(plan))
         file = directory / "progress.json"
         progress = stack.enter_context(Progress(total, len(missing), console, file))
         workers = (
@@ -87,6 +87,19 @@ def _run_study(
         failures = work_through(plan, missing, stack.enter_context(workers), progress)
         progress.failures = failures
     return plan, failures
+
+
+@contextmanager
+def _records(plan: Plan) -> Iterator[None]:
+    """Inside, cases are run; then records.csv is written of those that are finished, also where the
+    rest ended in a fault, which stays what is told if the records cannot be written either."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            plan.store.write_records(plan.study.name, plan.names)
+        raise
+    plan.store.write_records(plan.study.name, plan.names)
 
 
 def _say_what_is_replaced(plan: Plan, console: Console) -> None:

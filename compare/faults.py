@@ -16,6 +16,8 @@ ALLOCATOR_WORDS = (
     "can't allocate memory", "not enough memory", "out of memory",
     "storage size calculation overflowed",
 )  # fmt: skip
+# What Python says where its own C code got no memory and did not say so.
+FORGOTTEN_WORDS = ("without exception set", "without setting an exception")
 
 
 class CaseFailed(ValueError):
@@ -31,6 +33,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
+    if isinstance(error, SystemError):
+        return any(words in text for words in FORGOTTEN_WORDS)
     return isinstance(error, RuntimeError) and any(words in text for words in ALLOCATOR_WORDS)
 
 

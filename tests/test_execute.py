@@ -44,6 +44,21 @@ def test_an_interrupted_study_has_records_of_what_is_finished(
         assert [row["case"] for row in csv.DictReader(stream)] == ["case-1"]
 
 
+def test_a_fault_stays_what_is_told_where_records_cannot_be_written(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(*given: object) -> None:
+        raise RuntimeError("the first fault")
+
+    def full(*given: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(execute, "work_through", faulty)
+    monkeypatch.setattr("compare.store.Store.write_records", full)
+    with pytest.raises(RuntimeError, match="the first fault"):
+        run(plan)
+
+
 def test_records_of_another_study_are_replaced_with_a_word(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -178,7 +178,9 @@ def test_the_allocator_itself_is_recognised() -> None:
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(SystemError("error return without exception set"))
     assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+    assert not is_out_of_memory(SystemError("unknown opcode"))
 
 
 def test_half_a_batch_gives_the_same_sweep_and_is_said(network: SpikingNetwork) -> None:
