@@ -42,8 +42,10 @@ MEANINGS: Mapping[str, str] = {
     "tau": "time constant of lif in steps; τ_decay, a factor, of lif-iterative; not for if",
     "surrogate": "shape of the surrogate slope: `isospike list surrogates`",
     "gamma": "steepness of the slope over the potential, whose width is 2/γ",
-    "hybrid.gamma": "steepness of the slope, whose width is 2/γ in units of the threshold",
-    "diet.gamma": "steepness of the slope, whose width is 2/γ in units of the threshold",
+    **dict.fromkeys(
+        ("hybrid.gamma", "diet.gamma"),
+        "steepness of the slope, whose width is 2/γ in units of the threshold",
+    ),
     "tune-width.gamma": "steepness from which the search for a balanced one starts",
     "loss": "'cross-entropy', 'mse' or 'tet'",
     "spike-bp.loss": "'cross-entropy' or 'mse'",

@@ -57,6 +57,7 @@ def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
     """Of one method: `name` in the study, `base` registered."""
     try:
         if base == QUANTISED_ANN:
+            # of any type: what the values may be is what is checked here
             quantise_activations(nn.ReLU(), **filled(base, QUANTISATION, options))  # type: ignore[arg-type]
             if "percentile" in options and not options.get("relu_share"):
                 raise ValueError(f"{base}: percentile has an effect with relu_share above 0 only")

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from compare.cases import Case, representation_of
 from compare.data import Dataset
+from compare.earlier import MARK
 from compare.options import QUANTISATION, rule_options
 from compare.study import QUANTISED_ANN
 from compare.toml_text import pairs
@@ -30,6 +31,7 @@ def recipe_of(case: Case) -> Recipe | None:
 
 def for_case(recipe: R, case: Case) -> R:
     """A recipe in the case's precision and with what its study sets otherwise."""
+    # a case holds plain values; those of a training were checked when the study was read
     return replace(recipe, precision=case.precision, **case.training)  # type: ignore[arg-type]
 
 
@@ -61,7 +63,7 @@ def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
             count = case.calibration_images or CONVERSIONS.get(start).calibration_images
             count = min(count, len(datasets[case.dataset].train))
             lines[f"# {case.method}, calibration: calibration_images = {count}"] = None
-    return "\n".join(["", "# In force, defaults included:", *lines, ""])
+    return "\n".join(["", MARK, *lines, ""])
 
 
 def _data(case: Case, data: Dataset) -> str:

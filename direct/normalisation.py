@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from direct.editing import insert_after, leads_to
 from network.affine import affine, scale_outputs
-from network.graph import Kind, free_target, kind_of, layers, replace_module
+from network.graph import SYNAPSES, Kind, free_target, kind_of, layers, replace_module
 
 
 class ThresholdNorm(_BatchNorm):
@@ -81,7 +81,8 @@ def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> 
     for node, layer in list(layers(body, Kind.SYNAPSE)):
         feeds = leads_to(body, node, Kind.NEURON) or leads_to(body, node, Kind.ACTIVATION)
         if feeds and not leads_to(body, node, Kind.NORM):
-            norm = _like(layer, channels_of(layer), theta)
+            assert isinstance(layer, SYNAPSES)
+            norm = _like(layer, layer.weight.shape[0], theta)
             places.append(insert_after(body, node, f"{node.name}_tdbn", norm))
     shares = dict.fromkeys(places, alpha)
     sums = _sums(body)
@@ -149,12 +150,6 @@ def _origin(body: fx.GraphModule, node: fx.Node) -> fx.Node:
     while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL, Kind.MAX_POOL):
         node = node.all_input_nodes[0]
     return node
-
-
-def channels_of(layer: nn.Module) -> int:
-    """Of a synaptic layer's output."""
-    channels: int = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels  # type: ignore[assignment]
-    return channels
 
 
 def _like(layer: nn.Module, channels: int, gain: float) -> ThresholdNorm:

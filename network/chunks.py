@@ -30,12 +30,12 @@ def check_chunk(chunk: int, timesteps: int, *, graph: bool) -> None:
         )
 
 
-def by_steps(x: Tensor, steps: int, batch: int, node: fx.Node | None = None) -> Tensor:
+def by_steps(x: Tensor, steps: int, batch: int, node: fx.Node) -> Tensor:
     """x [steps·B, ...] as [steps, B, ...]; UnsupportedNetwork, naming the node that reads it, where
     the network has moved its images out of the first axis or merged others with it."""
     if x.shape[0] != steps * batch:
         raise UnsupportedNetwork(
-            f"{'a value' if node is None else f'what {node.name} reads'} has {x.shape[0]} rows for "
-            f"{batch} images and {steps} steps: the first axis must stay that of the images"
+            f"what {node.name} reads has {x.shape[0]} rows for {batch} images and {steps} steps: "
+            "the first axis must stay that of the images"
         )
     return x.unflatten(0, (steps, batch))

@@ -48,6 +48,7 @@ SYNAPSES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, Mean)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
+NEAREST = ("nearest", "nearest-exact")  # modes of upsampling that copy values
 SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
 
 
@@ -133,7 +134,7 @@ def _kind_of_module(module: nn.Module) -> Kind:
         (DROPOUTS, Kind.DROPOUT),
         (SHAPE_MODULES, Kind.SHAPE),
     ]
-    if isinstance(module, nn.Upsample) and module.mode in ("nearest", "nearest-exact"):
+    if isinstance(module, nn.Upsample) and module.mode in NEAREST:
         return Kind.SHAPE
     return next((kind for types, kind in table if isinstance(module, types)), Kind.OTHER)
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from network.graph import Kind, kind_of
+from network.graph import NEAREST, Kind, kind_of
 
 SUBTRACTIONS = {"sub", "isub", "subtract", "rsub"}
 AFFINE = SUBTRACTIONS | {
@@ -86,7 +86,7 @@ def moves(body: nn.Module, node: fx.Node) -> bool:
         mode = body.get_submodule(str(node.target)).mode if node.op == "call_module" else None
     elif name == "interpolate":
         mode = node.args[3] if len(node.args) > 3 else node.kwargs.get("mode", "nearest")
-    return name in MOVES and mode in ("nearest", "nearest-exact")
+    return name in MOVES and mode in NEAREST
 
 
 def has_weights(body: nn.Module, node: fx.Node) -> bool:

@@ -232,9 +232,7 @@ class _Run:
         static = self.encoding.static
         for tap in self.taps:
             if not (static and first):
-                tap.inputs(
-                    first, inputs.unsqueeze(0) if static else by_steps(inputs, steps, self.batch)
-                )
+                tap.inputs(first, inputs.unflatten(0, (1 if static else steps, self.batch)))
         if static and not self.static:
             return inputs.repeat(steps, *([1] * (inputs.ndim - 1)))
         return inputs

@@ -175,11 +175,6 @@ class Bootstrap(NamedTuple):
     answers: list[int]
     seeds: list[np.ndarray]
 
-    @property
-    def accuracies(self) -> list[np.ndarray]:
-        """Seed-mean accuracies of every method: [resamples, timesteps]."""
-        return [right / n for right, n in zip(self.right, self.answers, strict=True)]
-
 
 def bootstrap_accuracies(
     correct: Sequence[Sequence[np.ndarray]],

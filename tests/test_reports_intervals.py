@@ -154,7 +154,8 @@ def test_bootstrap_keeps_pairs_and_means():
     base = np.random.default_rng(0).random((1, 200)) < 0.8
     worse = base.copy()
     worse[0, np.flatnonzero(base[0])[:10]] = False  # ten images fewer: 0.05 on all of them
-    first, second = bootstrap_accuracies([[base], [worse]], generator, resamples=400).accuracies
+    found = bootstrap_accuracies([[base], [worse]], generator, resamples=400)
+    first, second = (right / n for right, n in zip(found.right, found.answers, strict=True))
     assert first.shape == (400, 1)
     assert first.mean() == pytest.approx(base.mean(), abs=0.01)
     gap = (first - second)[:, 0]
@@ -165,8 +166,7 @@ def test_bootstrap_keeps_pairs_and_means():
 def test_bootstrap_is_decided_by_its_generator():
     rows = [[np.random.default_rng(3).random((2, 50)) < 0.5 for _ in range(3)]]
     one, two, three = (
-        bootstrap_accuracies(rows, np.random.default_rng(seed), 20).accuracies[0]
-        for seed in (5, 5, 6)
+        bootstrap_accuracies(rows, np.random.default_rng(seed), 20).right[0] for seed in (5, 5, 6)
     )
     assert (one == two).all()
     assert (one != three).any()
@@ -181,9 +181,9 @@ def test_bootstrap_counts_images_answered_alike_together():
     generator = np.random.default_rng(5)
     seeds = generator.multinomial(2, [0.5, 0.5], size=50)
     images = generator.integers(120_000, size=(50, 120_000))
-    for method, accuracies in zip(methods, found.accuracies, strict=True):
+    for method, right, n in zip(methods, found.right, found.answers, strict=True):
         shares = np.stack([rows[:, images].mean(axis=2) for rows in method])
-        assert accuracies == pytest.approx(np.einsum("rs,str->rt", seeds, shares) / 2)
+        assert right / n == pytest.approx(np.einsum("rs,str->rt", seeds, shares) / 2)
 
 
 def test_bootstrap_refuses_different_images():

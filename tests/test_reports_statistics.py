@@ -101,8 +101,8 @@ def test_holm_by_a_loop(p_values):
 
 def test_bootstrap_of_one_seed_is_about_that_of_scipy():
     rows = np.random.default_rng(0).random(500) < 0.8
-    drawn = bootstrap_accuracies([[rows[None]]], np.random.default_rng(1), 4000).accuracies[0][:, 0]
-    found = percentile_interval(drawn, rows.mean())
+    drawn = bootstrap_accuracies([[rows[None]]], np.random.default_rng(1), 4000)
+    found = percentile_interval(drawn.right[0][:, 0] / drawn.answers[0], rows.mean())
     expected = stats.bootstrap(
         (rows.astype(float),), np.mean, n_resamples=4000, method="percentile", rng=2
     ).confidence_interval

@@ -93,19 +93,24 @@ def next_build_fails(home: Path) -> dict[str, str]:
     return content(home)
 
 
-def test_a_rename_that_fails_is_mended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build(tmp_path, "earlier", "both")
+def build_cut_off(home: Path, monkeypatch: pytest.MonkeyPatch, entry: str, text: str) -> None:
+    """A report whose renames fail at this entry."""
     rename = Path.replace
 
     def fails(self: Path, target: Path) -> Path:
-        if self.name == "tables":
+        if self.name == entry:
             raise OSError("read-only")
         return rename(self, target)
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fails)
         with pytest.raises(OSError, match="read-only"):
-            build(tmp_path, "later", "both")
+            build(home, text, "both")
+
+
+def test_a_rename_that_fails_is_mended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build(tmp_path, "earlier", "both")
+    build_cut_off(tmp_path, monkeypatch, "tables", "later")
     assert content(tmp_path)[PAGE] == "earlier"
     assert next_build_fails(tmp_path) == whole("later", "both")
 
@@ -136,17 +141,7 @@ def test_figures_kept_without_their_page_are_ours(tmp_path: Path) -> None:
 def test_a_first_report_cut_off_in_its_renames_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rename = Path.replace
-
-    def fails(self: Path, target: Path) -> Path:
-        if self.name == PAGE:
-            raise OSError("cut off")
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", fails)
-        with pytest.raises(OSError, match="cut off"):
-            build(tmp_path, "<title>a – ours", "both")
+    build_cut_off(tmp_path, monkeypatch, PAGE, "<title>a – ours")
     assert (tmp_path / "tables" / "a.tex").exists()
     assert not (tmp_path / PAGE).exists()
     refuse_foreign(tmp_path, FOLDERS, PAGE, "– ours", known)

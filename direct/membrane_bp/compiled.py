@@ -33,7 +33,7 @@ class _CGroup(ctypes.Structure):
 class Compiled:
     """The library, which agrees with `advance_events`."""
 
-    library: ctypes.CDLL
+    code: ctypes.CDLL
 
     def advance(
         self,
@@ -59,7 +59,7 @@ class Compiled:
             None if weights is None else weights.data_ptr(), kept[1].data_ptr(),
             v.data_ptr(), since.data_ptr(), spikes.data_ptr(),
         )  # fmt: skip
-        if self.library.run_group(ctypes.byref(group)):
+        if self.code.run_group(ctypes.byref(group)):
             raise MemoryError("no room for one image's currents")
         return spikes, v, since
 

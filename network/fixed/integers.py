@@ -6,9 +6,8 @@ height of its incoming spikes and divided by what its pooling divides by::
     σ_c = max|w'_c| / Q,  Q = 127·256^(n−1) for n bytes: 127, 32512, 8323072;   q = round(w'/σ_c)
 
 and never finer than lets a potential of 2³⁰ hold 256 thresholds (32 with 24 bits; at the output as
-many times what arrives beside the weights), and with 24 bits
-all that arrives at once stay below 2²⁹. For 8-bit operators q = 256·hi + lo, or with three bytes
-65536·hi + 256·mid + lo.
+many times what arrives beside the weights), and with 24 bits all that arrives at once stay below
+2²⁹. For 8-bit operators q = 256·hi + lo, or with three bytes 65536·hi + 256·mid + lo.
 """
 
 from __future__ import annotations

@@ -127,12 +127,12 @@ class _Levels:
 class _Kernel:
     """The compiled library, which agrees with PyTorch."""
 
-    library: ctypes.CDLL
+    code: ctypes.CDLL
 
     def forward(self, z: Tensor, levels: _Levels) -> Tensor:
         """a in the type and layout of z."""
         result = torch.empty_like(z)
-        _in_parts(self.library.run_forward, z, levels, laid_out(z, result.stride()), result)
+        _in_parts(self.code.run_forward, z, levels, laid_out(z, result.stride()), result)
         return result
 
     def backward(self, z: Tensor, gradient: Tensor, levels: _Levels) -> tuple[Tensor, float]:
@@ -140,7 +140,7 @@ class _Kernel:
         result = torch.empty_like(z)
         sums = torch.empty(-(-z.numel() // BLOCK), dtype=torch.float64)
         given = [laid_out(x, result.stride()) for x in (z, gradient.to(z.dtype))]
-        _in_parts(self.library.run_backward, z, levels, *given, result, sums)
+        _in_parts(self.code.run_backward, z, levels, *given, result, sums)
         return result, sums.sum().item()
 
 

@@ -59,7 +59,7 @@ def kernel_for(current: Tensor, thresholds: int = 1, slope: Any = None) -> Kerne
 class Kernel:
     """The compiled library, which agrees with PyTorch."""
 
-    library: ctypes.CDLL
+    code: ctypes.CDLL
 
     def forward(
         self, current: Tensor, v: Tensor, firing: Firing, repeats: int = 1, *, ours: bool = False
@@ -77,7 +77,7 @@ class Kernel:
             spikes = torch.empty_strided(shape, strides, dtype=current.dtype)
         end = start if ours else torch.empty_like(start)
         layer = _neurons(spikes, firing, repeats)
-        _in_parts(self.library.run_forward, layer, current, start, spikes, end)
+        _in_parts(self.code.run_forward, layer, current, start, spikes, end)
         return spikes, end
 
     def backward(
@@ -94,7 +94,7 @@ class Kernel:
         arrived = laid_out(arrived.to(current.dtype), strides)
         result, carried = current if ours else torch.empty_like(current), torch.empty_like(start)
         layer = _neurons(arrived, firing, repeats)
-        _in_parts(self.library.run_backward, layer, current, start, arrived, result, carried)
+        _in_parts(self.code.run_backward, layer, current, start, arrived, result, carried)
         return result, carried
 
     def gather(self, spikes: Tensor, total: Tensor, decay: float) -> None:
@@ -103,7 +103,7 @@ class Kernel:
         total: float32 [B, ...], laid out as each step is.
         """
         layer = _neurons(spikes, Firing(0.0, decay, hard=False))
-        _in_parts(self.library.run_gather, layer, laid_out(spikes, _steps_like(total)), total)
+        _in_parts(self.code.run_gather, layer, laid_out(spikes, _steps_like(total)), total)
 
     def slope_sums(self, current: Tensor, v: Tensor, total: Tensor, firing: Firing) -> None:
         """total ← total + slope(v⁻(t) − θ) for every step of the current [T, B, ...]; v goes on.
@@ -113,7 +113,7 @@ class Kernel:
         once = current[:1] if current.stride(0) == 0 else current
         given = laid_out(once, _steps_like(total))
         layer = _neurons(current, firing, repeats=len(current) // len(once))
-        _in_parts(self.library.run_slopes, layer, given, v, total)
+        _in_parts(self.code.run_slopes, layer, given, v, total)
 
 
 def _steps_like(total: Tensor) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ def rows_of(layer: nn.Module) -> FloatRows | None:
 class Currents:
     """The compiled library, which agrees with PyTorch."""
 
-    library: ctypes.CDLL
+    code: ctypes.CDLL
 
     def __call__(self, spikes: Tensor, rows: FloatRows) -> Tensor:
         """spikes of 0 and 1, [N, I, H, W] or [N, F], to currents float32 [N, O, ...].
@@ -86,7 +86,7 @@ class Currents:
             ctypes.cast(ctypes.pointer(reading), ctypes.c_void_p), rows.bias.data_ptr(),
             result.data_ptr(), *size, outputs, block,
         )  # fmt: skip
-        run, threads = self.library.run_currents, torch.get_num_threads()
+        run, threads = self.code.run_currents, torch.get_num_threads()
         over_parts(run, layer, count=images, threads=threads)  # no sum depends on how many
         return result.movedim(-1, 1) if maps else result.flatten(1)
 

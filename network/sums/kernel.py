@@ -144,7 +144,7 @@ class Layer:
 class Kernel:
     """The compiled library, which agrees with float64."""
 
-    library: ctypes.CDLL
+    code: ctypes.CDLL
 
     def run(self, layer: Layer, threads: int = 1) -> None:
         """All steps of the chunk; images are divided among `threads`.
@@ -153,7 +153,7 @@ class Kernel:
         """
         kept: list[object] = []
         c_layer = _c_layer(layer, kept)
-        over_parts(self.library.run_layer, c_layer, count=len(layer.v), threads=threads)
+        over_parts(self.code.run_layer, c_layer, count=len(layer.v), threads=threads)
         del kept
 
 
@@ -232,7 +232,7 @@ def load_kernel() -> Kernel:
     """The kernel of this machine. Raises NoKernel, saying why in one line."""
     try:
         kernel = Kernel(ctypes.CDLL(str(built(SOURCE))))
-        kernel.library.run_layer.restype = ctypes.c_int
+        kernel.code.run_layer.restype = ctypes.c_int
     except NoCompiler as error:
         raise NoKernel(str(error)) from error
     except (OSError, AttributeError) as error:
