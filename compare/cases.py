@@ -84,6 +84,10 @@ class Case:
         values["ann"] = self.ann.specification() if self.ann else None
         return values
 
+    def as_text(self) -> str:
+        """The specification; two cases of a study with the same one are the same case."""
+        return json.dumps(self.specification(), sort_keys=True, default=list)
+
     @property
     def version(self) -> int:
         """Of the way the result comes about, the ANN's included."""
@@ -118,7 +122,7 @@ def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: s
             for case in _network_cases(part, facts, dataset, architecture, seed):
                 if case.arm != "ann":
                     case = replace(case, sweep_precision=sweep_precision)
-                cases[json.dumps(case.specification(), sort_keys=True, default=list)] = case
+                cases[case.as_text()] = case
     return list(cases.values())
 
 

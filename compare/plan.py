@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -54,8 +54,13 @@ class Plan:
         return Store(self.directory)
 
     def ann_of(self, index: int) -> str | None:
-        ann = self.cases[index].ann
-        return None if ann is None else self.names[self.cases.index(ann)]
+        """The name of the ANN that a case starts from."""
+        return self.anns[index]
+
+    @cached_property
+    def anns(self) -> tuple[str | None, ...]:
+        names = {c.as_text(): name for c, name in zip(self.cases, self.names, strict=True)}
+        return tuple(None if c.ann is None else names[c.ann.as_text()] for c in self.cases)
 
 
 def resolve(

@@ -69,7 +69,7 @@ def convert(
     chosen = CONVERSIONS.get(method)
     resolved = resolve_options(chosen, options or {})
     encoding = encoding or chosen.encoding
-    body, folded, moved = prepare_ann(model)
+    body, folded, prepared = prepare_ann(model)
     _check_activations(chosen, body)
     device = next((p.device for p in body.parameters()), torch.device("cpu"))
     batches = _batches(calibration, batch_size, device)
@@ -78,12 +78,11 @@ def convert(
     source = Source(body, batches, encoding, reset, seed)
     balance = chosen.function(source, **resolved)
     network = source.spiking(balance)
-    pooling_notes = [f"{path}: moved in front of the activation that feeds it" for path in moved]
     audit = Audit(
         folded=folded,
         replaced=tuple(source.paths.values()),
         analogue=analogue_layers(body, spiking_input=ENCODINGS.get(encoding).spiking),
-        notes=(*pooling_notes, *balance.notes),
+        notes=(*prepared, *balance.notes),
     )
     thresholds = {name: neuron.theta.clone() for name, neuron in network.neurons().items()}
     return Conversion(network, thresholds, audit, method, balance.calibration_timesteps)
@@ -94,7 +93,8 @@ def prepare_ann(
 ) -> tuple[fx.GraphModule, tuple[str, ...], tuple[str, ...]]:
     """A copy of an ANN ready for neurons: traced, norms folded, max pooling moved.
 
-    Returns the network and the paths of the norms folded and of the poolings moved.
+    Returns the network, the paths of the norms folded, and notes: the norms that became layers of
+    their own, and the poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
     body = trace(plain_copy(model)).requires_grad_(False)
@@ -102,9 +102,11 @@ def prepare_ann(
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010  (not every module has one)
     refuse_unsupported(body)
-    folded = fold(body)
-    moved = pool_before_activation(body)
-    return body, folded, moved
+    folded, own = fold(body)
+    notes = [f"{path}: batch norm with no layer to go into, now one of its own" for path in own]
+    for path in pool_before_activation(body):
+        notes.append(f"{path}: moved in front of the activation that feeds it")
+    return body, folded, tuple(notes)
 
 
 def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.affine import affine, scale_outputs
-from network.functional import GlobalAverage
+from network.functional import GlobalAverage, Mean
 from network.graph import (
     NORMS,
     SYNAPSES,
@@ -45,18 +45,21 @@ class PerFeature(nn.Conv1d):
 
 
 @torch.no_grad()
-def fold(body: fx.GraphModule) -> tuple[str, ...]:
-    """Fold every batch norm of a traced network in place; their paths, in order of execution.
+def fold(body: fx.GraphModule) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Fold every batch norm of a traced network in place.
 
-    Layers that are called more than once, or shared with the network that `body` was traced from,
-    are copied first. Raises UnsupportedNetwork for a norm without running statistics.
+    Returns the paths of the norms that went into the layer in front of them, and of those that
+    have none to go into and became layers of their own, with one weight per channel; both in order
+    of execution. Layers that are called more than once, or shared with the network that `body` was
+    traced from, are copied first. Raises UnsupportedNetwork for a norm without running statistics.
     """
-    folded = []
+    folded: list[str] = []
+    own: list[str] = []
     for node, norm in list(layers(body, Kind.NORM)):
         assert isinstance(norm, NORMS)
         scale, shift = affine(norm, describe_node(body, node))
-        folded.append(str(node.target))
         synapse = _synapse_before(body, node, rising=bool((scale > 0).all()))
+        (own if synapse is None else folded).append(str(node.target))
         if synapse is None:
             replace_module(body, node, _diagonal(norm, scale, shift))
             continue
@@ -69,7 +72,7 @@ def fold(body: fx.GraphModule) -> tuple[str, ...]:
     body.delete_all_unused_submodules()
     body.graph.lint()
     body.recompile()
-    return tuple(folded)
+    return tuple(folded), tuple(own)
 
 
 def _argument(node: fx.Node) -> fx.Node:
@@ -135,6 +138,9 @@ def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
     if known is not None or not node.all_input_nodes:
         return known
     source = node.all_input_nodes[0]
+    if isinstance(module, Mean):
+        axes = _axes(body, source)
+        return axes if axes is None or module.keepdim else axes - len(module.axes)
     if isinstance(module, nn.Flatten):
         return _flattened(body, source, module.start_dim, module.end_dim)
     if node.target in ("flatten", torch.flatten):

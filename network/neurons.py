@@ -163,10 +163,14 @@ class Neuron(nn.Module):
         del self.theta
         self.register_buffer("theta", theta)
         if self.leak is not None:
-            self.register_buffer("decay", self.leak.detach().clone())
-            self.register_load_state_dict_post_hook(_follow_decay)
+            self.keep_decay(self.leak.detach().clone())
             self.leak = None
-            _follow_decay(self)
+
+    def keep_decay(self, decay: Tensor) -> None:
+        """Leak by a trained λ, a scalar, that the state dictionary holds as `decay`."""
+        self.register_buffer("decay", decay)
+        self.register_load_state_dict_post_hook(_follow_decay)
+        _follow_decay(self)
 
     def initial_state(self, current: Tensor) -> NeuronState:
         """State before the first step of current [T, B, ...]."""

@@ -66,7 +66,7 @@ def passed_on(
     any other function. varying: those of the arguments that are no constants."""
     if name in CASTS:
         cast: Tensor = args[0]
-        return cast
+        return cast if cast.is_floating_point() else cast.double()  # of a comparison
     if name == "mean":
         settings = {key: value for key, value in kwargs.items() if key != "dtype"}
         summed: Tensor = args[0].sum(*args[1:], **settings)

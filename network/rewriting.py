@@ -12,6 +12,14 @@ from network.functional import FUNCTIONS, square_average
 from network.sizes import are_sides_of, is_number_of_images, is_side_of
 
 JOINS = (torch.cat, torch.concat, torch.concatenate)
+# Comparisons and casts, whose values a layer cannot take as they are.
+NOT_FLOATS = {
+    "gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal",
+    "not_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "invert", "and", "or",
+    "xor", "bitwise_not", "bitwise_and", "bitwise_or", "bitwise_xor", "isclose",
+    "bool", "int", "long", "short", "byte", "char", "to", "type", "double", "half", "bfloat16",
+    "argmax", "argmin",
+}  # fmt: skip
 
 
 def squeeze_images(x: Tensor) -> Tensor:
@@ -43,8 +51,14 @@ def spell_out(node: fx.Node) -> None:
         node.op, node.target = "call_function", squeeze_images
     elif node.target is F.avg_pool2d:
         _respell_pool(node)
-    elif node.target == "float" and len(node.args) == 1 and isinstance(node.args[0], fx.Node):
-        node.replace_all_uses_with(node.args[0])  # networks compute in floats as it is
+    elif node.target == "float" and len(node.args) == 1 and _is_float(node.args[0]):
+        node.replace_all_uses_with(node.args[0])
+
+
+def _is_float(value: object) -> bool:
+    """Whether a value is of floats as it is: networks compute in them, but for comparisons."""
+    name = str(getattr(getattr(value, "target", ""), "__name__", getattr(value, "target", "")))
+    return isinstance(value, fx.Node) and name.strip("_") not in NOT_FLOATS
 
 
 def _respell_join(node: fx.Node) -> None:

@@ -8,12 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from compare.machine import versions
 from compare.study import StudyError
-from compare.workers.cluster import _look, connect
+from compare.workers.cluster import _look, _run, connect
 from tests.test_compare import isospike
 
 STUDY = """
@@ -69,6 +70,14 @@ def test_a_machine_with_other_versions_says_so(tmp_path: Path) -> None:
     _look(tmp_path / "mark", versions())
     with pytest.raises(StudyError, match=r"has torch .*, and here it is 0\.1"):
         _look(tmp_path / "mark", {**versions(), "torch": "0.1"})
+
+
+def test_a_machine_that_joins_later_is_asked_by_its_first_task(tmp_path: Path) -> None:
+    """A case is not begun where versions are others than those of the command."""
+    (tmp_path / "mark").touch()
+    plan, settings = cast(Any, None), cast(Any, None)  # what it would need next
+    with pytest.raises(StudyError, match=r"has torch .*, and here it is 0\.1"):
+        _run(plan, 0, settings, tmp_path / "mark", {**versions(), "torch": "0.1"}, "")
 
 
 @pytest.fixture(scope="module")

@@ -231,3 +231,11 @@ def test_imagenet_stays_on_disk(tmp_path: Path) -> None:
     assert load("imagenet", tmp_path, validation=3).fingerprint == before
     (root / "train" / "n01" / "extra.JPEG").write_bytes(b"x")
     assert load("imagenet", tmp_path, validation=3).fingerprint != before
+
+
+def test_pixels_of_one_bit_are_black_and_white(tmp_path: Path) -> None:
+    x = np.arange(2 * 36).reshape(2, 6, 6) % 3 == 0
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=x, y_train=[0, 1], x_test=x, y_test=[0, 1])
+    images, _ = load(f"npz:{path}", validation=0).test.batch(torch.arange(2))
+    assert torch.equal(images[:, 0] == 255, torch.from_numpy(x))

@@ -15,6 +15,7 @@ from network.fixed import fixed_point, unroll_fixed
 from network.graph import UnsupportedNetwork, trace
 from network.layout import channels_last, layout_of
 from network.rewriting import squeeze_images
+from network.wiring import wiring
 from tests.direct_networks import seeded
 
 Join = Callable[[Tensor], Tensor]
@@ -175,3 +176,21 @@ def test_words_for_padding_reach_nir_as_numbers(
     else:
         write_nir(network, tuple(images.shape[1:]), file)
         assert file.is_file()
+
+
+@pytest.mark.parametrize("compare", [lambda x: x > 0.5, lambda x: x.gt(0.5), lambda x: x.bool()])
+def test_a_comparison_becomes_floats_where_the_network_says_so(
+    compare: Join, images: Tensor
+) -> None:
+    class Sharp(Tutorial):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(compare(x).float())
+
+    model = seeded(Sharp)
+    body = trace(model)
+    assert torch.equal(body(images), model(images))
+    plain = trace(seeded(Tutorial))
+    assert wiring(body, images.shape[1:]).synapses == wiring(plain, images.shape[1:]).synapses
+    labels = torch.arange(6) % 3
+    trainable = prepare(model, rule="bptt", timesteps=2, images=images, labels=labels)
+    assert trainable.network(images, 2).isfinite().all()

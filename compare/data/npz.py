@@ -79,14 +79,17 @@ def part(x: npt.NDArray[np.generic], y: npt.NDArray[np.generic], name: str) -> P
 
 
 def bytes_of(x: npt.NDArray[np.generic], name: str) -> npt.NDArray[np.uint8]:
-    """Pixels as bytes: whole numbers 0 to 255 as they are, fractions 0 to 1 times 255, rounded."""
+    """Pixels as bytes: whole numbers 0 to 255 as they are, fractions 0 to 1 times 255, rounded.
+
+    True is 255, as white is in a picture of one bit.
+    """
     if x.dtype.kind not in "biuf":
         raise DataError(f"{name}: pixels must be numbers, got {x.dtype}")
     if x.size == 0:
         raise DataError(f"{name}: images without pixels, {x.shape}")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise DataError(f"{name}: pixels must be finite, got NaN or infinity")
-    top = 1 if x.dtype.kind == "f" else 255
+    top = 1 if x.dtype.kind in "bf" else 255
     if x.min() < 0 or x.max() > top:
         raise DataError(
             f"{name}: pixels of type {x.dtype} must be 0 to {top}, got {x.min()} to {x.max()}"

@@ -95,9 +95,12 @@ class Cluster:
         self.run = task(_run)
         self.running: dict[Future[Exception | None], Any] = {}
         self.mark = here.directory / "work" / f".cluster-{secrets.token_hex(8)}"
+        self.versions = versions()
 
     def submit(self, index: int) -> Future[Exception | None]:
-        reference = self.run.remote(self.plan, index, self.settings, self.mark, os.getcwd())
+        reference = self.run.remote(
+            self.plan, index, self.settings, self.mark, self.versions, os.getcwd()
+        )
         future: Future[Exception | None] = Future()
         self.running[future] = reference
         future.add_done_callback(self.running.pop)
@@ -139,7 +142,7 @@ class Cluster:
         look = ray.remote(num_cpus=0, max_retries=0)(_look)
         for node in machines:
             place = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            answer = look.options(scheduling_strategy=place).remote(self.mark, versions())
+            answer = look.options(scheduling_strategy=place).remote(self.mark, self.versions)
             try:
                 ray.get(answer, timeout=ANSWER_S)
             except (GetTimeoutError, RayError) as error:
@@ -190,9 +193,11 @@ def _look(mark: Path, expected: dict[str, str]) -> None:
             raise StudyError(f"{host} has {name} {found[name]}, and here it is {version}")
 
 
-def _run(plan: Plan, index: int, settings: Settings, mark: Path, folder: str) -> Exception | None:
+def _run(
+    plan: Plan, index: int, settings: Settings, mark: Path, expected: dict[str, str], folder: str
+) -> Exception | None:
     """Runs on a machine of the cluster. `folder`: where the study's relative paths begin."""
-    _look(mark, versions())
+    _look(mark, expected)
     if os.path.isdir(folder):
         os.chdir(folder)
     return attempt(plan, index, settings, Tick(plan, index))

@@ -50,7 +50,7 @@ _WITH_BIAS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 def describe_module(module: nn.Module) -> dict[str, Any]:
     """The type and the constructor's arguments. Raises UnsupportedNetwork for other types."""
-    if isinstance(module, Neuron):
+    if type(module) is Neuron:
         dynamics = module.dynamics
         return {
             "type": "Neuron",
@@ -76,7 +76,7 @@ def build_module(description: dict[str, Any], state: dict[str, Tensor]) -> nn.Mo
     """The module of a description, holding the tensors of `state`."""
     kind = description["type"]
     if kind == "Neuron":
-        return Neuron(
+        neuron = Neuron(
             Dynamics(description["decay"], description["reset"]),
             theta=state["theta"],
             start=state["start"],
@@ -84,6 +84,9 @@ def build_module(description: dict[str, Any], state: dict[str, Tensor]) -> nn.Mo
             height=description["height"],
             role=description["role"],
         )
+        if "decay" in state:
+            neuron.keep_decay(state["decay"])
+        return neuron
     if kind == "PooledCurrent":
         return PooledCurrent(build_module(description["pool"], {}))
     if kind == "PerFeature":
