@@ -51,14 +51,16 @@ def spell_out(node: fx.Node) -> None:
         node.op, node.target = "call_function", squeeze_images
     elif node.target is F.avg_pool2d:
         _respell_pool(node)
-    elif node.target == "float" and len(node.args) == 1 and _is_float(node.args[0]):
-        node.replace_all_uses_with(node.args[0])
+    elif node.target == "float" and len(node.args) == 1:
+        value = node.args[0]
+        if isinstance(value, fx.Node) and _is_float(value):
+            node.replace_all_uses_with(value)
 
 
-def _is_float(value: object) -> bool:
+def _is_float(value: fx.Node) -> bool:
     """Whether a value is of floats as it is: networks compute in them, but for comparisons."""
-    name = str(getattr(getattr(value, "target", ""), "__name__", getattr(value, "target", "")))
-    return isinstance(value, fx.Node) and name.strip("_") not in NOT_FLOATS
+    name = str(getattr(value.target, "__name__", value.target))
+    return name.strip("_") not in NOT_FLOATS
 
 
 def _respell_join(node: fx.Node) -> None:
