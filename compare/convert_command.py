@@ -78,6 +78,8 @@ def convert_model(
         "dataset": dataset.name,
         "dataset_note": dataset.note,
         "fingerprint": dataset.fingerprint,
+        "mean": list(dataset.mean),  # what is taken off pixels in [0, 1], per channel,
+        "std": list(dataset.std),  # and what they are divided by: the input of snn.nir
         "method": method,
         "options": options,
         "ann_accuracy": accuracy,

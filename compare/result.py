@@ -63,6 +63,8 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
             "test_images": len(dataset.test),
             "classes": len(dataset.classes),
             "shape": list(dataset.shape),
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
         },
         "recipe": None if recipe is None else asdict(recipe),
         "options": options_of(case),
