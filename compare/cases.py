@@ -17,6 +17,7 @@ from compare.study import QUANTISED_ANN, Arm, Study, StudyError
 VERSIONS = {
     "airbench": 2,
     QUANTISED_ANN: 3,
+    "model-norm": 2,
     "srp": 2,
     "offset": 2,
     "local-balance": 2,

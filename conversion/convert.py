@@ -93,8 +93,8 @@ def prepare_ann(
 ) -> tuple[fx.GraphModule, tuple[str, ...], tuple[str, ...]]:
     """A copy of an ANN ready for neurons: traced, norms folded, max pooling moved.
 
-    Returns the network, the paths of the norms folded, and notes: the norms that became layers of
-    their own, and the poolings moved.
+    Returns the network, the paths of the norms folded, and notes, as `fold` gives them, and of the
+    poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
     body = trace(plain_copy(model)).requires_grad_(False)
@@ -102,11 +102,10 @@ def prepare_ann(
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010  (not every module has one)
     refuse_unsupported(body)
-    folded, own = fold(body)
-    notes = [f"{path}: batch norm with no layer to go into, now one of its own" for path in own]
-    for path in pool_before_activation(body):
-        notes.append(f"{path}: moved in front of the activation that feeds it")
-    return body, folded, tuple(notes)
+    folded, notes = fold(body)
+    moved = pool_before_activation(body)
+    of_pooling = (f"{path}: moved in front of the activation that feeds it" for path in moved)
+    return body, folded, (*notes, *of_pooling)
 
 
 def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:

@@ -48,21 +48,26 @@ class PerFeature(nn.Conv1d):
 def fold(body: fx.GraphModule) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Fold every batch norm of a traced network in place.
 
-    Returns the paths of the norms that went into the layer in front of them, and of those that
-    have none to go into and became layers of their own, with one weight per channel; both in order
-    of execution. Layers that are called more than once, or shared with the network that `body` was
-    traced from, are copied first. Raises UnsupportedNetwork for a norm without running statistics.
+    Returns the paths of the norms that went into the layer in front of them, in order of execution,
+    and notes: norms that have none to go into and became layers of their own, with one weight per
+    channel, and layers that are computed (and counted) twice, since not only their norm reads them.
+    Layers that are called more than once, or shared with the network that `body` was traced from,
+    are copied first. Raises UnsupportedNetwork for a norm without running statistics.
     """
     folded: list[str] = []
-    own: list[str] = []
+    notes: list[str] = []
+    given = set(body.graph.nodes)
     for node, norm in list(layers(body, Kind.NORM)):
         assert isinstance(norm, NORMS)
         scale, shift = affine(norm, describe_node(body, node))
         synapse = _synapse_before(body, node, rising=bool((scale > 0).all()))
-        (own if synapse is None else folded).append(str(node.target))
         if synapse is None:
+            notes.append(f"{node.target}: batch norm with no layer to go into, now one of its own")
             replace_module(body, node, _diagonal(norm, scale, shift))
             continue
+        folded.append(str(node.target))
+        if synapse not in given:
+            notes.append(f"{synapse.target}: computed twice, with {node.target} in it and without")
         layer = plain_copy(body.get_submodule(str(synapse.target)))
         assert isinstance(layer, SYNAPSES)
         scale_outputs(layer, scale, shift)
@@ -72,7 +77,7 @@ def fold(body: fx.GraphModule) -> tuple[tuple[str, ...], tuple[str, ...]]:
     body.delete_all_unused_submodules()
     body.graph.lint()
     body.recompile()
-    return tuple(folded), tuple(own)
+    return tuple(folded), tuple(notes)
 
 
 def _argument(node: fx.Node) -> fx.Node:

@@ -20,11 +20,15 @@ _MIX_2 = -7723592293110705685  # 0x94D049BB133111EB
 
 
 class Encoding(Protocol):
-    """static: the same input at every step. spiking: the input consists of spikes."""
+    """static: the same input at every step. spiking: the input consists of spikes.
+
+    span: the smallest and the largest input that any image can send; None: as the image has it.
+    """
 
     name: str
     static: bool
     spiking: bool
+    span: tuple[float, float] | None
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
         """Images [B, ...] to the inputs of steps first … first+steps−1, [steps·B, ...]
@@ -90,6 +94,7 @@ class Constant:
     name = "constant"
     static = True
     spiking = False
+    span: tuple[float, float] | None = None
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
         del first, steps, keys
@@ -102,6 +107,7 @@ class Poisson:
     name = "poisson"
     static = False
     spiking = True
+    span: tuple[float, float] | None = (0.0, 1.0)
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
         return drawn_below(images, _require(keys, self.name), first, steps)
@@ -113,6 +119,7 @@ class SignedPoisson:
     name = "poisson-signed"
     static = False
     spiking = True
+    span: tuple[float, float] | None = (-1.0, 1.0)
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
         spikes = drawn_below(images.abs(), _require(keys, self.name), first, steps)
@@ -128,6 +135,7 @@ class TotalPoisson:
     name = "poisson-total"
     static = False
     spiking = True
+    span: tuple[float, float] | None = (0.0, 1.0)
     events_per_step = 5.0
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
@@ -142,6 +150,7 @@ class Events:
     name = "events"
     static = False
     spiking = True
+    span: tuple[float, float] | None = None
 
     def encode(self, images: Tensor, first: int, steps: int, keys: Tensor | None) -> Tensor:
         del keys

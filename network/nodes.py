@@ -23,17 +23,23 @@ def call_node(body: fx.GraphModule, node: fx.Node, args: Any, kwargs: Any) -> An
     return node.target(*args, **kwargs)  # type: ignore[operator]
 
 
-def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
-    """Nodes with the same value at every step of a constant input: those before any neuron.
-
-    Empty where the number of images there is used behind a neuron: the leading axis is longer.
-    """
-    static: set[fx.Node] = set()
+def constant_nodes(body: fx.GraphModule) -> set[fx.Node]:
+    """Nodes with the same value at every step of a constant input: those before any neuron."""
+    constant: set[fx.Node] = set()
     for node in body.graph.nodes:
         if node.op == "output" or kind_of(body, node) is Kind.NEURON:
             continue
-        if all(argument in static for argument in node.all_input_nodes):
-            static.add(node)
+        if all(argument in constant for argument in node.all_input_nodes):
+            constant.add(node)
+    return constant
+
+
+def static_nodes(body: fx.GraphModule) -> set[fx.Node]:
+    """Those of the constant nodes that can be computed once.
+
+    None where the number of images there is used behind a neuron: the leading axis is longer.
+    """
+    static = constant_nodes(body)
     counts = [node for node in static if holds_number_of_images(node)]
     return set() if any(user not in static for node in counts for user in node.users) else static
 

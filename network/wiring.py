@@ -31,7 +31,7 @@ from network.graph import (
     whereabouts,
 )
 from network.neurons import Neuron
-from network.nodes import call_node, static_nodes
+from network.nodes import call_node, constant_nodes
 from network.passing import are_whole, has_weights, instead, moves, name_of, passed_on
 from network.reparametrised import plain_copy
 from network.sizes import is_size
@@ -106,7 +106,7 @@ class _Counter:
         self.spiking_input = spiking_input
         self.modules = dict(body.named_modules())
         self.spiking = any(isinstance(m, Neuron) for m in self.modules.values())
-        self.static = static_nodes(body)
+        self.static = set() if spiking_input else constant_nodes(body)
         self.sources: dict[str, Tensor] = {}
         self.driven: dict[str, Tensor] = {}
         self.pooled: dict[str, tuple[str, ...]] = {}

@@ -226,6 +226,33 @@ def test_a_constant_input_multiplies_in_the_first_layer_only() -> None:
     assert [s.operations for s in others] == [8 * 6 * 10 * 10, 128 * 16, 16 * 5]
 
 
+def test_layers_in_front_of_the_neurons_multiply_spikes_anew_at_every_step() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1), nn.ReLU(), nn.Flatten(),
+                          nn.Linear(128, 2))  # fmt: skip
+    body = convert(model, images(4), method="data-norm", encoding="poisson").network.body
+    _, second, _ = wiring(body, SHAPE, spiking_input=True).synapses
+    assert (second.analogue, second.static) == (True, False)
+    first, second, _ = wiring(body, SHAPE).synapses
+    assert (first.static, second.static) == (True, True)
+
+
+def test_a_first_layer_counts_once_whatever_reads_the_number_of_images() -> None:
+    class Sized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.out = nn.Conv2d(3, 4, 1), nn.Linear(256, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            flat = torch.relu(self.conv(x)).reshape(x.shape[:1] + (-1,))  # noqa: RUF005  (as users do)
+            out: Tensor = self.out(flat)
+            return out
+
+    first, last = wiring(
+        convert(Sized(), images(4), method="data-norm").network.body, SHAPE
+    ).synapses
+    assert (first.static, last.static) == (True, False)
+
+
 def test_layers_without_neurons_between_them_multiply() -> None:
     body = trace(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 5)))
     swap_activations(body, lambda name, activation: Neuron())

@@ -62,7 +62,9 @@ def test_a_layer_that_others_read_too_is_copied_for_its_norm() -> None:
     torch.manual_seed(0)
     model = Forked().eval()
     model.norm.running_mean.uniform_(-1, 1)
-    body, _, _ = prepare_ann(model)
+    body, folded, notes = prepare_ann(model)
+    assert folded == ("norm",)
+    assert notes == ("f: computed twice, with norm in it and without",)
     x = torch.randn(5, 4)
     torch.testing.assert_close(body(x), model(x))
 

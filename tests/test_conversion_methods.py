@@ -71,6 +71,20 @@ def test_model_norm_by_hand() -> None:
     assert [theta.item() for theta in result.thresholds.values()] == [11.0, 4.5]
 
 
+@pytest.mark.parametrize(("encoding", "theta"), [("poisson", 4.0), ("poisson-signed", 8.0)])
+def test_model_norm_bounds_spikes_and_not_the_pixels_behind_them(
+    encoding: str, theta: float
+) -> None:
+    """Weights (3, −4), bias 1, pixels of ½: a spike is 1 or −1 all the same: 3·1 + 1, and + 4."""
+    model = nn.Sequential(nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[3.0, -4.0]]))
+        model[0].bias.fill_(1.0)
+    x = torch.full((4, 2), 0.5)
+    result = convert(model, x, method="model-norm", encoding=encoding)
+    assert [theta.item() for theta in result.thresholds.values()] == [theta]
+
+
 class Inverted(nn.Module):
     """Pixels turned round before the first layer."""
 

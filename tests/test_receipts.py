@@ -89,7 +89,8 @@ def test_what_was_asked_of_the_conversions_on_cifar10_holds() -> None:
 
 def test_the_sentence_on_conversions_in_the_readme_is_that_of_the_records() -> None:
     text = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    sentence = text.split("stays within half a point of the ANN is, for seven of them:")[1].split(";")[0]
+    start = "stays within half a point of the ANN is, for seven of them:"
+    sentence = text.split(start)[1].split(";")[0]
     said = {name: int(first) for name, first in re.findall(r"`([a-z-]+)` (\d+)", sentence)}
     assert len(said) == 6
     records = reports.load(RECEIPT)

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from conversion.method import method
 from conversion.source import Balance, Source, bound_of
+from network.encodings import ENCODINGS
 from network.graph import SYNAPSES, Kind, kind_of, reads_input
 
 
@@ -22,12 +23,15 @@ from network.graph import SYNAPSES, Kind, kind_of, reads_input
 def model_norm(source: Source) -> Balance:
     """θ_l = max over neurons of Σ max(w, 0)·θ_{l−1} + b, layer by layer.
 
-    The images give the range of the pixels only. Pixels may be negative, which the paper's are
-    not: a negative weight then counts with the smallest pixel. Biases are the paper's one omission
+    The images give the range of the pixels only, and Poisson spikes have one of their own: 0 or 1,
+    −1 to 1 where they are signed. Pixels may be negative, which the paper's are not: a negative
+    weight then counts with the smallest pixel. Biases are the paper's one omission
     (its networks have none).
     """
-    low = min(float(images.min()) for images in source.batches)
-    high = max(float(images.max()) for images in source.batches)
+    low, high = ENCODINGS.get(source.encoding).span or (
+        min(float(images.min()) for images in source.batches),
+        max(float(images.max()) for images in source.batches),
+    )
     ranges = _Ranges(source.body)
     ranges.run(torch.stack([torch.full_like(source.batches[0][0], x) for x in (low, high)]))
     settled, notes = source.settle(ranges.theta)
