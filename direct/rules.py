@@ -80,6 +80,7 @@ class Rule:
 
     options: names and defaults; a value must be of its default's type.
     refused: option -> value that it does not take here -> why.
+    check: raises OptionError for values that are out of range.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
     draws_weights: it draws its own first weights, also where its option draw_weights is true.
@@ -94,6 +95,7 @@ class Rule:
     recipe: Recipe
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     refused: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    check: Callable[[Mapping[str, Any]], None] | None = None
     encoding: str = "constant"
     readout: str = "mean-current"
     needs_conversion: bool = False
@@ -200,6 +202,8 @@ def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any
                 f"out, got {resolved[name]!r}"
             )
     _check_values(owner, resolved)
+    if rule.check is not None:
+        rule.check(resolved)
     return MappingProxyType(resolved)
 
 

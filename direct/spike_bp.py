@@ -11,7 +11,9 @@ leaves the products the same: δ_L·xᵀ = (e/T)·xᵀ = e·(x/T)ᵀ).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from direct.bptt import dynamics_of, finished, spiking
 from direct.editing import add_spiking_pooling, draw_weights
 from direct.losses import LOSSES
 from direct.replay import REFUSED, gather, replayed
-from direct.rules import RULES, Rule, Task, Trainable, generator_of
+from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
 from network.neurons import Neuron, per_channel
 from network.recipe import Recipe
 
@@ -45,6 +47,13 @@ class LeakCorrected:
         leak = math.log(self.decay) if self.decay > 0 else 0.0  # −1/τ
         correction = 1.0 + leak * self.trace / count.clamp(min=1.0)
         return torch.where(count > 0, correction / per_channel(self.theta, count[None]), 0.0)
+
+
+def check(options: Mapping[str, Any]) -> None:
+    """Raises OptionError for a threshold of pooling neurons that is not positive."""
+    theta = options["pooling_threshold"]
+    if not theta > 0:
+        raise OptionError(f"option pooling_threshold must be positive, got {theta}")
 
 
 def spike_bp(task: Task) -> Trainable:
@@ -80,6 +89,7 @@ RULES.register("spike-bp")(
             }
         ),
         refused=REFUSED,
+        check=check,
         encoding="poisson",
         readout="membrane",
         timesteps=50,

@@ -28,12 +28,16 @@ OPTIONS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def tdbn(task: Task) -> Trainable:
-    """STBP with threshold-dependent batch norm, folded into the weights when it is finished."""
-    options = task.options
+def check(options: Mapping[str, Any]) -> None:
+    """Raises OptionError for a threshold or a factor of the norms that is not positive."""
     for name in ("threshold", "alpha"):
         if not options[name] > 0:
             raise OptionError(f"option {name} must be positive, got {options[name]}")
+
+
+def tdbn(task: Task) -> Trainable:
+    """STBP with threshold-dependent batch norm, folded into the weights when it is finished."""
+    options = task.options
     network = tdbn_network(task)
     objective = objective_of(network, task.timesteps, options["loss"])
     trainable = Trainable(network, objective, task.recipe, folded(network))
@@ -80,6 +84,7 @@ RULES.register("tdbn")(
             schedule="cosine",
         ),
         options=OPTIONS,
+        check=check,
         batch_norm=True,
     )
 )
@@ -91,6 +96,7 @@ RULES.register("tet")(
         function=tdbn,
         recipe=Recipe(epochs=3, batch_size=50, learning_rate=4e-3),
         options=MappingProxyType({**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}),
+        check=check,
         batch_norm=True,
     )
 )

@@ -247,14 +247,16 @@ def test_every_layer_draws_weights_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("rho", -1.0), ("threshold_rate", -0.1), ("weight_lambda", -1.0), ("inhibition", -0.4)],
+    [("rho", -1.0), ("threshold_rate", -0.1), ("weight_lambda", -1.0)],
 )
 def test_negative_options_are_refused(name: str, value: float) -> None:
     with pytest.raises(OptionError, match=f"option {name} must be 0 or more, got {value}"):
         prepared("membrane-bp", options={name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [("floor", 1.5), ("balance", 7.0), ("floor", -1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("floor", 1.5), ("balance", 7.0), ("floor", -1.0), ("inhibition", -0.4)]
+)
 def test_shares_are_from_0_to_1(name: str, value: float) -> None:
     with pytest.raises(OptionError, match=f"option {name} must be from 0 to 1, got {value}"):
         prepared("membrane-bp", options={name: value})

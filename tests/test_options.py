@@ -65,6 +65,36 @@ def test_an_option_that_does_not_exist_is_named(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "words"),
+    [
+        ("rmp", {"timesteps": 0}, "timesteps must be above 0, got 0"),
+        ("calibration", {"passes": -3}, "passes must be above 0, got -3"),
+        (
+            "calibration",
+            {"level": "advanced", "learning_rate": -1.0},
+            "learning_rate must be above 0",
+        ),
+        ("calibration", {"passes": 9}, "passes has no effect with level = 'light': leave it out"),
+        ("tdbn", {"threshold": -1.0}, "threshold must be positive, got -1.0"),
+        ("tdbn", {"alpha": 0.0}, "alpha must be positive, got 0.0"),
+        ("membrane-bp", {"floor": 5.0}, "floor must be from 0 to 1, got 5.0"),
+        ("membrane-bp", {"alpha": 0.5}, "alpha must be above 1, got 0.5"),
+        ("membrane-bp", {"tau_ms": -1.0}, "tau_ms must be positive, got -1.0"),
+        ("membrane-bp", {"inhibition": 2.0}, "inhibition must be from 0 to 1, got 2.0"),
+        ("spike-bp", {"pooling_threshold": -1.0}, "pooling_threshold must be positive, got -1.0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_before_anything_runs(
+    method: str, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        check_options(cases_of([method], options={method: given}))
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
+
+
 def test_an_augmentation_that_does_not_exist_is_named() -> None:
     with pytest.raises(StudyError, match=r"unknown augmentation 'flop'.*known: none"):
         check_options(cases_of(["robust-norm"], augmentation="flop"))

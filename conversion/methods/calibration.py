@@ -17,6 +17,7 @@ from conversion.statistics import activations
 from network.graph import SYNAPSES, Kind, UnsupportedNetwork, kind_of, layers
 
 BATCH_SIZE = 32  # images in a step of 'advanced'
+PASSES, LEARNING_RATE = 4, 1e-4
 
 
 @method(
@@ -30,8 +31,8 @@ def calibration(
     *,
     timesteps: int = 16,
     level: str = "light",
-    passes: int = 4,
-    learning_rate: float = 1e-4,
+    passes: int = PASSES,
+    learning_rate: float = LEARNING_RATE,
 ) -> Balance:
     """Go through the layers in order; add to the bias, per channel, the mean over images and space
     of ANN activation − SNN rate·θ after `timesteps` steps. The next layer sees the correction.
@@ -43,6 +44,13 @@ def calibration(
     """
     within("calibration", "timesteps", timesteps, 0, float("inf"))
     one_of("calibration", "level", level, "light", "advanced")
+    fitting = (("passes", passes, PASSES), ("learning_rate", learning_rate, LEARNING_RATE))
+    for name, value, usual in fitting:
+        within("calibration", name, value, 0.0, float("inf"))
+        if level == "light" and value != usual:
+            raise ValueError(
+                f"calibration: {name} has no effect with level = 'light': leave it out, got {value}"
+            )
     if level == "advanced":
         _refuse_shared_weights(source)
     start = mse_norm(source, timesteps=timesteps)

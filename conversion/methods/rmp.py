@@ -19,6 +19,7 @@ def rmp(source: Source, *, scale: float = 0.8, timesteps: int = 100) -> Balance:
     Raises ValueError with hard reset, which throws the residual potential away.
     """
     within("rmp", "scale", scale, 0.0, 1.0)
+    within("rmp", "timesteps", timesteps, 0, float("inf"))
     if source.reset != "soft":
         raise ValueError(f"rmp needs the soft reset, got {source.reset!r}")
     balance = spike_norm(source, timesteps=timesteps)

@@ -51,8 +51,8 @@ class Counts:
 
 RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
-        "inhibition": (0.0, math.inf),
-        "output_inhibition": (0.0, math.inf),
+        "inhibition": (0.0, 1.0),
+        "output_inhibition": (0.0, 1.0),
         "weight_lambda": (0.0, math.inf),
         "weight_beta": (0.0, math.inf),
         "output_lambda": (0.0, math.inf),
@@ -64,13 +64,22 @@ RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 
 
+def check(options: Mapping[str, float]) -> None:
+    """Raises OptionError for a value out of range."""
+    for name in ("tau_ms", "refractory_ms", "step_ms"):
+        if not options[name] > 0:
+            raise OptionError(f"option {name} must be positive, got {options[name]}")
+    if not options["alpha"] > 1:
+        raise OptionError(f"option alpha must be above 1, got {options['alpha']}")
+    for name, (lowest, highest) in RANGES.items():
+        if not lowest <= options[name] <= highest:
+            allowed = f"from {lowest:g} to {highest:g}" if highest < math.inf else "0 or more"
+            raise OptionError(f"option {name} must be {allowed}, got {options[name]}")
+
+
 def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
     """Event neurons behind every linear layer, the last one too; weights and θ drawn (eq. 9)."""
     options, body = task.options, task.body
-    for name, (lowest, highest) in RANGES.items():
-        if not lowest <= options[name] <= highest:
-            allowed_here = f"from {lowest:g} to {highest:g}" if highest < math.inf else "0 or more"
-            raise OptionError(f"option {name} must be {allowed_here}, got {options[name]}")
     allowed = (Kind.INPUT, Kind.OUTPUT, Kind.SHAPE, Kind.SYNAPSE, Kind.ACTIVATION)
     for node in body.graph.nodes:
         if kind_of(body, node) not in allowed:
@@ -110,8 +119,6 @@ def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
 @torch.no_grad()
 def draw(linear: nn.Linear, alpha: float, generator: torch.Generator) -> Tensor:
     """w ~ U(−√(3/M), √(3/M)) and θ = α√(3/M) (eq. 9), without biases; returns θ [N]."""
-    if not alpha > 1:
-        raise OptionError(f"option alpha must be above 1, got {alpha}")
     bound = math.sqrt(3.0 / linear.in_features)
     drawn = torch.empty(linear.weight.shape)  # on the CPU: the same on every device
     linear.weight.copy_(drawn.uniform_(-bound, bound, generator=generator))
@@ -249,6 +256,7 @@ RULES.register("membrane-bp")(
                 "balance": 0.75,  # of the largest output count's share in the error
             }
         ),
+        check=check,
         encoding="poisson-total",
         readout=READOUT,
         timesteps=50,
