@@ -9,15 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from conversion.method import method, one_of, within
+from conversion.method import method
 from conversion.methods.mse_norm import mse_norm
+from conversion.options import MADE_FOR
 from conversion.rates import Replay, mean_outputs
 from conversion.source import Balance, Source
 from conversion.statistics import activations
 from network.graph import SYNAPSES, Kind, UnsupportedNetwork, kind_of, layers
+from network.options import POSITIVE, Option
 
 BATCH_SIZE = 32  # images in a step of 'advanced'
-PASSES, LEARNING_RATE = 4, 1e-4
 
 
 @method(
@@ -25,14 +26,24 @@ PASSES, LEARNING_RATE = 4, 1e-4
     summary="mse-norm, then each bias corrected by the mean error of its layer",
     source="Li 2021, sections 4.2 and 4.3",
     calibration_images=256,
+    timesteps=MADE_FOR,
+    level=Option(
+        "light",
+        "'light' corrects biases; 'advanced' fits weights before that",
+        choices=("light", "advanced"),
+    ),
+    passes=Option(
+        4,
+        "of Adam over the calibration images, with level 'advanced'",
+        POSITIVE,
+        idle=("level", ("light",)),
+    ),
+    learning_rate=Option(
+        1e-4, "of Adam, with level 'advanced'", POSITIVE, idle=("level", ("light",))
+    ),
 )
 def calibration(
-    source: Source,
-    *,
-    timesteps: int = 16,
-    level: str = "light",
-    passes: int = PASSES,
-    learning_rate: float = LEARNING_RATE,
+    source: Source, *, timesteps: int, level: str, passes: int, learning_rate: float
 ) -> Balance:
     """Go through the layers in order; add to the bias, per channel, the mean over images and space
     of ANN activation − SNN rate·θ after `timesteps` steps. The next layer sees the correction.
@@ -42,15 +53,6 @@ def calibration(
 
     Raises UnsupportedNetwork for 'advanced' where layers share weights: they cannot fit both.
     """
-    within("calibration", "timesteps", timesteps, 0, float("inf"))
-    one_of("calibration", "level", level, "light", "advanced")
-    fitting = (("passes", passes, PASSES), ("learning_rate", learning_rate, LEARNING_RATE))
-    for name, value, usual in fitting:
-        within("calibration", name, value, 0.0, float("inf"))
-        if level == "light" and value != usual:
-            raise ValueError(
-                f"calibration: {name} has no effect with level = 'light': leave it out, got {value}"
-            )
     if level == "advanced":
         _refuse_shared_weights(source)
     start = mse_norm(source, timesteps=timesteps)
