@@ -65,16 +65,18 @@ def has_options(name: str) -> bool:
     return name in _stored()["options"]
 
 
-def options(method: str) -> dict[str, Any]:
-    """Option -> its default, of a method that `has_options` knows."""
-    found: dict[str, Any] = _stored()["options"][method]
+def options(method: str) -> dict[str, dict[str, Any]]:
+    """Option -> its default and its meaning, of a method that `has_options` knows."""
+    found: dict[str, dict[str, Any]] = _stored()["options"][method]
     return found
 
 
-def rule_of(method: str) -> str:
-    """The rule of a preset; the method itself where it is none."""
-    found: str = _stored()["rules of presets"].get(method, method)
-    return found
+def lines(method: str) -> list[tuple[str, str]]:
+    """("option = default" as in TOML, its meaning) of every option of a method."""
+    return [
+        (f"{name} = {json.dumps(option['default'])}", option["meaning"])
+        for name, option in options(method).items()
+    ]
 
 
 def kinds() -> dict[str, str]:
@@ -141,21 +143,21 @@ def collect() -> dict[str, dict[str, str]]:
     }
 
 
-def collect_options() -> dict[str, dict[str, Any]]:
-    """What stands beside the kinds: every method's options and their defaults, and the rule of
-    every preset (loads torch)."""
-    from compare.options import QUANTISATION, START_CONVERSION, rule_options
+def collect_options() -> dict[str, dict[str, dict[str, Any]]]:
+    """Every method's options with their defaults and meanings (loads torch)."""
+    from compare.options import options_of_method, resolved
     from compare.study import QUANTISED_ANN
     from conversion import CONVERSIONS
     from direct import PRESETS, RULES
 
-    found = {name: dict(CONVERSIONS.get(name).options) for name in CONVERSIONS}
-    found[QUANTISED_ANN] = dict(QUANTISATION)
-    for name in (*RULES, *PRESETS):
-        start, own = rule_options(name, {})
-        found[name] = {**({} if start is None else {"conversion": START_CONVERSION}), **own}
-    rules = {name: PRESETS.get(name).rule for name in PRESETS}
-    return {"options": found, "rules of presets": rules}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for method in (*CONVERSIONS, QUANTISED_ANN, *RULES, *PRESETS):
+        declared = options_of_method(method)
+        found[method] = {
+            name: {"default": default, "meaning": declared[name].meaning}
+            for name, default in resolved(method, {}).items()
+        }
+    return found
 
 
 def _first_line(entry: Any) -> str:
@@ -165,7 +167,7 @@ def _first_line(entry: Any) -> str:
 def main() -> None:
     """Write catalogue.json beside this file."""
     path = Path(__file__).with_name("catalogue.json")
-    content = {**collect(), **collect_options()}
+    content = {**collect(), "options": collect_options()}
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -172,13 +172,12 @@ def list_(
     """Names of datasets, architectures, conversions, rules, presets, surrogates, neurons,
     metrics, energies or figures, one line each; with the name of a method, its options."""
     from compare import catalogue
-    from compare.option_words import lines
     from compare.terminal import show_rows
 
     if kind is None:
         show_rows(("kind", "names"), list(catalogue.kinds().items()))
     elif catalogue.has_options(kind):
-        rows = lines(kind) or [("none", f"{kind} has no options")]
+        rows = catalogue.lines(kind) or [("none", f"{kind} has no options")]
         show_rows(("option and default", "what it is"), rows)
     else:
         show_rows((kind, "what it is"), list(catalogue.entries(kind).items()))

@@ -26,9 +26,9 @@ from compare.sweep_tables import SWEEP_COLUMNS
 from compare.weights import Made, load_weights, made_with
 from conversion import CONVERSIONS, Audit, Conversion, convert, quantise_activations
 from conversion.export import save_plain, write_nir
-from conversion.method import resolve_options
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork
+from network.options import resolve
 from network.unroll import SpikingNetwork
 
 BATCH = 100
@@ -58,7 +58,7 @@ def convert_model(
         )
     _refuse_others(directory)
     device = choose_device(device_name)
-    options = resolve_options(CONVERSIONS.get(method), options)
+    options = resolve(method, CONVERSIONS.get(method).options, options)
     check_replaceable(directory)  # before anything takes its time
     made = Made() if weights is None else made_with(weights, model)
     dataset = load(dataset_name, data, download=data is None)

@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import nn
-
-from compare import catalogue
 from compare.cases import Case, given_options
 from compare.data import AUGMENTATIONS
 from compare.study import QUANTISED_ANN, Study, StudyError
 from compare.ways import way_of
-from conversion import CONVERSIONS, quantise_activations
-from conversion.method import check_values, filled
-from conversion.method import resolve_options as of_conversion
-from conversion.methods.qcfs import LEVELS, PERCENTILE, START
-from direct.rules import resolve_options as of_rule
+from conversion import CONVERSIONS
+from conversion.methods.qcfs import QUANTISATION
+from network.options import Option, Options, resolve
 from reports.tables.paper_measures import PAPER_MEASURES
 
 ANN = "ann"
-START_CONVERSION = "robust-norm"  # what hybrid and diet start from, their option `conversion`
-QUANTISATION = {
-    "levels": LEVELS, "start": START, "relu_share": 0.0, "percentile": PERCENTILE, "noise": 0.0,
-    "scale_rate": 1.0,
-}  # fmt: skip
-"""Options of `quantise_activations`."""
 
 
 def check_options(cases: Iterable[Case]) -> None:
@@ -53,34 +42,51 @@ def check_unused(study: Study) -> None:
             )
 
 
-def _check(name: str, base: str, options: Mapping[str, Any]) -> None:
+def _check(name: str, base: str, given: Mapping[str, Any]) -> None:
     """Of one method: `name` in the study, `base` registered."""
     try:
-        if base == QUANTISED_ANN:
-            # of any type: what the values may be is what is checked here
-            quantise_activations(nn.ReLU(), **filled(base, QUANTISATION, options))  # type: ignore[arg-type]
-            if "percentile" in options and not options.get("relu_share"):
-                raise ValueError(f"{base}: percentile has an effect with relu_share above 0 only")
-        elif catalogue.is_conversion(base):
-            method = CONVERSIONS.get(base)
-            check_values(method, of_conversion(method, options))
-        elif base != ANN:
-            rule_options(base, options)
+        resolved(base, given)
     except ValueError as error:
         raise StudyError(f"{'' if name == base else f'{name}: '}{error}") from error
 
 
-def rule_options(base: str, options: Mapping[str, Any]) -> tuple[str | None, Mapping[str, Any]]:
+def resolved(base: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option of a method, a preset's own in place of its rule's.
+
+    Raises OptionError, or UnknownName for a method that there is none of.
+    """
+    own = {} if base in (ANN, QUANTISED_ANN) or base in CONVERSIONS else way_of(base).options
+    return resolve(base, options_of_method(base), {**own, **given})
+
+
+def options_of_method(base: str) -> Options:
+    """What a conversion, a rule, a preset's rule or an ANN declares.
+
+    Of a rule that trains on from a converted network, also the conversion it starts from.
+    """
+    if base == ANN:
+        return {}
+    if base == QUANTISED_ANN:
+        return QUANTISATION
+    if base in CONVERSIONS:
+        return CONVERSIONS.get(base).options
+    rule = way_of(base).rule
+    return {"conversion": _start(), **rule.options} if rule.needs_conversion else rule.options
+
+
+def _start() -> Option:
+    """The option `conversion`: one that observes no steps, since these would not be trained."""
+    plain = {name: CONVERSIONS.get(name).plain for name in CONVERSIONS}
+    refused = {
+        name: f"{name} spends steps of observation, and without them is {other}: choose {other}"
+        for name, other in plain.items()
+        if other is not None
+    }
+    meaning = "the conversion that is fine-tuned"
+    return Option("robust-norm", meaning, choices=CONVERSIONS, refused=refused)
+
+
+def rule_options(base: str, given: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Of direct training: the conversion it starts from, or None, and the options of its rule."""
-    way = way_of(base)
-    given = {**way.options, **options}
-    start = None
-    if way.rule.needs_conversion:
-        start = str(given.pop("conversion", START_CONVERSION))
-        plain = CONVERSIONS.get(start).plain
-        if plain is not None:
-            raise ValueError(
-                f"{base} starts from a conversion without observation steps; {start} spends them, "
-                f"and without them is {plain}: choose {plain}"
-            )
-    return start, of_rule(way.rule, given)
+    options = resolved(base, given)
+    return options.pop("conversion", None), options

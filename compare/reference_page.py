@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from compare import catalogue
 from compare import setting_words as words
-from compare.option_words import lines
 from compare.study import PART_KEYS, QUANTISED_ANN, Study
 from compare.study_tables import Frames, Variant
 from compare.toml_text import pairs
@@ -97,7 +97,7 @@ def _training(recipe: Recipe) -> str:
 
 def _method(name: str, summary: str, of: str) -> Iterator[str]:
     yield from ("", f"### `{name}`", "", f"*{summary}*", "", of, "")
-    rows = lines(name)
+    rows = catalogue.lines(name)
     yield from ("| option | |", "|---|---|") if rows else ("No options.",)
     yield from (f"| `{option}` | {meaning} |" for option, meaning in rows)
 

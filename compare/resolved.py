@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 from compare.cases import Case, representation_of
 from compare.data import Dataset
 from compare.earlier import MARK
-from compare.options import QUANTISATION, rule_options
-from compare.study import QUANTISED_ANN
+from compare.options import resolved
 from compare.toml_text import pairs
 from compare.ways import way_of
 from conversion import CONVERSIONS
-from conversion.method import filled, resolve_options
 from network.recipe import AnnRecipe, Recipe
 
 R = TypeVar("R", bound=Recipe)
@@ -37,12 +35,7 @@ def for_case(recipe: R, case: Case) -> R:
 
 def options_of(case: Case) -> dict[str, Any]:
     """Every option of the case's method; of a direct one also the conversion it starts from."""
-    if case.arm == "converted":
-        return resolve_options(CONVERSIONS.get(case.base), case.options)
-    if case.arm == "ann":
-        return filled(case.base, QUANTISATION, case.options) if case.base == QUANTISED_ANN else {}
-    start, options = rule_options(case.base, case.options)
-    return dict(options) if start is None else {"conversion": start, **options}
+    return resolved(case.base, case.options)
 
 
 def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:

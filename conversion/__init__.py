@@ -5,12 +5,14 @@ from conversion.convert import Conversion, convert
 from conversion.method import CONVERSIONS, Method
 from conversion.methods.qcfs import QuantisedReLU, quantise_activations
 from conversion.source import SilentLayer
+from network.options import OptionError
 
 __all__ = [
     "CONVERSIONS",
     "Audit",
     "Conversion",
     "Method",
+    "OptionError",
     "QuantisedReLU",
     "SilentLayer",
     "convert",

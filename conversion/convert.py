@@ -11,12 +11,13 @@ from torch import Tensor, fx, nn
 import conversion.methods  # noqa: F401  (registers the methods)
 from conversion.audit import Audit, analogue_layers, refuse_unsupported
 from conversion.folding import fold
-from conversion.method import CONVERSIONS, Method, resolve_options
+from conversion.method import CONVERSIONS, Method
 from conversion.pooling import pool_before_activation
 from conversion.source import Source
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
+from network.options import resolve
 from network.reparametrised import plain_copy
 from network.unroll import SpikingNetwork
 
@@ -64,10 +65,11 @@ def convert(
     reset: of the neurons, 'soft' or 'hard'. seed: of what a method draws.
     batch_size: images worked on at once; it changes the last bits of float32 sums at most.
 
-    Raises UnknownName, UnsupportedNetwork (naming the layer), SilentLayer, or ValueError.
+    Raises UnknownName, OptionError, UnsupportedNetwork (naming the layer), SilentLayer, or
+    ValueError.
     """
     chosen = CONVERSIONS.get(method)
-    resolved = resolve_options(chosen, options or {})
+    resolved = resolve(method, chosen.options, options or {})
     encoding = encoding or chosen.encoding
     body, folded, prepared = prepare_ann(model)
     _check_activations(chosen, body)

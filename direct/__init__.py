@@ -12,8 +12,9 @@ from direct import (  # noqa: F401  (importing a rule registers it)
 from direct.losses import LOSSES
 from direct.presets import PRESETS, Preset
 from direct.range_test import RangeTest, learning_rate_range
-from direct.rules import RULES, OptionError, Rule, Trainable, prepare
+from direct.rules import RULES, Rule, Trainable, prepare
 from direct.surrogates import SURROGATES
+from network.options import OptionError
 
 __all__ = [
     "LOSSES",

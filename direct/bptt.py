@@ -8,9 +8,8 @@ without it start from thresholds balanced on the data instead.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -18,40 +17,57 @@ from torch import Tensor, fx
 from direct.editing import sources_of
 from direct.gradients import record_gradients
 from direct.losses import LOSSES
-from direct.rules import RULES, OptionError, Rule, Task, Trainable
+from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.fit import Outcome
 from network.graph import Kind, layers, swap_activations
 from network.neurons import NEURONS, Dynamics, Neuron, NeuronState, Reset
 from network.observation import Observation
+from network.options import POSITIVE, SHARE, Option, Options
 from network.recipe import Recipe
 from network.unroll import SpikingNetwork, observe, unroll
 
-OPTIONS: Mapping[str, Any] = MappingProxyType(
+OPTIONS: Options = MappingProxyType(
     {
-        "neuron": "if",
-        "reset": "soft",
-        "tau": 2.0,  # steps, of lif; τ_decay (a factor) of lif-iterative; unused by if
-        "surrogate": "fast-sigmoid",
-        "gamma": 2.0,  # steepness: the width of the slope is 2/gamma, whatever its shape
-        "loss": "cross-entropy",
-        "balance": True,  # thresholds from the data where no batch norm stands in front
-        "record_gradients": False,  # mean |gradient| by layer of a first batch (§2.5, fig. 3)
+        "neuron": Option("if", "kind of neuron: `isospike list neurons`", choices=NEURONS),
+        "reset": Option(
+            "soft",
+            "'soft' subtracts the threshold, 'hard' returns to 0",
+            choices=("soft", "hard"),
+        ),
+        "tau": Option(
+            2.0,
+            "time constant of lif in steps; τ_decay, a factor, of lif-iterative; not for if",
+            ranges=("neuron", {"lif": POSITIVE, "lif-iterative": SHARE}),
+            idle=("neuron", ("if",)),
+        ),
+        "surrogate": Option(
+            "fast-sigmoid",
+            "shape of the surrogate slope: `isospike list surrogates`",
+            choices=SURROGATES,
+        ),
+        "gamma": Option(
+            2.0, "steepness of the slope over the potential, whose width is 2/γ", POSITIVE
+        ),
+        "loss": Option("cross-entropy", "'cross-entropy', 'mse' or 'tet'", choices=LOSSES),
+        "balance": Option(
+            True, "thresholds from the largest currents, where no batch norm stands in front"
+        ),
+        "record_gradients": Option(  # of a first batch (§2.5, fig. 3; Zheng, fig. 2)
+            False, "keep the mean gradient of every layer for the figure gradients"
+        ),
     }
 )
 RECIPE = Recipe(epochs=3, batch_size=50, learning_rate=4e-3)
 
 
-def dynamics_of(neuron: str, reset: str, tau: float) -> Dynamics:
-    """Dynamics by name; raises OptionError for a reset that does not exist."""
-    if reset not in ("soft", "hard"):
-        raise OptionError(f"option reset must be 'soft' or 'hard', got {reset!r}")
-    kind: Reset = "soft" if reset == "soft" else "hard"
+def dynamics_of(neuron: str, reset: Reset, tau: float) -> Dynamics:
+    """Dynamics by name; tau: steps of lif, τ_decay of lif-iterative, unused by if."""
     if neuron == "lif":
-        return NEURONS.get(neuron)(tau=tau, reset=kind)
+        return NEURONS.get(neuron)(tau=tau, reset=reset)
     if neuron == "lif-iterative":
-        return NEURONS.get(neuron)(tau_decay=tau, reset=kind)
-    return NEURONS.get(neuron)(reset=kind)
+        return NEURONS.get(neuron)(tau_decay=tau, reset=reset)
+    return NEURONS.get(neuron)(reset=reset)
 
 
 def slope_of(name: str, gamma: float) -> Surrogate:

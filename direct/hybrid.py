@@ -6,24 +6,32 @@ A converted network emits spikes as high as their threshold, θ·s. Its surrogat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from direct.bptt import OPTIONS as OF_BPTT
 from direct.bptt import finished, objective_of, slope_of
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
 from network.fit import Outcome
 from network.neurons import Neuron, per_channel
+from network.options import Option, Options
 from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
-OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {"surrogate": "fast-sigmoid", "gamma": 2.0, "loss": "cross-entropy"}
+OPTIONS: Options = MappingProxyType(
+    {
+        "surrogate": OF_BPTT["surrogate"],
+        "gamma": replace(
+            OF_BPTT["gamma"],
+            meaning="steepness of the slope, whose width is 2/γ in units of the threshold",
+        ),
+        "loss": OF_BPTT["loss"],
+    }
 )
 RECIPE = Recipe(epochs=2, batch_size=50, learning_rate=5e-4)
 
@@ -127,7 +135,7 @@ RULES.register("diet")(
         source="Rathi 2021",
         function=diet,
         recipe=RECIPE,
-        options=MappingProxyType({**OPTIONS, "leak": True}),
+        options=MappingProxyType({**OPTIONS, "leak": Option(True, "learn one leak per layer too")}),
         needs_conversion=True,
     )
 )

@@ -6,6 +6,8 @@ time of each neuron's surrogate slope. Memory does not grow with T.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from direct.bptt import (
 )
 from direct.gradients import record_gradients
 from direct.losses import LOSSES
-from direct.replay import REFUSED, replayed
+from direct.replay import LOSS, replayed
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import Surrogate
 from network.fused import on_cpu
@@ -83,7 +85,6 @@ RULES.register("rate-bp")(
         source="Yu 2024",
         function=rate_bp,
         recipe=RECIPE,
-        refused=REFUSED,
-        options=OPTIONS,
+        options=MappingProxyType({**OPTIONS, "loss": LOSS}),
     )
 )

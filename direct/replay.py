@@ -19,16 +19,22 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, fx, nn
 
-from direct.losses import Loss
+from direct.losses import LOSSES, Loss
 from network.fit import Outcome
 from network.fused import on_cpu
 from network.graph import NORMS, Kind, kind_of
 from network.neurons import Neuron, NeuronState
+from network.options import Option
 from network.over_batch import mean_over_batch, variance_over_batch
 from network.unroll import SpikingNetwork, unroll
 
-# For Rule.refused: of the outputs of single steps there is no gradient.
-REFUSED = {"loss": {"tet": "it goes back through mean rates, and tet answers for every step"}}
+LOSS = Option(
+    "cross-entropy",
+    "'cross-entropy' or 'mse'",
+    choices=LOSSES,
+    # of the outputs of single steps there is no gradient
+    refused={"tet": "training goes back through mean rates, and tet answers for every step"},
+)
 CHUNK = 4  # steps at once; batch norm takes its statistics over these
 
 

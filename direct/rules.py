@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,16 +22,11 @@ from network.graph import (
     trace,
     whereabouts,
 )
+from network.options import Options, resolve
 from network.readouts import READOUTS
 from network.recipe import Recipe
 from network.registry import Registry
 from network.unroll import SpikingNetwork
-
-Option = bool | int | float | str
-
-
-class OptionError(ValueError):
-    """An option that a rule does not have, or a value that it does not take."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +72,6 @@ class Trainable:
 class Rule:
     """A way of training a spiking network directly.
 
-    options: names and defaults; a value must be of its default's type.
-    refused: option -> value that it does not take here -> why.
     needs_conversion: it trains on from a converted network, given as `start`.
     timesteps: steps that a study trains with where it does not say.
     draws_weights: it draws its own first weights, also where its option draw_weights is true.
@@ -92,8 +84,7 @@ class Rule:
     source: str
     function: Callable[[Task], Trainable]
     recipe: Recipe
-    options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
-    refused: Mapping[str, Mapping[Any, str]] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
     encoding: str = "constant"
     readout: str = "mean-current"
     needs_conversion: bool = False
@@ -103,11 +94,6 @@ class Rule:
 
 
 RULES: Registry[Rule] = Registry("rule")
-
-# option -> another one and the value of that with which it decides nothing
-WITHOUT_EFFECT: Mapping[str, tuple[str, Any]] = MappingProxyType(
-    {"tau": ("neuron", "if"), "pooling_threshold": ("spiking_pooling", False)}
-)
 
 
 def prepare(
@@ -138,10 +124,11 @@ def prepare(
     chosen = (encoding or entry.encoding, readout or entry.readout)
     ENCODINGS.get(chosen[0])  # unknown names are refused here, before any work
     READOUTS.get(chosen[1])
+    resolved = resolve(rule, entry.options, options or {})
     task = Task(
         body=_body(entry, model, start),
         timesteps=timesteps,
-        options=resolve_options(entry, options or {}),
+        options=resolved,
         recipe=recipe or entry.recipe,
         encoding=chosen[0],
         readout=chosen[1],
@@ -172,56 +159,6 @@ def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> 
                 f"analogue: use ReLU{whereabouts(node)}"
             )
     return body
-
-
-def resolve_options(rule: Rule, given: Mapping[str, object]) -> Mapping[str, Any]:
-    """Defaults with the given values in their place; raises OptionError for any that do not fit."""
-    owner, defaults = rule.name, rule.options
-    resolved: dict[str, Any] = dict(defaults)
-    for name, value in given.items():
-        if name not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise OptionError(f"rule {owner} has no option {name!r}; known: {known}")
-        expected = type(defaults[name])
-        if expected is float and type(value) is int:
-            value = float(value)
-        if type(value) is not expected:
-            raise OptionError(
-                f"option {name} of rule {owner} must be of type {expected.__name__}, got {value!r}"
-            )
-        reason = rule.refused.get(name, {}).get(value)
-        if reason is not None:
-            raise OptionError(f"rule {owner} does not take {name} = {value!r}: {reason}")
-        resolved[name] = value
-    for name, (other, value) in WITHOUT_EFFECT.items():
-        if resolved.get(other) == value and resolved[name] != defaults[name]:
-            raise OptionError(
-                f"option {name} of rule {owner} has no effect with {other} = {value!r}: leave it "
-                f"out, got {resolved[name]!r}"
-            )
-    _check_values(owner, resolved)
-    return MappingProxyType(resolved)
-
-
-def _check_values(owner: str, resolved: Mapping[str, Any]) -> None:
-    """What several rules share: steepness and time constant, and names of registered entries."""
-    from direct.bptt import dynamics_of
-    from direct.losses import LOSSES
-    from direct.surrogates import SURROGATES
-    from network.neurons import NEURONS
-
-    if not resolved.get("gamma", 1.0) > 0:
-        raise OptionError(
-            f"option gamma of rule {owner} must be above 0, got {resolved['gamma']:g}"
-        )
-    if {"reset", "tau"} <= resolved.keys():
-        dynamics_of(resolved.get("neuron", "lif"), resolved["reset"], resolved["tau"])
-    registries: Mapping[str, Registry[Any]] = {
-        "surrogate": SURROGATES, "loss": LOSSES, "neuron": NEURONS,
-    }  # fmt: skip
-    for name, registry in registries.items():
-        if name in resolved:
-            registry.get(resolved[name])
 
 
 def generator_of(task: Task) -> torch.Generator:

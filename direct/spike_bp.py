@@ -11,18 +11,34 @@ leaves the products the same: δ_L·xᵀ = (e/T)·xᵀ = e·(x/T)ᵀ).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from direct.bptt import OPTIONS as OF_BPTT
 from direct.bptt import dynamics_of, finished, spiking
 from direct.editing import add_spiking_pooling, draw_weights
 from direct.losses import LOSSES
-from direct.replay import REFUSED, gather, replayed
+from direct.replay import LOSS, gather, replayed
 from direct.rules import RULES, Rule, Task, Trainable, generator_of
 from network.neurons import Neuron, per_channel
+from network.options import POSITIVE, Option
 from network.recipe import Recipe
+
+OPTIONS = MappingProxyType(
+    {
+        "tau": replace(OF_BPTT["tau"], default=100.0, range=POSITIVE, ranges=None, idle=None),
+        "reset": replace(OF_BPTT["reset"], default="hard"),
+        "loss": replace(LOSS, default="mse"),
+        "spiking_pooling": Option(True, "neurons behind every average pooling of spikes"),
+        "pooling_threshold": Option(
+            0.75, "θ of these", POSITIVE, idle=("spiking_pooling", (False,))
+        ),
+        "draw_weights": Option(True, "weights from N(0, κ/fan-in): κ = 2, with residual sums 1"),
+    }
+)
 
 
 class LeakCorrected:
@@ -69,17 +85,7 @@ RULES.register("spike-bp")(
         recipe=Recipe(
             epochs=5, batch_size=32, optimiser="adam", learning_rate=1e-3, weight_decay=0.0
         ),
-        options=MappingProxyType(
-            {
-                "tau": 100.0,
-                "reset": "hard",
-                "loss": "mse",
-                "spiking_pooling": True,
-                "pooling_threshold": 0.75,
-                "draw_weights": True,
-            }
-        ),
-        refused=REFUSED,
+        options=OPTIONS,
         encoding="poisson",
         readout="membrane",
         timesteps=50,

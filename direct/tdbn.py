@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
 
+from direct.bptt import OPTIONS as OF_BPTT
 from direct.bptt import dynamics_of, finished, objective_of, slope_of, spiking
 from direct.gradients import record_gradients
 from direct.normalisation import fold_threshold_norm, install_threshold_norm
-from direct.rules import RULES, OptionError, Rule, Task, Trainable
+from direct.rules import RULES, Rule, Task, Trainable
+from network.options import POSITIVE, Option, Options, with_defaults
 from network.recipe import Recipe
 from network.unroll import SpikingNetwork
 
-OPTIONS: Mapping[str, Any] = MappingProxyType(
-    {
-        "neuron": "lif-iterative",
-        "reset": "hard",
-        "tau": 0.25,  # τ_decay of lif-iterative; τ in steps of lif
-        "threshold": 1.0,
-        "alpha": 1.0,
-        "surrogate": "rectangle",
-        "gamma": 2.0,  # width 2/γ = 1
-        "loss": "cross-entropy",
-        "record_gradients": False,  # mean |gradient| by layer of a first batch (Zheng, fig. 2)
-    }
+OPTIONS: Options = with_defaults(
+    MappingProxyType(
+        {
+            **{name: OF_BPTT[name] for name in ("neuron", "reset", "tau")},
+            "threshold": Option(1.0, "θ of every neuron", POSITIVE),
+            "alpha": Option(1.0, "α, factor on θ in threshold-dependent batch norm", POSITIVE),
+            **{n: OF_BPTT[n] for n in ("surrogate", "gamma", "loss", "record_gradients")},
+        }
+    ),
+    neuron="lif-iterative",
+    reset="hard",
+    tau=0.25,
+    surrogate="rectangle",  # of width 2/γ = 1
 )
 
 
 def tdbn(task: Task) -> Trainable:
     """STBP with threshold-dependent batch norm, folded into the weights when it is finished."""
     options = task.options
-    for name in ("threshold", "alpha"):
-        if not options[name] > 0:
-            raise OptionError(f"option {name} must be positive, got {options[name]}")
     network = tdbn_network(task)
     objective = objective_of(network, task.timesteps, options["loss"])
     trainable = Trainable(network, objective, task.recipe, folded(network))
@@ -90,7 +89,7 @@ RULES.register("tet")(
         source="Deng 2022",
         function=tdbn,
         recipe=Recipe(epochs=3, batch_size=50, learning_rate=4e-3),
-        options=MappingProxyType({**OPTIONS, "tau": 0.5, "surrogate": "triangle", "loss": "tet"}),
+        options=with_defaults(OPTIONS, tau=0.5, surrogate="triangle", loss="tet"),
         batch_norm=True,
     )
 )

@@ -121,6 +121,14 @@ RULES.register("tune-width")(
         source="Ledinauskas 2020, section 2.5",
         function=tune_width,
         recipe=RECIPE,
-        options=MappingProxyType({k: v for k, v in OPTIONS.items() if k != "record_gradients"}),
+        options=MappingProxyType(
+            {
+                **{k: v for k, v in OPTIONS.items() if k != "record_gradients"},
+                "gamma": replace(
+                    OPTIONS["gamma"],
+                    meaning="steepness from which the search for a balanced one starts",
+                ),
+            }
+        ),
     )
 )

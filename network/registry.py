@@ -1,6 +1,6 @@
 """Named entries of one kind, filled by decorators where the entries are defined."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from typing import Generic, TypeVar
 
@@ -9,6 +9,12 @@ T = TypeVar("T")
 
 class UnknownName(ValueError):
     """A name that the registry does not hold; the message lists the names it does."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """For an error: "did you mean 'NAME'? " with the nearest known name, or nothing."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""
 
 
 class Registry(Generic[T]):
@@ -34,8 +40,7 @@ class Registry(Generic[T]):
         """The entry of that name; raises UnknownName with the nearest name and all known ones."""
         if name in self._entries:
             return self._entries[name]
-        near = get_close_matches(name, self._entries, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(name, self._entries)
         known = ", ".join(self.names()) or "none"
         raise UnknownName(f"unknown {self.kind} {name!r}; {hint}known: {known}")
 

@@ -194,7 +194,7 @@ def test_an_unknown_method_or_option_is_one_line() -> None:
         convert(network("plain"), images(2), method="robust-norm", options={"percentile": 101})
     with pytest.raises(ValueError, match="definition must be one of all, nonzero, got 'mean'"):
         convert(network("plain"), images(2), method="robust-norm", options={"definition": "mean"})
-    with pytest.raises(ValueError, match=r"thresholds must come from one of .*, got 'srp'"):
+    with pytest.raises(ValueError, match=r"thresholds must be one of .*, got 'srp'"):
         convert(network("plain"), images(2), method="half-shift", options={"thresholds": "srp"})
     with pytest.raises(ValueError, match="rmp needs the soft reset"):
         convert(network("plain"), images(2), method="rmp", reset="hard")

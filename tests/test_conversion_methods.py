@@ -51,7 +51,7 @@ def test_half_shift_takes_the_percentile_of_the_method_behind_it() -> None:
         torch.testing.assert_close(neuron.theta, plain.thresholds[name])
         torch.testing.assert_close(neuron.start, neuron.theta / 2)
     options["thresholds"] = "data-norm"
-    with pytest.raises(ValueError, match="data-norm has no option 'percentile'"):
+    with pytest.raises(ValueError, match="no effect with thresholds = 'data-norm'"):
         convert(network("plain"), images(9), method="half-shift", options=options)
 
 

@@ -240,7 +240,7 @@ def test_options_of_qcfs_below_zero_are_refused(option: str) -> None:
     ("given", "said"),
     [
         ({"levels": 0}, "levels must be at least 1, got 0"),
-        ({"start": 0.0}, "threshold must start above 0, got 0.0"),
+        ({"start": 0.0}, "start must be above 0, got 0.0"),
         ({"relu_share": 1.0}, "relu_share must be at least 0 and below 1, got 1.0"),
         ({"percentile": 0.0}, "percentile must be above 0 and at most 100, got 0.0"),
         ({"noise": 1.5}, "noise must be at least 0 and at most 1, got 1.5"),

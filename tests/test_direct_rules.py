@@ -79,15 +79,15 @@ def test_entries_name_things_that_exist(rule: str) -> None:
 
 @pytest.mark.parametrize("name", PRESETS.names())
 def test_presets_name_things_that_exist_and_options_of_their_rule(name: str) -> None:
-    from direct.rules import resolve_options
     from network.architectures import ARCHITECTURES
+    from network.options import resolve
 
     preset = PRESETS.get(name)
     rule = RULES.get(preset.rule)
     assert preset.architecture in ARCHITECTURES
     assert preset.encoding in ENCODINGS
     assert preset.readout in READOUTS
-    resolved = resolve_options(rule, preset.options)
+    resolved = resolve(name, rule.options, preset.options)
     assert all(resolved[key] == value for key, value in preset.options.items())
 
 
@@ -101,11 +101,11 @@ def test_weights_are_shared_with_the_model() -> None:
 def test_unknown_rule_and_option_say_what_is_known() -> None:
     with pytest.raises(UnknownName, match="unknown rule 'bpt'; did you mean 'bptt'"):
         prepared_with(rule="bpt")
-    with pytest.raises(OptionError, match="rule bptt has no option 'gama'; known: neuron, reset"):
+    with pytest.raises(OptionError, match="bptt has no option 'gama'; did you mean 'gamma'"):
         prepared_with(options={"gama": 1.0})
-    with pytest.raises(OptionError, match="option gamma of rule bptt must be of type float"):
+    with pytest.raises(OptionError, match="bptt: gamma must be of type float"):
         prepared_with(options={"gamma": "wide"})
-    with pytest.raises(OptionError, match="option reset must be 'soft' or 'hard', got 'none'"):
+    with pytest.raises(OptionError, match="bptt: reset must be one of soft, hard, got 'none'"):
         prepared_with(options={"reset": "none"})
     with pytest.raises(ValueError, match="timesteps must be at least 1, got 0"):
         prepared_with(timesteps=0)
@@ -268,23 +268,23 @@ def test_balancing_leaves_a_silent_layer_at_its_threshold() -> None:
 @pytest.mark.parametrize(
     ("rule", "options", "line"),
     [
-        ("bptt", {"tau": 5.0}, "tau of rule bptt has no effect with neuron = 'if'"),
-        ("tdbn", {"tau": 5.0, "neuron": "if"}, "tau of rule tdbn has no effect with neuron = 'if'"),
+        ("bptt", {"tau": 5.0}, "bptt: tau has no effect with neuron = 'if'"),
+        ("tdbn", {"tau": 5.0, "neuron": "if"}, "tdbn: tau has no effect with neuron = 'if'"),
         (
             "spike-bp",
             {"pooling_threshold": 0.5, "spiking_pooling": False},
-            "pooling_threshold of rule spike-bp has no effect with spiking_pooling = False",
+            "spike-bp: pooling_threshold has no effect with spiking_pooling = False",
         ),
     ],
 )
 def test_an_option_without_effect_is_refused(
     rule: str, options: dict[str, object], line: str
 ) -> None:
-    with pytest.raises(OptionError, match=f"option {line}: leave it out, got "):
+    with pytest.raises(OptionError, match=f"{line}: leave it out, got "):
         prepared(rule, options=options)
 
 
 @pytest.mark.parametrize("rule", ["spike-bp", "rate-bp"])
 def test_rules_on_mean_rates_refuse_a_loss_of_every_step(rule: str) -> None:
-    with pytest.raises(OptionError, match="does not take loss = 'tet': it goes back through mean"):
+    with pytest.raises(OptionError, match="loss cannot be 'tet': training goes back through mean"):
         prepared(rule, 2, options={"loss": "tet"})

@@ -238,5 +238,5 @@ def test_finishing_folds() -> None:
 
 @pytest.mark.parametrize("name", ["threshold", "alpha"])
 def test_threshold_and_alpha_must_be_positive(name: str) -> None:
-    with pytest.raises(OptionError, match=f"option {name} must be positive, got 0"):
+    with pytest.raises(OptionError, match=f"tdbn: {name} must be above 0, got 0"):
         prepared("tdbn", options={name: 0.0})

@@ -35,23 +35,27 @@ def cases_of(methods: list[str], **given: Any) -> list[Any]:
         (["qcfs"], {"qcfs-ann": {"levels": 4.5}}, "levels must be of type int, got 4.5"),
         (["qcfs"], {"qcfs-ann": {"levels": 0}}, "levels must be at least 1, got 0"),
         (["qcfs"], {"qcfs-ann": {"relu_share": 1.0}}, "relu_share must be at least 0 and below 1"),
-        (["qcfs"], {"qcfs-ann": {"percentile": 9.0}}, "an effect with relu_share above 0 only"),
+        (["qcfs"], {"qcfs-ann": {"percentile": 9.0}}, "percentile has no effect with relu_share"),
         (["qcfs"], {"qcfs": {"levels": 4}}, "qcfs has no option 'levels'"),
         (["bptt"], {"bptt": {"gama": 1.0}}, "no option 'gama'"),
         (["bptt"], {"bptt": {"gamma": "wide"}}, "must be of type float, got 'wide'"),
         (["hybrid"], {"hybrid": {"conversion": "robust"}}, "robust-norm"),
         (["hybrid"], {"hybrid": {"conversion": "srp"}}, "without them is qcfs: choose qcfs"),
-        (["diet"], {"diet": {"conversion": "offset"}}, "offset spends them, and without them"),
+        (["diet"], {"diet": {"conversion": "offset"}}, "offset spends steps of observation"),
         (["robust-norm"], {"robust-norm": {"percentile": 200.0}}, "at most 100, got 200"),
         (["channel-norm"], {"channel-norm": {"definition": "x"}}, "one of all, nonzero, got 'x'"),
         (["calibration"], {"calibration": {"level": "x"}}, "one of light, advanced, got 'x'"),
         (["rmp"], {"rmp": {"scale": 3.0}}, "rmp: scale must be above 0 and at most 1, got 3"),
         (["offset"], {"offset": {"steps": 0}}, "offset: steps must be above 0, got 0"),
-        (["half-shift"], {"half-shift": {"thresholds": "x"}}, "unknown conversion 'x'"),
-        (["bptt"], {"bptt": {"surrogate": "x"}}, "unknown surrogate 'x'"),
-        (["bptt"], {"bptt": {"gamma": -1.0}}, "option gamma of rule bptt must be above 0, got -1"),
-        (["tdbn"], {"tdbn": {"reset": "x"}}, "must be 'soft' or 'hard', got 'x'"),
-        (["rate-bp"], {"rate-bp": {"loss": "tet"}}, "does not take loss = 'tet'"),
+        (
+            ["half-shift"],
+            {"half-shift": {"thresholds": "x"}},
+            "thresholds must be one of data-norm, m",
+        ),
+        (["bptt"], {"bptt": {"surrogate": "x"}}, "one of fast-sigmoid, triangle, "),
+        (["bptt"], {"bptt": {"gamma": -1.0}}, "bptt: gamma must be above 0, got -1"),
+        (["tdbn"], {"tdbn": {"reset": "x"}}, "must be one of soft, hard, got 'x'"),
+        (["rate-bp"], {"rate-bp": {"loss": "tet"}}, "loss cannot be 'tet': training goes"),
         (["spike-bp"], {"spike-bp": {"record_gradients": True}}, "no option 'record_gradients'"),
     ],
 )
@@ -65,6 +69,40 @@ def test_an_option_that_does_not_exist_is_named(
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("method", "given", "words"),
+    [
+        ("rmp", {"timesteps": 0}, "timesteps must be above 0, got 0"),
+        ("calibration", {"passes": -3}, "passes must be above 0, got -3"),
+        (
+            "calibration",
+            {"level": "advanced", "learning_rate": -1.0},
+            "learning_rate must be above 0",
+        ),
+        ("calibration", {"passes": 9}, "passes has no effect with level = 'light': leave it out"),
+        ("tdbn", {"threshold": -1.0}, "threshold must be above 0, got -1.0"),
+        ("tdbn", {"alpha": 0.0}, "alpha must be above 0, got 0.0"),
+        ("membrane-bp", {"floor": 5.0}, "floor must be at least 0 and at most 1, got 5.0"),
+        ("membrane-bp", {"alpha": 0.5}, "alpha must be above 1, got 0.5"),
+        ("membrane-bp", {"tau_ms": -1.0}, "tau_ms must be above 0, got -1.0"),
+        (
+            "membrane-bp",
+            {"inhibition": 2.0},
+            "inhibition must be at least 0 and at most 1, got 2.0",
+        ),
+        ("spike-bp", {"pooling_threshold": -1.0}, "pooling_threshold must be above 0, got -1.0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_before_anything_runs(
+    method: str, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        check_options(cases_of([method], options={method: given}))
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
+
+
 def test_an_augmentation_that_does_not_exist_is_named() -> None:
     with pytest.raises(StudyError, match=r"unknown augmentation 'flop'.*known: none"):
         check_options(cases_of(["robust-norm"], augmentation="flop"))
@@ -72,7 +110,7 @@ def test_an_augmentation_that_does_not_exist_is_named() -> None:
 
 def test_a_wrong_option_of_a_variant_names_the_variant() -> None:
     variants = {"steep": {"method": "bptt", "options": {"gama": 1.0}}}
-    with pytest.raises(StudyError, match=r"^steep: rule bptt has no option 'gama'"):
+    with pytest.raises(StudyError, match=r"^steep: bptt has no option 'gama'"):
         check_options(cases_of(["steep"], variants=variants))
 
 
@@ -132,10 +170,10 @@ def test_what_a_case_ran_with_is_said_with_every_default() -> None:
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"options": {"bptt": {"nosuch": 99}}}, "rule bptt has no option 'nosuch'"),
+        ({"options": {"bptt": {"nosuch": 99}}}, "bptt has no option 'nosuch'"),
         (
             {"variants": {"idle": {"method": "bptt", "options": {"nosuch": 3}}}},
-            "idle: rule bptt has no option 'nosuch'",
+            "idle: bptt has no option 'nosuch'",
         ),
         ({"paper": [{"measure": "speed"}]}, "unknown measure 'speed' in a [[paper]] row; known: a"),
     ],

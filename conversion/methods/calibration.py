@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from conversion.method import method, one_of, within
+from conversion.method import method
 from conversion.methods.mse_norm import mse_norm
+from conversion.options import MADE_FOR
 from conversion.rates import Replay, mean_outputs
 from conversion.source import Balance, Source
 from conversion.statistics import activations
 from network.graph import SYNAPSES, Kind, UnsupportedNetwork, kind_of, layers
+from network.options import POSITIVE, Option
 
 BATCH_SIZE = 32  # images in a step of 'advanced'
 
@@ -24,14 +26,24 @@ BATCH_SIZE = 32  # images in a step of 'advanced'
     summary="mse-norm, then each bias corrected by the mean error of its layer",
     source="Li 2021, sections 4.2 and 4.3",
     calibration_images=256,
+    timesteps=MADE_FOR,
+    level=Option(
+        "light",
+        "'light' corrects biases; 'advanced' fits weights before that",
+        choices=("light", "advanced"),
+    ),
+    passes=Option(
+        4,
+        "of Adam over the calibration images, with level 'advanced'",
+        POSITIVE,
+        idle=("level", ("light",)),
+    ),
+    learning_rate=Option(
+        1e-4, "of Adam, with level 'advanced'", POSITIVE, idle=("level", ("light",))
+    ),
 )
 def calibration(
-    source: Source,
-    *,
-    timesteps: int = 16,
-    level: str = "light",
-    passes: int = 4,
-    learning_rate: float = 1e-4,
+    source: Source, *, timesteps: int, level: str, passes: int, learning_rate: float
 ) -> Balance:
     """Go through the layers in order; add to the bias, per channel, the mean over images and space
     of ANN activation − SNN rate·θ after `timesteps` steps. The next layer sees the correction.
@@ -41,8 +53,6 @@ def calibration(
 
     Raises UnsupportedNetwork for 'advanced' where layers share weights: they cannot fit both.
     """
-    within("calibration", "timesteps", timesteps, 0, float("inf"))
-    one_of("calibration", "level", level, "light", "advanced")
     if level == "advanced":
         _refuse_shared_weights(source)
     start = mse_norm(source, timesteps=timesteps)

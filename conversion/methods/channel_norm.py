@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from conversion.method import method, one_of, within
+from conversion.method import method
+from conversion.options import DEFINITION, PERCENTILE
 from conversion.source import Balance, Source
 from conversion.statistics import percentiles
 
@@ -12,11 +13,11 @@ from conversion.statistics import percentiles
     summary="threshold = 99.9th percentile of each channel's activations",
     source="Kim 2020 (Spiking-YOLO), section 'Channel-wise data-based normalization'",
     calibration_images=1000,
+    percentile=PERCENTILE,
+    definition=DEFINITION,
 )
-def channel_norm(source: Source, *, percentile: float = 99.9, definition: str = "all") -> Balance:
+def channel_norm(source: Source, *, percentile: float, definition: str) -> Balance:
     """θ_l[c] = percentile of channel c of a_l; percentile = 100 is the maximum of the paper."""
-    within("channel-norm", "percentile", percentile, 0.0, 100.0)
-    one_of("channel-norm", "definition", definition, "all", "nonzero")
     theta = percentiles(
         source.body, source.batches, percentile, definition=definition, per_channel=True
     )

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from conversion.method import method, within
+from conversion.method import method
 from conversion.methods.half_shift import halves
 from conversion.source import Balance, SilentLayer, Source, bound_of
 from network.graph import Kind, kind_of
 from network.observation import delayed
+from network.options import POSITIVE, Option, Range
 
 BATCH_SIZE = 100
 
@@ -23,10 +24,11 @@ BATCH_SIZE = 100
     summary="thresholds per channel by descent on what they clip, start at half of them",
     source="Bu 2025 (local threshold balancing), eq. 9",
     calibration_images=1000,
+    iterations=Option(200, "batches of 100 images, one update of the thresholds each", POSITIVE),
+    learning_rate=Option(0.5, "η, above 0 and at most 0.5", Range(above=0.0, most=0.5)),
+    delay=Option(False, "leave out the first steps, in which first spikes are on their way"),
 )
-def local_balance(
-    source: Source, *, iterations: int = 200, learning_rate: float = 0.5, delay: bool = False
-) -> Balance:
+def local_balance(source: Source, *, iterations: int, learning_rate: float, delay: bool) -> Balance:
     """θ += 2η · mean((z − θ)·1[z > θ]) per channel, from θ = 0, one batch per iteration; ReLU is
     min(max(z, 0), θ) meanwhile. v₀ = θ/2.
 
@@ -36,8 +38,6 @@ def local_balance(
         in which the first spikes are still on their way. They count as timesteps. (The paper
         leaves out fewer where less than four steps would remain: here T starts behind them.)
     """
-    within("local-balance", "iterations", iterations, 0, float("inf"))
-    within("local-balance", "learning_rate", learning_rate, 0.0, 0.5)
     walk = _Clipped(source.body, learning_rate)
     batches = [images for images, _ in source.keyed_batches(BATCH_SIZE)]
     for iteration in range(iterations):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from conversion.method import method, within
+from conversion.method import method
 from conversion.methods.half_shift import halves
+from conversion.options import MADE_FOR
 from conversion.source import Balance, Source
 from conversion.statistics import Maximum, activations, gather
 
@@ -19,13 +20,13 @@ BINS = 10_000  # of the histogram that stands for the activations
     summary="threshold with the least mean squared error after T steps, start at half of it",
     source="Li 2021, section 4.1",
     calibration_images=1000,
+    timesteps=MADE_FOR,
 )
-def mse_norm(source: Source, *, timesteps: int = 16) -> Balance:
+def mse_norm(source: Source, *, timesteps: int) -> Balance:
     """θ_l = argmin over the grid of E[(q(a; θ, T) − a)²], v₀ = θ/2, with
 
     q(a; θ, T) = θ/T · clip(⌊T·a/θ + ½⌋, 0, T), what such a neuron puts out in T even steps.
     """
-    within("mse-norm", "timesteps", timesteps, 0, float("inf"))
     largest = gather(source.body, source.batches, {name: Maximum() for name in source.names})
     largest, notes = source.settle(largest)
     counts = _histograms(source, largest)

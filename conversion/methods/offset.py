@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from conversion.method import method, within
+from conversion.method import method
 from conversion.methods.half_shift import halves
 from conversion.methods.qcfs import trained_scales
 from conversion.source import Balance, Source
 from network.neurons import Neuron, NeuronState, per_channel
 from network.observation import Observation
+from network.options import POSITIVE, Option
 
 
 @method(
@@ -20,8 +21,9 @@ from network.observation import Observation
     calibration_images=1,
     ann="qcfs",
     plain="qcfs",
+    steps=Option(4, "ρ, steps of observation; they count as timesteps", POSITIVE),
 )
-def offset(source: Source, *, steps: int = 4) -> Balance:
+def offset(source: Source, *, steps: int) -> Balance:
     """Layer by layer, run ρ = `steps` steps from v₀ = θ/2, then shift the start of a neuron that
 
     fired once too often (v(ρ) < 0) down, and of one that fired too little (v(ρ) ≥ θ) up. The next
@@ -29,7 +31,6 @@ def offset(source: Source, *, steps: int = 4) -> Balance:
 
     Raises ValueError with hard reset: what a spike takes away would not be θ.
     """
-    within("offset", "steps", steps, 0, float("inf"))
     if source.reset != "soft":
         raise ValueError(f"offset needs the soft reset, got {source.reset!r}")
     theta = trained_scales(source)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from conversion.method import method, within
+from conversion.method import method
+from conversion.options import LOOKED_FOR
 from conversion.source import Balance, Source
 from network.neurons import NeuronState
 
@@ -15,8 +16,9 @@ from network.neurons import NeuronState
     summary="threshold = largest current of the layer in the spiking network so far",
     source="Sengupta 2019, algorithm 1",
     calibration_images=128,
+    timesteps=LOOKED_FOR,
 )
-def spike_norm(source: Source, *, timesteps: int = 100) -> Balance:
+def spike_norm(source: Source, *, timesteps: int) -> Balance:
     """θ_l = largest input current of layer l in any neuron at any of `timesteps` steps.
 
     The layers before it already spike with their thresholds. The paper takes Poisson input, the
@@ -24,7 +26,6 @@ def spike_norm(source: Source, *, timesteps: int = 100) -> Balance:
     will run with. The largest of many currents is an extreme value: it keeps growing with steps and
     images (second layer of a LeNet on MNIST: 14.5 after 16 steps, 16.6 after 100, 21.7 after 400).
     """
-    within("spike-norm", "timesteps", timesteps, 0, float("inf"))
     theta = {name: torch.ones(()) for name in source.names}
     for name in source.names:
         peak = _Peak(name)

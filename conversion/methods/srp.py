@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from conversion.method import method, within
+from conversion.method import method
 from conversion.methods.half_shift import halves
 from conversion.methods.qcfs import trained_scales
 from conversion.source import Balance, Source
 from network.neurons import Neuron, NeuronState, per_channel
 from network.observation import Observation
+from network.options import POSITIVE, Option
 
 RESIDUAL = 1e-3  # in thresholds: a potential above it counts as a remainder
 
@@ -21,14 +22,14 @@ RESIDUAL = 1e-3  # in thresholds: a potential above it counts as a remainder
     calibration_images=1,
     ann="qcfs",
     plain="qcfs",
+    steps=Option(4, "τ, steps of observation; they count as timesteps", POSITIVE),
 )
-def srp(source: Source, *, steps: int = 4) -> Balance:
+def srp(source: Source, *, steps: int) -> Balance:
     """Run τ = `steps` steps, mask = v(τ) > 10⁻³·θ, back to v₀ = θ/2, then run with masked spikes.
 
     A neuron whose input is negative on the whole may still fire when its input comes unevenly; its
     potential then ends below 0. The τ steps count as timesteps.
     """
-    within("srp", "steps", steps, 0, float("inf"))
     theta = trained_scales(source)
     return Balance(theta, start=halves(theta), observation=Observation(steps, mask))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +13,13 @@ from direct.losses import LOSSES
 from direct.membrane_bp import gradient
 from direct.membrane_bp.group import EventNeuron, Layer, run
 from direct.membrane_bp.neuron import EventDynamics
-from direct.rules import RULES, OptionError, Rule, Task, Trainable, generator_of
+from direct.membrane_bp.options import OPTIONS
+from direct.rules import RULES, Rule, Task, Trainable, generator_of
 from network.encodings import ENCODINGS
 from network.fit import Outcome
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of, layers, replace_module
 from network.neurons import NeuronState
+from network.options import OptionError
 from network.recipe import Recipe, learning_share
 from network.unroll import SpikingNetwork
 
@@ -49,28 +50,9 @@ class Counts:
         self.of[name] = self.of[name] + count if first else count
 
 
-RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "inhibition": (0.0, math.inf),
-        "output_inhibition": (0.0, math.inf),
-        "weight_lambda": (0.0, math.inf),
-        "weight_beta": (0.0, math.inf),
-        "output_lambda": (0.0, math.inf),
-        "threshold_rate": (0.0, math.inf),
-        "rho": (0.0, math.inf),
-        "floor": (0.0, 1.0),
-        "balance": (0.0, 1.0),
-    }
-)
-
-
 def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
     """Event neurons behind every linear layer, the last one too; weights and θ drawn (eq. 9)."""
     options, body = task.options, task.body
-    for name, (lowest, highest) in RANGES.items():
-        if not lowest <= options[name] <= highest:
-            allowed_here = f"from {lowest:g} to {highest:g}" if highest < math.inf else "0 or more"
-            raise OptionError(f"option {name} must be {allowed_here}, got {options[name]}")
     allowed = (Kind.INPUT, Kind.OUTPUT, Kind.SHAPE, Kind.SYNAPSE, Kind.ACTIVATION)
     for node in body.graph.nodes:
         if kind_of(body, node) not in allowed:
@@ -110,8 +92,6 @@ def install(task: Task) -> tuple[SpikingNetwork, list[Layer]]:
 @torch.no_grad()
 def draw(linear: nn.Linear, alpha: float, generator: torch.Generator) -> Tensor:
     """w ~ U(−√(3/M), √(3/M)) and θ = α√(3/M) (eq. 9), without biases; returns θ [N]."""
-    if not alpha > 1:
-        raise OptionError(f"option alpha must be above 1, got {alpha}")
     bound = math.sqrt(3.0 / linear.in_features)
     drawn = torch.empty(linear.weight.shape)  # on the CPU: the same on every device
     linear.weight.copy_(drawn.uniform_(-bound, bound, generator=generator))
@@ -232,23 +212,7 @@ RULES.register("membrane-bp")(
             schedule="cosine",
         ),
         draws_weights=True,
-        options=MappingProxyType(
-            {
-                "tau_ms": 20.0,
-                "refractory_ms": 1.0,
-                "step_ms": 1.0,
-                "alpha": 3.0,  # θ = α√(3/M); the paper uses 3 to 10
-                "inhibition": 0.4,  # of the first hidden layer
-                "output_inhibition": 1.0,
-                "weight_lambda": 0.002,
-                "weight_beta": 10.0,
-                "output_lambda": 0.0,  # of the output layer; the paper regularises hidden ones only
-                "threshold_rate": 0.1,  # η_th/η_w
-                "rho": 4e-5,  # at the peak learning rate, whose schedule it follows
-                "floor": 0.5,  # lowest threshold, as a share of its first value
-                "balance": 0.75,  # of the largest output count's share in the error
-            }
-        ),
+        options=OPTIONS,
         encoding="poisson-total",
         readout=READOUT,
         timesteps=50,
