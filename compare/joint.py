@@ -53,9 +53,6 @@ class Joint:
         self.team = team
         self.agreed = self.open = False
 
-    def begin(self) -> None:
-        self.agreed = self.open = False
-
     def agree(self, problem: str | None = None) -> None:
         """Tell the others that this process is ready, or its problem; NotTogether where any has."""
         problems = self.team.gathered(problem)

@@ -4,6 +4,7 @@ from conversion.audit import Audit
 from conversion.convert import Conversion, convert
 from conversion.method import CONVERSIONS, Method
 from conversion.methods.qcfs import QuantisedReLU, quantise_activations
+from conversion.probe import permuted_scores
 from conversion.source import SilentLayer
 from network.options import OptionError
 
@@ -16,5 +17,6 @@ __all__ = [
     "QuantisedReLU",
     "SilentLayer",
     "convert",
+    "permuted_scores",
     "quantise_activations",
 ]

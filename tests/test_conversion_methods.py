@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from conversion import convert, quantise_activations
+from conversion import convert, permuted_scores, quantise_activations
 from conversion.convert import prepare_ann
 from conversion.methods.mse_norm import quantised
-from conversion.probe import permuted_scores
 from conversion.statistics import activations
 from network.neurons import Neuron
 from network.unroll import unroll
