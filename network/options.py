@@ -113,7 +113,7 @@ def resolve(owner: str, options: Options, given: Mapping[str, object]) -> dict[s
     return resolved
 
 
-def _typed(where: str, kind: type, value: object) -> Value:
+def _typed(where: str, kind: type, value: Any) -> Any:
     allowed = (int, float) if kind is float else (kind,)
     if not isinstance(value, allowed) or isinstance(value, bool) != (kind is bool):
         raise OptionError(f"{where} must be of type {kind.__name__}, got {value!r}")

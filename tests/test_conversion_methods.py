@@ -215,7 +215,8 @@ def test_calibration_brings_the_layers_closer_to_the_ann(level: str) -> None:
     for method in ("mse-norm", "calibration"):
         options = {"timesteps": 4}
         if method == "calibration":
-            options |= {"level": level, "learning_rate": 1e-3}
+            rate = {"learning_rate": 1e-3} if level == "advanced" else {}
+            options |= {"level": level, **rate}
         result = convert(model, x, method=method, options=options)
         trains = Trains()
         with torch.no_grad():
