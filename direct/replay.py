@@ -161,10 +161,16 @@ class _Replay(fx.Interpreter):
 
 
 def normalise(module: nn.Module, x: Tensor, variance: Tensor) -> Tensor:
-    """Batch norm of x [B, C, ...] with its own mean and a variance that is given."""
+    """Batch norm of mean currents x [B, C, ...] with their own mean and the variance [C] given.
+
+    The gradient goes through both, that of the variance as if it were the one of x over the batch:
+    of one step it is, and the gradient is that of the whole run.
+    """
     shape = (1, -1, *([1] * (x.ndim - 2)))
     axes = (0, *range(2, x.ndim))
     assert isinstance(module, NORMS)
+    own = variance_over_batch(x, axes)
+    variance = own + (variance - own).detach()
     scale = (variance + module.eps).rsqrt()
     if module.weight is not None:
         scale = module.weight * scale
