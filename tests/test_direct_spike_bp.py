@@ -11,8 +11,10 @@ from direct.editing import add_spiking_pooling, draw_weights
 from direct.replay import normalise
 from direct.spike_bp import LeakCorrected
 from network import saved
+from network.copying import copied
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
+from network.readouts import MEMBRANE_DECAY
 from network.unroll import SpikingNetwork, unroll
 from tests.direct_networks import Convolutional, Flat, Residual, Toy, WithoutNorm, prepared, seeded
 
@@ -49,9 +51,9 @@ def test_gradients_by_hand_on_two_hidden_neurons() -> None:
     loss, scores = trainable.objective(images, torch.zeros(1, dtype=torch.long), torch.arange(1))
     loss.backward()
     # Neuron 1, current 0.6: v⁻ = 0.6, 0.6e^(−0.1) + 0.6 = 1.14 → spike, 0; the same again:
-    # spikes at 2 and 4. Neuron 2, current −0.1: silent. Output v(4) = 0.5e^(−2/100) + 0.5, as the
-    # readout leaks with τ = 100.
-    out = (0.5 * math.exp(-0.02) + 0.5) / 4
+    # spikes at 2 and 4. Neuron 2, current −0.1: silent. Output v(4) = 0.5e^(−2/10) + 0.5, as all
+    # layers leak with one τ.
+    out = (0.5 * math.exp(-0.2) + 0.5) / 4
     error = out - 1.0
     assert scores.item() == pytest.approx(out)
     assert loss.item() == pytest.approx(0.5 * error**2)
@@ -63,6 +65,16 @@ def test_gradients_by_hand_on_two_hidden_neurons() -> None:
     hidden = 0.5 * error / 4 * slope * 4
     assert model[0].weight.grad is not None
     assert model[0].weight.grad.flatten().tolist() == pytest.approx([hidden, hidden, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("tau", "decay"), [(5.0, math.exp(-1 / 5)), (None, MEMBRANE_DECAY)])
+def test_the_output_leaks_as_all_layers_do(tau: float | None, decay: float) -> None:
+    options = {} if tau is None else {"tau": tau}
+    network = prepared("spike-bp", options=options).finish()
+    assert network.readout_decay == decay
+    assert copied(network).readout_decay == decay
+    scores = copied(network).read(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1))
+    assert scores.flatten().tolist() == pytest.approx([1.0, decay / 2, decay**2 / 3])
 
 
 def test_spiking_pooling_by_hand() -> None:
