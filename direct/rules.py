@@ -64,6 +64,7 @@ class Trainable:
     records: rows by table name, e.g. 'gradients' with value, index, layer, gradient.
     finish: returns the trained network as it is swept: eval mode, norm folded where the rule says.
     facts: what was found before training, e.g. 'tuning' with gamma, ratio, evaluations.
+    notes: lines on what was not found as it should be.
     """
 
     network: SpikingNetwork
@@ -72,6 +73,7 @@ class Trainable:
     finish: Callable[[], SpikingNetwork]
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     facts: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
