@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from direct.editing import ends_in_neurons
 from network.encodings import ENCODINGS
 from network.fit import Objective
 from network.functional import SATURATING, SMOOTH
@@ -140,8 +141,10 @@ def prepare(
     chosen = (encoding or entry.encoding, readout or entry.readout)
     ENCODINGS.get(chosen[0])  # unknown names are refused here, before any work
     READOUTS.get(chosen[1])
+    body = _body(entry, model, start)
+    _check_readout(entry, body, chosen[1])
     task = Task(
-        body=_body(entry, model, start),
+        body=body,
         timesteps=timesteps,
         options=resolve_options(entry, options or {}),
         recipe=recipe or entry.recipe,
@@ -155,6 +158,21 @@ def prepare(
     trainable = entry.function(task)
     trainable.network.to(images.device)
     return trainable
+
+
+def _check_readout(rule: Rule, body: fx.GraphModule, readout: str) -> None:
+    """Raise UnsupportedNetwork where spikes are to be counted and the output is none.
+
+    A rule that counts spikes by itself puts neurons of its own there.
+    """
+    if readout != "spike-count" or rule.readout == readout or ends_in_neurons(body):
+        return
+    (output,) = (node for node in body.graph.nodes if node.op == "output")
+    last = " and ".join(describe_node(body, node) for node in output.all_input_nodes)
+    raise UnsupportedNetwork(
+        f"readout spike-count needs a network that ends in neurons, got {last} as its last layer: "
+        f"end it in a ReLU, or choose another readout ({', '.join(READOUTS)})"
+    )
 
 
 def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> fx.GraphModule:
