@@ -35,7 +35,7 @@ def tdbn(task: Task) -> Trainable:
         if not options[name] > 0:
             raise OptionError(f"option {name} must be positive, got {options[name]}")
     network = tdbn_network(task)
-    objective = objective_of(network, task.timesteps, options["loss"])
+    objective = objective_of(network, task.timesteps, options["loss"], options["threshold"])
     trainable = Trainable(network, objective, task.recipe, folded(network))
     if options["record_gradients"]:
         record_gradients(trainable, task, "tau_decay", options["tau"])
