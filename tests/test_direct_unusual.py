@@ -191,3 +191,18 @@ def test_spikes_of_a_last_layer_of_neurons_are_counted() -> None:
     ).finish()  # fmt: skip
     scores = network(toy.images.flatten(1), 5)
     assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_diet_trains_as_many_thresholds_as_the_conversion_has() -> None:
+    toy, start = Toy(8), converted(seeded(WithoutNorm))
+    first, second = start.neurons().values()
+    first.theta = torch.tensor([0.2, 0.3, 0.4, 0.5])  # one per channel
+    trainable = prepare(
+        None, rule="diet", timesteps=3, images=toy.images, labels=toy.labels, start=start
+    )
+    trainable.objective(toy.images, toy.labels, torch.arange(8)).loss.backward()
+    for neuron, shape in ((first, (4,)), (second, ())):
+        assert isinstance(neuron.theta, nn.Parameter)
+        assert neuron.leak is not None
+        assert (neuron.theta.shape, neuron.leak.shape) == (shape, ())
+        assert neuron.theta.grad is not None
