@@ -27,7 +27,7 @@ VERSIONS = {
     "tet": 3,
     "spike-bp": 3,
     "membrane-bp": 4,
-    "rate-bp": 3,
+    "rate-bp": 5,
     "hybrid": 3,
     "diet": 4,
     "ledinauskas2020": 4,

@@ -228,6 +228,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     if before is not None:
         finished.load_state_dict(before.weights)
         clock.laps |= before.elapsed_s
+    said = [] if before is None else [before.said()]
     outcome = setting.sweep(finished)
     clock.lap("sweep")
     traces = setting.traces(finished)
@@ -242,7 +243,7 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         parameters=_count(finished),
         thresholds=_summaries(theta),
         leak=_leaks(finished),
-        extra={**trainable.facts, "notes": [] if before is None else [before.said()]},
+        extra={**trainable.facts, "notes": [*trainable.notes, *said]},
         tables=trainable.records if before is None else before.tables,
         traces=traces,
         elapsed_s=clock.laps,

@@ -16,7 +16,7 @@ from torch import Tensor, fx
 
 from direct.editing import sources_of
 from direct.gradients import record_gradients
-from direct.losses import LOSSES
+from direct.losses import LOSSES, loss_of
 from direct.rules import RULES, Rule, Task, Trainable
 from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.fit import Outcome
@@ -126,10 +126,10 @@ def balance_thresholds(network: SpikingNetwork, task: Task) -> None:
 
 
 def objective_of(
-    network: SpikingNetwork, timesteps: int, loss: str
+    network: SpikingNetwork, timesteps: int, loss: str, theta: float = 1.0
 ) -> Callable[[Tensor, Tensor, Tensor], Outcome]:
-    """Run, read, compare: what one batch of `bptt` differentiates."""
-    compare = LOSSES.get(loss)
+    """Run, read, compare: what one batch of `bptt` differentiates; theta as `loss_of` takes it."""
+    compare = loss_of(loss, theta)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         outputs = unroll(network, images, timesteps, keys=keys)

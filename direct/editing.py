@@ -48,6 +48,22 @@ def sources_of(body: fx.GraphModule, node: fx.Node) -> set[Kind]:
     return kinds
 
 
+def ends_in_neurons(body: fx.GraphModule) -> bool:
+    """Whether all that the network puts out are spikes, or will be where an activation is swapped
+    for neurons."""
+    return _of_neurons(body, next(node for node in body.graph.nodes if node.op == "output"))
+
+
+def _of_neurons(body: fx.GraphModule, node: fx.Node) -> bool:
+    passing = (Kind.DROPOUT, Kind.SHAPE, Kind.JOIN)
+    sources = [source for source in node.all_input_nodes if not is_size(source)]
+    kinds = {source: kind_of(body, source) for source in sources}
+    return bool(sources) and all(
+        _of_neurons(body, source) if kind in passing else kind in (Kind.NEURON, Kind.ACTIVATION)
+        for source, kind in kinds.items()
+    )
+
+
 def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
     """A layer of neurons behind every average pooling of spikes (Lee 2020, section 2.2.1); names.
 

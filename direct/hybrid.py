@@ -79,7 +79,10 @@ def hybrid(task: Task) -> Trainable:
 
 
 def diet(task: Task) -> Trainable:
-    """`hybrid` that also trains one threshold and, with option leak, one leak per layer."""
+    """`hybrid` that also trains thresholds and, with option leak, one leak per layer.
+
+    One threshold per layer, or per channel where the conversion has one for each (`channel-norm`).
+    """
     network = differentiable_start(task)
     for neuron in network.neurons().values():
         neuron.train_threshold(leak=task.options["leak"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +16,6 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 LOSSES: Registry[Loss] = Registry("loss", "losses")
 
 TET_WEIGHT = 0.05  # λ
-TET_TARGET = 1.0  # the threshold θ = 1, where the step's outputs are pulled to
 
 
 @LOSSES.register("cross-entropy")
@@ -34,13 +34,21 @@ def mse(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
 
 
 @LOSSES.register("tet")
-def tet(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
+def tet(outputs: Tensor, scores: Tensor, labels: Tensor, *, theta: float = 1.0) -> Tensor:
     """Temporal efficient training (Deng 2022): each step answers for itself.
 
-    (1 − λ)·mean_t CE(o(t), y) + λ·mean_t MSE(o(t), θ), with o(t) the output of step t alone.
+    (1 − λ)·mean_t CE(o(t), y) + λ·mean_t MSE(o(t), θ), with o(t) the output of step t alone and
+    θ the threshold of the network's neurons where a rule has one for all (`threshold` of tdbn and
+    tet), else 1.
     """
     del scores
     steps, batch, classes = outputs.shape
     each = F.cross_entropy(outputs.reshape(steps * batch, classes), labels.repeat(steps))
-    spread = (outputs - TET_TARGET).square().mean()
+    spread = (outputs - theta).square().mean()
     return (1.0 - TET_WEIGHT) * each + TET_WEIGHT * spread
+
+
+def loss_of(name: str, theta: float = 1.0) -> Loss:
+    """The loss of this name for a network of neurons with threshold θ, which only `tet` reads."""
+    loss = LOSSES.get(name)
+    return partial(tet, theta=theta) if loss is tet else loss

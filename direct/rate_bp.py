@@ -1,7 +1,10 @@
 """Rule `rate-bp`: rate-based backpropagation (Yu 2024).
 
 The T steps run without a graph; one backward pass goes through r_l = mean_t s_l with the mean over
-time of each neuron's surrogate slope. Memory does not grow with T.
+time of each neuron's surrogate slope. Memory does not grow with T: the run works through 4 steps at
+a time, and batch norm normalises every 4 steps (the last ones of a T that 4 does not divide: fewer)
+by their own statistics, where `bptt` takes those of all T. The running statistics that the trained
+network is swept with are of all T steps, and move once for a batch.
 """
 
 from __future__ import annotations
@@ -81,7 +84,8 @@ def rate_bp(task: Task) -> Trainable:
 RULES.register("rate-bp")(
     Rule(
         name="rate-bp",
-        summary="one backward pass on mean rates with the mean surrogate slope; memory flat in T",
+        summary="one backward pass on mean rates with the mean surrogate slope; memory flat in T, "
+        "so batch norm normalises 4 steps at a time",
         source="Yu 2024",
         function=rate_bp,
         recipe=RECIPE,

@@ -7,7 +7,9 @@ puts out the r that it had and hands back the gradient times its slope::
     z_l = W_l r_{l−1} + b_l,   ∂L/∂z_l = slope_l ⊙ ∂L/∂r_l,   ∂L/∂W_l = ∂L/∂z_l r_{l−1}ᵀ
 
 Linear layers, sums and average pooling commute with the mean over time, so the replay's output is
-the mean output current. Memory does not grow with T.
+the mean output current. Memory does not grow with T: the run works through 4 steps at a time, and
+batch norm normalises these by their own mean and variance. Its running statistics move once for a
+batch, by those over all T steps.
 """
 
 from __future__ import annotations
@@ -20,6 +22,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from direct.losses import LOSSES, Loss
+from direct.norm_statistics import (
+    Statistics,
+    move_running_statistics,
+    norms_of,
+    running_statistics_held,
+    statistics_of,
+)
 from network.fit import Outcome
 from network.fused import on_cpu
 from network.graph import NORMS, Kind, kind_of
@@ -35,7 +44,7 @@ LOSS = Option(
     # of the outputs of single steps there is no gradient
     refused={"tet": "training goes back through mean rates, and tet answers for every step"},
 )
-CHUNK = 4  # steps at once; batch norm takes its statistics over these
+CHUNK = 4  # steps at once; batch norm normalises by the statistics of these
 
 
 class Slopes(Protocol):
@@ -50,7 +59,7 @@ class Slopes(Protocol):
 
 @dataclass
 class Record:
-    """What a run leaves behind, by node: sums over time, masks of dropout, variances of norms.
+    """What a run leaves behind, by node: sums over time, masks of dropout, statistics of norms.
 
     pooled: what max pooling put out, summed over the steps, and their number.
     """
@@ -60,7 +69,7 @@ class Record:
     spikes: dict[str, Tensor] = field(default_factory=dict)
     slopes: dict[str, Slopes] = field(default_factory=dict)
     masks: dict[str, Tensor] = field(default_factory=dict)
-    variances: dict[str, list[Tensor]] = field(default_factory=dict)
+    norms: dict[str, Statistics] = field(default_factory=dict)
     pooled: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
 
 
@@ -70,7 +79,7 @@ class _Recorder:
     def __init__(self, network: SpikingNetwork, make: Callable[[Neuron], Slopes]) -> None:
         self.record = Record()
         self.modules = network.neurons()
-        self.kinds = {node.name: kind_of(network.body, node) for node in network.body.graph.nodes}
+        self.norms = norms_of(network.body)
         self.make = make
 
     def inputs(self, first: int, inputs: Tensor) -> None:
@@ -91,9 +100,10 @@ class _Recorder:
 
     def layer(self, name: str, first: int, steps: int, x: Tensor, value: Tensor) -> None:
         del first
-        if self.kinds[name] is Kind.NORM:
-            variance = variance_over_batch(x, (0, *range(2, x.ndim)))
-            self.record.variances.setdefault(name, []).append(variance)
+        if name in self.norms:
+            if self.norms[name].training:
+                found, known = statistics_of(x, steps), self.record.norms.get(name)
+                self.record.norms[name] = found if known is None else known.joined(found)
             return
         total, before = self.record.pooled.get(name, (torch.zeros(()), 0))
         summed = value.unflatten(0, (steps, -1)).sum(dim=0, dtype=torch.float32)
@@ -153,8 +163,7 @@ class _Replay(fx.Interpreter):
             return module(x)
         if kind is Kind.DROPOUT:
             return x * self.record.masks[n.name]
-        variances = torch.stack(self.record.variances[n.name]).mean(dim=0)
-        return normalise(module, x, variances)
+        return normalise(module, x, self.record.norms[n.name].within)
 
     def _max_pool(self, node: fx.Node) -> Tensor:
         """What the pooling put out on average; its gradient goes to the largest mean rates.
@@ -167,10 +176,16 @@ class _Replay(fx.Interpreter):
 
 
 def normalise(module: nn.Module, x: Tensor, variance: Tensor) -> Tensor:
-    """Batch norm of x [B, C, ...] with its own mean and a variance that is given."""
+    """Batch norm of mean currents x [B, C, ...] with their own mean and the variance [C] given.
+
+    The gradient goes through both, that of the variance as if it were the one of x over the batch:
+    of one step it is, and the gradient is that of the whole run.
+    """
     shape = (1, -1, *([1] * (x.ndim - 2)))
     axes = (0, *range(2, x.ndim))
     assert isinstance(module, NORMS)
+    own = variance_over_batch(x, axes)
+    variance = own + (variance - own).detach()
     scale = (variance + module.eps).rsqrt()
     if module.weight is not None:
         scale = module.weight * scale
@@ -187,11 +202,13 @@ def replayed(
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         recorder = _Recorder(network, make)
         record = recorder.record
-        with torch.no_grad():
+        with torch.no_grad(), running_statistics_held(network.body):
             outputs = unroll(
                 network, images, timesteps, keys=keys, chunk=CHUNK, taps=[recorder], events=True
             )
             scores = network.read(outputs)[-1]
+        for name, found in record.norms.items():
+            move_running_statistics(recorder.norms[name], found)
         assert record.inputs is not None
         mean_input = record.inputs if record.static else record.inputs / timesteps
         output = _Replay(network.body, record, timesteps).run(mean_input)

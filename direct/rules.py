@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from direct.editing import ends_in_neurons
 from network.encodings import ENCODINGS
 from network.fit import Objective
 from network.functional import SATURATING, SMOOTH
@@ -58,6 +59,7 @@ class Trainable:
     records: rows by table name, e.g. 'gradients' with value, index, layer, gradient.
     finish: returns the trained network as it is swept: eval mode, norm folded where the rule says.
     facts: what was found before training, e.g. 'tuning' with gamma, ratio, evaluations.
+    notes: lines on what was not found as it should be.
     """
 
     network: SpikingNetwork
@@ -66,6 +68,7 @@ class Trainable:
     finish: Callable[[], SpikingNetwork]
     records: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     facts: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,10 @@ def prepare(
     ENCODINGS.get(chosen[0])  # unknown names are refused here, before any work
     READOUTS.get(chosen[1])
     resolved = resolve(rule, entry.options, options or {})
+    body = _body(entry, model, start)
+    _check_readout(entry, body, chosen[1])
     task = Task(
-        body=_body(entry, model, start),
+        body=body,
         timesteps=timesteps,
         options=resolved,
         recipe=recipe or entry.recipe,
@@ -140,6 +145,21 @@ def prepare(
     trainable = entry.function(task)
     trainable.network.to(images.device)
     return trainable
+
+
+def _check_readout(rule: Rule, body: fx.GraphModule, readout: str) -> None:
+    """Raise UnsupportedNetwork where spikes are to be counted and the output is none.
+
+    A rule that counts spikes by itself puts neurons of its own there.
+    """
+    if readout != "spike-count" or rule.readout == readout or ends_in_neurons(body):
+        return
+    (output,) = (node for node in body.graph.nodes if node.op == "output")
+    last = " and ".join(describe_node(body, node) for node in output.all_input_nodes)
+    raise UnsupportedNetwork(
+        f"readout spike-count needs a network that ends in neurons, got {last} as its last layer: "
+        f"end it in a ReLU, or choose another readout ({', '.join(READOUTS)})"
+    )
 
 
 def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> fx.GraphModule:

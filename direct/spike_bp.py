@@ -68,6 +68,7 @@ def spike_bp(task: Task) -> Trainable:
     options = task.options
     dynamics = dynamics_of("lif", options["reset"], options["tau"])
     network = spiking(task, dynamics, None)
+    network.readout_decay = dynamics.decay  # one τ, the output's too (algorithm 1)
     if options["spiking_pooling"]:
         add_spiking_pooling(network.body, options["pooling_threshold"])
     if options["draw_weights"]:

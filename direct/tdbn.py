@@ -34,7 +34,7 @@ def tdbn(task: Task) -> Trainable:
     """STBP with threshold-dependent batch norm, folded into the weights when it is finished."""
     options = task.options
     network = tdbn_network(task)
-    objective = objective_of(network, task.timesteps, options["loss"])
+    objective = objective_of(network, task.timesteps, options["loss"], options["threshold"])
     trainable = Trainable(network, objective, task.recipe, folded(network))
     if options["record_gradients"]:
         record_gradients(trainable, task, "tau_decay", options["tau"])

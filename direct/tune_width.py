@@ -25,13 +25,25 @@ class NoBalance(ValueError):
 
 @dataclass(frozen=True)
 class Tuning:
-    """gamma: the balanced steepness. ratio: first half / second half there. rows: one per γ tried
-    and layer: parameter, value, index, layer, gradient (mean absolute gradient of its weights)."""
+    """gamma: the balanced steepness. ratio: first half / second half there. tolerance: that was
+    asked for. rows: one per γ tried and layer: parameter, value, index, layer, gradient (mean
+    absolute gradient of its weights)."""
 
     gamma: float
     ratio: float
+    tolerance: float
     evaluations: int
     rows: tuple[Row, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever uses gamma should know: that its ratio is not within the tolerance."""
+        if abs(self.ratio - 1.0) <= self.tolerance:
+            return []
+        return [
+            f"no γ within the tolerance: ratio {self.ratio:.3g} at γ = {self.gamma:.4g}, the "
+            f"nearest to 1 ± {self.tolerance:g} of {self.evaluations} tried"
+        ]
 
 
 def ratio_of_halves(gradients: list[float]) -> float:
@@ -53,8 +65,10 @@ def tune(
 ) -> Tuning:
     """The γ at which the halves' gradients agree to within `tolerance`.
 
-    measure: γ to mean absolute gradient by layer, in the order of the layers.
-    Raises NoBalance where no γ between 1e-3 and 1e5 does.
+    measure: γ to mean absolute gradient by layer, in the order of the layers. Where the ratio jumps
+    past 1, so that none of `limit` γ tried is within the tolerance, it is the one whose ratio is
+    nearest to 1, and `Tuning.notes` says so.
+    Raises NoBalance where no γ between 1e-3 and 1e5 has a ratio on the other side of 1.
     """
     rows: list[Row] = []
     ratios: dict[float, float] = {}
@@ -83,7 +97,7 @@ def tune(
         else:
             high = middle
     gamma = best[0]
-    return Tuning(gamma, ratios[gamma], len(ratios), tuple(rows))
+    return Tuning(gamma, ratios[gamma], tolerance, len(ratios), tuple(rows))
 
 
 def _nearest(ratios: dict[float, float]) -> tuple[float, float]:
@@ -109,8 +123,13 @@ def tune_width(task: Task) -> Trainable:
     tuning = tune(measure, start=task.options["gamma"])
     use(tuning.gamma)
     trainable.records["gradients"] = list(tuning.rows)
-    found = {"gamma": tuning.gamma, "ratio": tuning.ratio, "evaluations": tuning.evaluations}
-    trainable.facts["tuning"] = found
+    trainable.facts["tuning"] = {
+        "gamma": tuning.gamma,
+        "ratio": tuning.ratio,
+        "tolerance": tuning.tolerance,
+        "evaluations": tuning.evaluations,
+    }
+    trainable.notes += tuning.notes
     return trainable
 
 

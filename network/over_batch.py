@@ -5,6 +5,8 @@ They are what torch calls overridable: `network.team.WholeBatch` puts its own in
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
@@ -23,6 +25,14 @@ def variance_over_batch(x: Tensor, axes: tuple[int, ...]) -> Tensor:
         result: Tensor = handle_torch_function(variance_over_batch, (x,), x, axes)
         return result
     return x.var(axes, unbiased=False)
+
+
+def numbers_over_batch(x: Tensor, axes: tuple[int, ...]) -> int:
+    """How many numbers a mean over these axes is of."""
+    if has_torch_function_unary(x):
+        result: int = handle_torch_function(numbers_over_batch, (x,), x, axes)
+        return result
+    return math.prod(x.shape[axis] for axis in axes)
 
 
 def first_image(x: Tensor) -> int:

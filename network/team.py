@@ -13,6 +13,7 @@ batch weighs n/N, so that the average is the gradient of the mean over the whole
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,7 +27,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from network.over_batch import first_image, leading_images, mean_over_batch, variance_over_batch
+from network.over_batch import (
+    first_image,
+    leading_images,
+    mean_over_batch,
+    numbers_over_batch,
+    variance_over_batch,
+)
 
 DROPOUTS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d)
 ALPHA_DROPOUTS = (F.alpha_dropout, F.feature_alpha_dropout)
@@ -110,6 +117,7 @@ class WholeBatch(TorchFunctionMode):
             F.batch_norm: self._batch_norm,
             mean_over_batch: self._mean,
             variance_over_batch: self._variance,
+            numbers_over_batch: self._numbers,
             first_image: lambda x: self.rows.start,
             leading_images: self._leading,
         }
@@ -152,6 +160,10 @@ class WholeBatch(TorchFunctionMode):
     def _count(self, x: Tensor, kept: Tensor) -> float:
         """Numbers behind each value of a sum over all processes' x: as many for every image."""
         return x.numel() / kept.numel() * self.images / (self.rows.stop - self.rows.start)
+
+    def _numbers(self, x: Tensor, axes: tuple[int, ...]) -> int:
+        here = math.prod(x.shape[axis] for axis in axes)
+        return here * self.images // (self.rows.stop - self.rows.start)
 
     def _mean(self, x: Tensor, axes: tuple[int, ...], keepdim: bool = False) -> Tensor:
         total = x.sum(axes, keepdim=keepdim)

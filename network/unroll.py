@@ -22,7 +22,7 @@ from network.neurons import Neuron, NeuronState
 from network.nodes import call_node, owners_of_currents, static_nodes
 from network.observation import Observation, Prepare
 from network.pooling import PooledCurrent, PooledState
-from network.readouts import READOUTS
+from network.readouts import MEMBRANE_DECAY, READOUTS
 from network.saved import Origin, holds_spikes, mark_spikes, origin_of, spikes_kept_as_bytes
 from network.sums.currents import EventSums
 from network.taps import Counts, LayerTap, ReadsNoCurrents, Tap
@@ -31,7 +31,7 @@ from network.taps import Counts, LayerTap, ReadsNoCurrents, Tap
 class SpikingNetwork(nn.Module):
     """A traced network with neurons, its input encoding and its readout.
 
-    encoding, readout: names in ENCODINGS and READOUTS.
+    encoding, readout: names in ENCODINGS and READOUTS. readout_decay: exp(−1/τ) of `membrane`.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class SpikingNetwork(nn.Module):
         *,
         encoding: str = "constant",
         readout: str = "mean-current",
+        readout_decay: float = MEMBRANE_DECAY,
         observation: Observation | None = None,
     ) -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class SpikingNetwork(nn.Module):
         READOUTS.get(readout)
         self.body = body
         self.encoding = encoding
-        self.readout = readout
+        self.readout, self.readout_decay = readout, readout_decay
         self.observation = observation
 
     def neurons(self) -> dict[str, Neuron]:
@@ -65,7 +66,7 @@ class SpikingNetwork(nn.Module):
         At least in float32: a readout adds up over time what bfloat16 would round at every step.
         """
         outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        return READOUTS.get(self.readout)(outputs)
+        return READOUTS.get(self.readout)(outputs, self.readout_decay)
 
 
 def unroll(

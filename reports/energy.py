@@ -131,8 +131,10 @@ def lemaire(layers: Iterable[Mapping[str, Any]], timesteps: int, leak: bool = Fa
     """Additions, multiply-adds, addressing and memory accesses of every layer, in 32-bit integers.
 
     layers: rows of layers.csv of one case and T; timesteps: 0 for an ANN; leak: LIF neurons.
-    Rows without a synaptic operation are left out. A shortcut with weights adds into the potentials
-    of its block, which are priced once; identity shortcuts are not priced, here nor in the ANN.
+    Rows without a synaptic operation are left out. Spiking average pooling is a grouped convolution
+    in front of neurons that do not leak (Lee 2020, section 2.2.1). A shortcut with weights adds
+    into the potentials of its block, which are priced once; identity shortcuts are not priced, here
+    nor in the ANN.
     Raises EnergyError for records in which a layer stands for more convolutions than it describes.
     """
     rows = [row for row in layers if _synaptic(row)]
@@ -142,11 +144,11 @@ def lemaire(layers: Iterable[Mapping[str, Any]], timesteps: int, leak: bool = Fa
         raise EnergyError("a layer of these records stands for several convolutions")
     if timesteps == 0:
         return sum(_ann_layer(row) for row in rows)
-    return sum(
-        _analogue_layer(row, timesteps, leak) if row["mac_per_image"] > 0
-        else _spiking_layer(row, timesteps, leak)
-        for row in rows
-    )  # fmt: skip
+    total = 0.0
+    for row in rows:
+        price = _analogue_layer if row["mac_per_image"] > 0 else _spiking_layer
+        total += price(row, timesteps, leak and row["kind"] != "pooling")
+    return total
 
 
 def break_even(model: str) -> float:
@@ -266,7 +268,8 @@ def _memory(accesses: float, elements: float, bits: int = 32) -> float:
 
 
 def _synaptic(row: Mapping[str, Any]) -> bool:
-    return row["kind"] in ("hidden", "output", "shortcut") and _or_zero(row["in_channels"]) > 0
+    kinds = ("hidden", "pooling", "output", "shortcut")
+    return row["kind"] in kinds and _or_zero(row["in_channels"]) > 0
 
 
 def _or_zero(value: Any) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from conversion import CONVERSIONS, convert, quantise_activations
 from conversion.export import load_plain, nir_graph, save_plain, write_nir
 from network.graph import UnsupportedNetwork
+from network.readouts import MEMBRANE_DECAY
 from tests.small_networks import SHAPE, images, network
 from tests.spike_trains import own_spikes
 
@@ -203,6 +204,21 @@ def test_the_plain_form_loads_back_and_spikes_identically(
         assert torch.equal(spikes, theirs[layer])
     assert torch.equal(outputs, their_outputs)
     assert loaded.encoding == result.network.encoding
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_the_plain_form_keeps_the_readout_and_its_decay(tmp_path: Path, older: bool) -> None:
+    ours = convert(network("plain"), images(2), method="data-norm").network
+    ours.readout, ours.readout_decay = "membrane", 0.75
+    save_plain(ours, tmp_path)
+    if older:  # files from before networks had a decay of their own
+        graph = tmp_path / "snn.json"
+        content = json.loads(graph.read_text())
+        del content["readout_decay"]
+        graph.write_text(json.dumps(content))
+    loaded = load_plain(tmp_path)
+    assert loaded.readout == "membrane"
+    assert loaded.readout_decay == (MEMBRANE_DECAY if older else 0.75)
 
 
 def test_the_plain_form_is_refused_in_another_format(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from direct.editing import add_spiking_pooling, draw_weights
 from direct.replay import normalise
 from direct.spike_bp import LeakCorrected
 from network import saved
+from network.copying import copied
 from network.graph import Kind, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron
+from network.readouts import MEMBRANE_DECAY
 from network.unroll import SpikingNetwork, unroll
 from tests.direct_networks import Convolutional, Flat, Residual, Toy, WithoutNorm, prepared, seeded
 
@@ -49,9 +51,9 @@ def test_gradients_by_hand_on_two_hidden_neurons() -> None:
     loss, scores = trainable.objective(images, torch.zeros(1, dtype=torch.long), torch.arange(1))
     loss.backward()
     # Neuron 1, current 0.6: v⁻ = 0.6, 0.6e^(−0.1) + 0.6 = 1.14 → spike, 0; the same again:
-    # spikes at 2 and 4. Neuron 2, current −0.1: silent. Output v(4) = 0.5e^(−2/100) + 0.5, as the
-    # readout leaks with τ = 100.
-    out = (0.5 * math.exp(-0.02) + 0.5) / 4
+    # spikes at 2 and 4. Neuron 2, current −0.1: silent. Output v(4) = 0.5e^(−2/10) + 0.5, as all
+    # layers leak with one τ.
+    out = (0.5 * math.exp(-0.2) + 0.5) / 4
     error = out - 1.0
     assert scores.item() == pytest.approx(out)
     assert loss.item() == pytest.approx(0.5 * error**2)
@@ -63,6 +65,16 @@ def test_gradients_by_hand_on_two_hidden_neurons() -> None:
     hidden = 0.5 * error / 4 * slope * 4
     assert model[0].weight.grad is not None
     assert model[0].weight.grad.flatten().tolist() == pytest.approx([hidden, hidden, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("tau", "decay"), [(5.0, math.exp(-1 / 5)), (None, MEMBRANE_DECAY)])
+def test_the_output_leaks_as_all_layers_do(tau: float | None, decay: float) -> None:
+    options = {} if tau is None else {"tau": tau}
+    network = prepared("spike-bp", options=options).finish()
+    assert network.readout_decay == decay
+    assert copied(network).readout_decay == decay
+    scores = copied(network).read(torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1))
+    assert scores.flatten().tolist() == pytest.approx([1.0, decay / 2, decay**2 / 3])
 
 
 def test_spiking_pooling_by_hand() -> None:
@@ -146,28 +158,32 @@ def test_rate_bp_by_hand() -> None:
     assert model[2].weight.grad.tolist()[0] == pytest.approx([-0.75 * 0.5, 0.0])
 
 
-def test_rate_bp_of_one_step_is_bptt() -> None:
+@pytest.mark.parametrize("model", [Convolutional, WithoutNorm, Residual])
+def test_rate_bp_of_one_step_is_bptt(model: type[nn.Module]) -> None:
     gradients = []
     for rule in ("bptt", "rate-bp"):
-        toy, trainable = Toy(20), prepared(rule, 1)
+        toy, trainable = Toy(20), prepared(rule, 1, model=seeded(model))
         trainable.network.train()
         loss, _ = trainable.objective(toy.images, toy.labels, torch.arange(20))
         loss.backward()
-        gradients.append([p.grad for _, p in sorted(trainable.network.named_parameters())])
-    assert len(gradients[0]) == 8
-    # the last layer's and the second's, behind no batch norm, agree; the variance of the first
-    # norm is a constant to rate-bp
-    for one, other in list(zip(*gradients, strict=True))[4:]:
-        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+        gradients.append({name: p.grad for name, p in trainable.network.named_parameters()})
+    assert len(gradients[0]) >= 6
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_normalise_is_batch_norm_where_the_variance_is_its_own() -> None:
-    norm, x = nn.BatchNorm2d(3), torch.randn(8, 3, 4, 4)
+    norm, x = nn.BatchNorm2d(3), torch.randn(8, 3, 4, 4, requires_grad=True)
     with torch.no_grad():
         norm.weight.copy_(torch.tensor([1.0, 2.0, 0.5]))
         norm.bias.copy_(torch.tensor([0.0, 1.0, -1.0]))
-    variance = x.var((0, 2, 3), unbiased=False)
-    torch.testing.assert_close(normalise(norm, x, variance), norm(x))
+    variance = x.detach().var((0, 2, 3), unbiased=False)
+    found, expected = normalise(norm, x, variance), norm(x)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(expected)
+    one, other = (torch.autograd.grad((y * weights).sum(), x)[0] for y in (found, expected))
+    torch.testing.assert_close(one, other)
 
 
 class Dropped(nn.Sequential):

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from direct.losses import LOSSES
+from direct.losses import LOSSES, loss_of, tet
 from direct.surrogates import SURROGATES, Surrogate, surrogate
+from network.unroll import unroll
+from tests.direct_networks import Toy, prepared
 
 NAMES = SURROGATES.names()
 
@@ -90,3 +92,17 @@ def test_tet_by_hand() -> None:
     # CE of the steps: log(1 + e²) and log 2; MSE to 1: (1 + 1 + 1 + 1)/4 = 1
     expected = 0.95 * (math.log(1 + math.e**2) + math.log(2)) / 2 + 0.05 * 1.0
     assert LOSSES.get("tet")(OUTPUTS, SCORES, LABELS).item() == pytest.approx(expected)
+    # MSE to θ = ½: (2.25 + 0.25 + 0.25 + 0.25)/4 = 0.75
+    expected += 0.05 * (0.75 - 1.0)
+    assert loss_of("tet", 0.5)(OUTPUTS, SCORES, LABELS).item() == pytest.approx(expected)
+    assert loss_of("mse", 0.5) is LOSSES.get("mse")
+
+
+@pytest.mark.parametrize("threshold", [1.0, 0.5])
+def test_outputs_are_pulled_to_the_threshold_of_the_rule(threshold: float) -> None:
+    toy, trainable = Toy(8), prepared("tet", 3, options={"threshold": threshold})
+    network = trainable.network.train()
+    loss = trainable.objective(toy.images, toy.labels, torch.arange(8)).loss
+    outputs = unroll(network, toy.images, 3)
+    expected = tet(outputs, outputs[-1], toy.labels, theta=threshold)
+    assert loss.item() == pytest.approx(expected.item())

@@ -1,11 +1,15 @@
 """Width tuning, the learning-rate range test, and the single-neuron losses."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from compare.run import result_of
+from compare.setting import Setting
 from direct import Trainable
 from direct.gradients import gradients_by_layer
 from direct.range_test import learning_rate_range
@@ -22,6 +26,7 @@ from direct.tune_width import NoBalance, ratio_of_halves, tune
 from network.fit import Outcome
 from network.recipe import Recipe
 from tests.direct_networks import Toy, prepared, seeded
+from tests.test_ann_to_train import setting_of
 
 
 def falling(gamma: float) -> dict[str, float]:
@@ -52,6 +57,40 @@ def test_no_balance_is_said() -> None:
         tune(lambda gamma: {"a": 4.0, "b": 1.0})
     with pytest.raises(NoBalance, match="got 1 layer"):
         tune(lambda gamma: {"a": 4.0})
+
+
+def step(gamma: float) -> dict[str, float]:
+    """A ratio that jumps from 2 to ¼ at γ = 10."""
+    return {"first": 2.0 if gamma < 10.0 else 0.25, "second": 1.0}
+
+
+def test_a_width_outside_the_tolerance_is_said() -> None:
+    assert tune(falling, tolerance=0.01).notes == []
+    tuning = tune(step, start=2.0, tolerance=0.1, limit=12)
+    assert tuning.ratio == 0.25  # |0.25 − 1| < |2 − 1|
+    assert tuning.evaluations == 12
+    (note,) = tuning.notes
+    assert note.startswith("no γ within the tolerance: ratio 0.25 at γ = ")
+    assert note.endswith("the nearest to 1 ± 0.1 of 12 tried")
+
+
+def test_a_case_notes_a_width_outside_the_tolerance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = iter([2.0, 0.25])
+
+    def measured(trainable: Trainable, images: Tensor, labels: Tensor) -> dict[str, float]:
+        return {"first": next(seen, 0.25), "second": 1.0}
+
+    monkeypatch.setattr("direct.tune_width.gradients_by_layer", measured)
+    setting = setting_of(tmp_path, "mlp-30-20", epochs=1, batch_size=40, learning_rate=0.01)
+    names = {"method": "tune-width", "base": "tune-width", "arm": "direct"}
+    case = replace(setting.case, **names, timesteps=2, train_timesteps=2)
+    result = result_of(case, Setting(case, "a", None, setting.place))
+    assert result.extra["tuning"]["ratio"] == 0.25
+    assert result.extra["tuning"]["tolerance"] == 0.05
+    (note,) = result.extra["notes"]
+    assert note.startswith("no γ within the tolerance: ratio 0.25 at γ = ")
 
 
 class Deep(nn.Sequential):

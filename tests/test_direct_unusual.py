@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from direct import prepare
 from network.graph import UnsupportedNetwork
 from network.unroll import unroll
-from tests.direct_networks import Toy, prepared, seeded
+from tests.direct_networks import Toy, WithoutNorm, converted, prepared, seeded
 
 
 class Functional(nn.Module):
@@ -167,3 +167,42 @@ def test_thresholds_are_balanced_on_as_many_steps_as_there_are_frames() -> None:
     )  # fmt: skip
     (neuron,) = trainable.network.neurons().values()
     assert neuron.theta.item() == 2.5
+
+
+@pytest.mark.parametrize("rule", ["bptt", "spike-bp", "rate-bp", "hybrid"])
+def test_spikes_are_counted_only_where_the_last_layer_spikes(rule: str) -> None:
+    toy = Toy(4)
+    start = converted(seeded(WithoutNorm)) if rule == "hybrid" else None
+    words = (
+        r"readout spike-count needs a network that ends in neurons, got 7 \(Linear\) as its last"
+    )
+    with pytest.raises(UnsupportedNetwork, match=words):
+        prepare(
+            None if start else seeded(WithoutNorm), rule=rule, timesteps=2, images=toy.images,
+            labels=toy.labels, readout="spike-count", start=start,
+        )  # fmt: skip
+
+
+def test_spikes_of_a_last_layer_of_neurons_are_counted() -> None:
+    toy, model = Toy(4), nn.Sequential(nn.Linear(36, 2), nn.ReLU(), nn.Dropout(0.1), nn.Flatten())
+    network = prepare(
+        model, rule="bptt", timesteps=5, images=toy.images.flatten(1), labels=toy.labels,
+        readout="spike-count",
+    ).finish()  # fmt: skip
+    scores = network(toy.images.flatten(1), 5)
+    assert ((scores >= 0) & (scores <= 1)).all()
+
+
+def test_diet_trains_as_many_thresholds_as_the_conversion_has() -> None:
+    toy, start = Toy(8), converted(seeded(WithoutNorm))
+    first, second = start.neurons().values()
+    first.theta = torch.tensor([0.2, 0.3, 0.4, 0.5])  # one per channel
+    trainable = prepare(
+        None, rule="diet", timesteps=3, images=toy.images, labels=toy.labels, start=start
+    )
+    trainable.objective(toy.images, toy.labels, torch.arange(8)).loss.backward()
+    for neuron, shape in ((first, (4,)), (second, ())):
+        assert isinstance(neuron.theta, nn.Parameter)
+        assert neuron.leak is not None
+        assert (neuron.theta.shape, neuron.leak.shape) == (shape, ())
+        assert neuron.theta.grad is not None

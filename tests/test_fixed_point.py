@@ -114,6 +114,15 @@ def test_whole_numbers_stay_close_to_float32(make) -> None:  # type: ignore[no-u
     assert far.abs().max() < 0.1 * scores[-1].abs().max()
 
 
+def test_whole_numbers_are_read_with_the_decay_of_the_network() -> None:
+    snn = converted("plain")
+    snn.readout, snn.readout_decay = "membrane", 0.5
+    outputs = torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64).view(3, 1, 1)
+    scores = fixed_point(snn, SHAPE, 16).read(outputs)
+    assert scores.dtype == torch.float64
+    assert scores.flatten().tolist() == [1.0, 0.25, 1.25 / 3]  # 1, 0.5 / 2, (0.25 + 1) / 3
+
+
 def counts_once(inputs: int, reset: str) -> SpikingNetwork:
     """Weights 0.5 and 0.25 to one neuron of threshold 1, and 3.0 from it to the output."""
     body = trace(nn.Sequential(nn.Linear(inputs, 1, bias=False), nn.ReLU(), nn.Linear(1, 1)))

@@ -129,6 +129,29 @@ def test_lemaire_spiking_grouped_convolution():
     assert lemaire([row], 3) == pytest.approx(arithmetic + memory)
 
 
+def test_lemaire_spiking_pooling():
+    # 2 × 2 with stride 2 over 3 channels, 2 x 2 outputs; 20 spikes in, 7 out, T = 3
+    row = linear(
+        kind="pooling", operation="AvgPool2d", in_channels=1, out_channels=3, groups=3, stride=2,
+        kernel_height=2, kernel_width=2, out_height=2, out_width=2,
+        input_spikes_per_image=20.0, spikes_per_image=7.0,
+    )  # fmt: skip
+    # a spike reaches one output: 20 + 3*12 + 7 = 63 additions; addressing 2*20 multiply-adds and
+    # 20*4 = 80 additions
+    arithmetic = (63 + 80) * 0.1 + 40 * 3.2
+    # weights 80 of 3*4; potentials 2 * (80 + 36) of 12; inputs 20 of 3*4*4 bits; biases 36 of 3;
+    # outputs 7 of 12 bits
+    memory = (
+        80 * access(12) + 2 * 116 * access(12) + 20 * access(48, 1) + 36 * access(3)
+        + 7 * access(12, 1)
+    )  # fmt: skip
+    assert lemaire([row], 3) == pytest.approx(arithmetic + memory)
+    # its neurons do not leak, whatever those of other layers do
+    assert lemaire([row], 3, leak=True) == lemaire([row], 3)
+    both = lemaire([linear(), row], 3, leak=True)
+    assert both == pytest.approx(lemaire([linear()], 3, leak=True) + lemaire([row], 3))
+
+
 def test_lemaire_ann_grouped_convolution():
     # 4 -> 8 channels in 4 groups, 3 x 3, 4 x 4 outputs: 128 biases, 128*1*9 = 1152 multiply-adds
     row = linear(
@@ -189,7 +212,7 @@ def test_lemaire_refuses_a_row_that_stands_for_several_convolutions():
 
 def test_lemaire_needs_a_synaptic_layer():
     with pytest.raises(EnergyError, match="synaptic"):
-        lemaire([linear(kind="pooling")], 5)
+        lemaire([linear(kind="input")], 5)
 
 
 def test_every_model_and_constant_has_a_source():

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from compare import ranks
 from compare.__main__ import main
-from network.over_batch import mean_over_batch, variance_over_batch
+from network.over_batch import mean_over_batch, numbers_over_batch, variance_over_batch
 from network.team import Team, WholeBatch
 from tests.team_training import ANNS, RULE_NAMES, UNUSED, train
 from tests.test_compare import isospike
@@ -73,6 +73,9 @@ def test_one_process_has_the_plain_means() -> None:
     x = torch.arange(24.0).view(4, 3, 2)
     assert torch.equal(mean_over_batch(x, (0, 2)), x.mean((0, 2)))
     assert torch.equal(variance_over_batch(x, (0, 2)), x.var((0, 2), unbiased=False))
+    assert numbers_over_batch(x, (0, 2)) == 8  # 4·2
+    with WholeBatch(5, slice(0, 2)):  # two steps of 2 of 5 images
+        assert numbers_over_batch(x, (0, 2)) == 20  # 2·5·2
 
 
 def test_rows_of_dropout_are_those_of_the_whole_mask() -> None:

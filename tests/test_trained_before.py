@@ -46,7 +46,7 @@ def test_a_longer_sweep_takes_what_was_trained(changes: dict[str, Any], tmp_path
         found = [json.loads((p / "cases" / case.name / "case.json").read_text())["tuning"]
                  for p in (tmp_path / "straight", tmp_path / "twice")]  # fmt: skip
         assert found[0] == found[1]
-        assert set(found[0]) == {"gamma", "ratio", "evaluations"}
+        assert set(found[0]) == {"gamma", "ratio", "tolerance", "evaluations"}
     for method in changes["methods"]:
         first, then = (logs(tmp_path / "twice", method, steps) for steps in (SHORT, LONG))
         assert "epoch 1 of 1" in first

@@ -20,6 +20,7 @@ from conversion.methods.offset import correct
 from conversion.methods.srp import mask
 from network.graph import UnsupportedNetwork, describe_node
 from network.observation import Observation, carry_on
+from network.readouts import MEMBRANE_DECAY
 from network.rewriting import keep_images, squeeze_images
 from network.unroll import SpikingNetwork
 
@@ -54,6 +55,7 @@ def save_plain(network: SpikingNetwork, directory: Path) -> tuple[Path, Path]:
         "format": FORMAT,
         "encoding": network.encoding,
         "readout": network.readout,
+        "readout_decay": network.readout_decay,
         "observation": None
         if observation is None
         else {"steps": observation.steps, "kind": _name_of(_OBSERVATIONS, observation.prepare)},
@@ -102,6 +104,7 @@ def load_plain(directory: Path) -> SpikingNetwork:
         body.requires_grad_(False),
         encoding=content["encoding"],
         readout=content["readout"],
+        readout_decay=content.get("readout_decay", MEMBRANE_DECAY),  # older files have none
         observation=observation,
     )
     return network.eval()

@@ -10,7 +10,6 @@ from torch import Tensor, fx
 from network.fixed.plan import Plan
 from network.fixed.planner import make_plan
 from network.operators import Units
-from network.readouts import READOUTS
 from network.unroll import SpikingNetwork
 
 Bits = Literal[8, 16, 24]
@@ -52,7 +51,7 @@ class FixedPointNetwork:
 
     def read(self, outputs: Tensor) -> Tensor:
         """Outputs of every step [T, B, K] to scores at every step [T, B, K]."""
-        return READOUTS.get(self.source.readout)(outputs)
+        return self.source.read(outputs)
 
 
 def fixed_point(
