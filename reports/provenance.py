@@ -8,6 +8,7 @@ from typing import Any
 
 from reports import numbers
 from reports.analysis import Analysis
+from reports.durations import whole
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def provenance(analysis: Analysis) -> tuple[Fact, ...]:
     """Versions, machine, commit, fingerprint, and how long it took."""
     cases = list(analysis.study.cases.values())
     facts = [case.facts for case in cases]
-    times = [float((f.get("elapsed_s") or {}).get("total") or 0) for f in facts]
+    times = [whole(case) for case in cases]
     finished = sorted(str(f["finished"]) for f in facts if f.get("finished"))
     lines = [
         Fact("Cases", str(len(cases))),
