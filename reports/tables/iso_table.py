@@ -15,6 +15,7 @@ from reports.tables.cells import (
     estimate_cell,
     name_cell,
 )
+from reports.words import BEST_OF_SWEEP
 
 
 def iso(study: Study | Analysis) -> Table:
@@ -56,7 +57,8 @@ def iso(study: Study | Analysis) -> Table:
         f"{TRAINED}: the same, but only up to the T a direct network was trained for. T iso: at "
         "the direct network's best accuracy from there on. T max: at the method's own best.",
         "Speedup and spike efficiency: of the direct network over this one (Lee 2020, tables 8 "
-        "and 9); spikes include those of the input. Ratios above 1 favour direct training.",
+        "and 9); spikes include those of the input. Ratios above 1 favour direct training. "
+        f"{BEST_OF_SWEEP}",
         INTERVAL_NOTE,
     )
     return Table("iso-accuracy", "Steps at equal accuracy", columns, tuple(rows), notes)

@@ -25,6 +25,7 @@ from reports.tables.cells import (
     name_cell,
     number,
 )
+from reports.words import BEST_OF_SWEEP
 
 
 def summary(study: Study | Analysis) -> Table:
@@ -60,7 +61,7 @@ def summary(study: Study | Analysis) -> Table:
         f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
         "for; what happens at larger T does not count. “to T = …”: the last T before it leaves.",
         "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
-        "network, over the steps of the direct network (Lee 2020, table 9).",
+        f"network, over the steps of the direct network (Lee 2020, table 9). {BEST_OF_SWEEP}",
         "Bold: above every other spiking method of the network by a paired test, adjusted by "
         "Holm's method, p < 0.05.",
         INTERVAL_NOTE,

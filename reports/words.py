@@ -1,0 +1,6 @@
+"""Sentences that several tables and figures say of the same numbers."""
+
+BEST_OF_SWEEP = (
+    "Unlike Lee 2020, the direct network is read at the T of its best accuracy in the sweep, not "
+    "at the T it was trained for."
+)
