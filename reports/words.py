@@ -4,3 +4,8 @@ BEST_OF_SWEEP = (
     "Unlike Lee 2020, the direct network is read at the T of its best accuracy in the sweep, not "
     "at the T it was trained for."
 )
+
+LARGEST_T = (
+    "Conversions at the largest T of the sweep, which is the study's choice and not what they "
+    "need; for the energy at equal accuracy see the sentences at the top."
+)

@@ -14,10 +14,12 @@ import pytest
 import reports
 from reports import numbers
 from reports.analysis import Analysis
+from reports.figures import FIGURES
 from reports.metrics import NOT_REACHED
 from reports.significance import compare, over_timesteps, winner
 from reports.tables import Cell, Column, Table, all_tables, paper, summary
 from reports.tables.cells import INTERVAL_NOTE, difference_cell
+from reports.words import LARGEST_T
 from reports.writers import escape_latex, to_csv, to_latex, to_markdown
 from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
@@ -284,6 +286,14 @@ def test_ratios_of_two_methods_point_to_neither(analysis):
     assert len(ratios) >= 5
     assert {column.higher_is_better for column in ratios} == {None}
     assert all("↑" not in column.heading for column in ratios)
+
+
+def test_what_is_read_at_the_largest_t_says_so(analysis):
+    said = [table.name for table in all_tables(analysis) if LARGEST_T in " ".join(table.notes)]
+    assert said == ["summary", "tests", "energy"]
+    figures = [name for name, figure in FIGURES.items() if LARGEST_T in figure.description]
+    assert sorted(figures) == ["complexity", "energy", "energy-depth", "layer-spikes",
+                               "spikes-depth"]  # fmt: skip
 
 
 def test_the_note_names_every_interval():

@@ -27,6 +27,7 @@ from reports.tables.cells import (
     seeds_of,
     spread_cell,
 )
+from reports.words import LARGEST_T
 
 LEAKY = ("tdbn", "tet", "spike-bp", "membrane-bp", "lee2016", "lee2020", "zheng2021")
 
@@ -63,6 +64,7 @@ def energies(study: Study | Analysis) -> Table:
         Column("ANN, lemaire", "per image", False),
     )
     notes = (
+        LARGEST_T,
         "A model, never a measurement (constants: Horowitz 2014, 45 nm). Steps include "
         "calibration; the bits of matched-qnn are those of the steps after it.",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "

@@ -25,7 +25,7 @@ from reports.tables.cells import (
     name_cell,
     number,
 )
-from reports.words import BEST_OF_SWEEP
+from reports.words import BEST_OF_SWEEP, LARGEST_T
 
 
 def summary(study: Study | Analysis) -> Table:
@@ -71,10 +71,10 @@ def summary(study: Study | Analysis) -> Table:
 
 def _shown_at(curves: Sequence[Curve]) -> str:
     cut = [c.label for c in curves if c.arm == "direct" and c.report_timestep != c.train_timesteps]
-    text = "Direct training is shown at the T it was trained for, conversion at the largest T"
+    text = "Direct training is shown at the T it was trained for"
     if cut:
         text += f"; the sweep ends before that T for {', '.join(dict.fromkeys(cut))}"
-    return f"{text}."
+    return f"{text}. {LARGEST_T}"
 
 
 def _summary_row(
