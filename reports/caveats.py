@@ -15,6 +15,9 @@ ENERGY = (
     "and data movement are not in the simple model."
 )
 READ_FROM_TEST = "T* and best T are read from the test sweep itself"
+HELD_OUT = (
+    "; validation images were held out of the training; how settings were chosen is not recorded."
+)
 
 
 def caveats(
@@ -118,8 +121,7 @@ def _held_out(analysis: Analysis) -> str:
                 return f"{READ_FROM_TEST}."
             kept[images > 0].append(curve.label)
     if not kept[False]:
-        chosen = "; models and settings were chosen on validation images." if kept[True] else "."
-        return f"{READ_FROM_TEST}{chosen}"
+        return f"{READ_FROM_TEST}{HELD_OUT if kept[True] else '.'}"
     which = f" from the training of {_names(kept[False])}" if kept[True] else ""
     return f"{READ_FROM_TEST}; no image was held out{which} to choose models and settings on."
 
