@@ -173,14 +173,6 @@ def the_ann(ann: Curve) -> str:
     return "the quantised ANN" if ann.base == "qcfs-ann" else "the ANN"
 
 
-def best_direct(items: Iterable[Curve]) -> Curve | None:
-    """The directly trained network with the highest mean accuracy at its report T."""
-    direct = [curve for curve in items if curve.arm == "direct"]
-    if not direct:
-        return None
-    return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
-
-
 def up_to_training(curve: Curve) -> Curve | None:
     """A direct network's curve up to the T it was trained for; None where the sweep lacks it."""
     trained = curve.timesteps == curve.train_timesteps

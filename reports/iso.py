@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from reports.curves import Curve, best_direct, in_use, reference, up_to_training
+from reports.best import best_direct
+from reports.curves import Curve, in_use, reference, up_to_training
 from reports.intervals import percentile_interval
 from reports.metrics import (
     NOT_REACHED,

@@ -11,6 +11,7 @@ import pytest
 import reports
 from reports.analysis import Analysis
 from reports.answers import _failure, _spike_words, answers
+from reports.best import best_converted, best_direct
 from reports.caveats import HELD_OUT, caveats
 from reports.curves import rises
 from reports.iso import Estimate
@@ -161,3 +162,20 @@ def test_what_is_kept_of_resamples_is_small(tmp_path):
         accuracies = samples.accuracies(curve)
         assert accuracies.shape == (RESAMPLES, len(curve.timesteps))
         assert accuracies.mean(axis=0) == pytest.approx(curve.accuracy, abs=0.002)
+
+
+def test_of_equally_accurate_methods_the_fastest_is_the_best(tmp_path):
+    def equal(frame):
+        """robust-norm and spike-norm end alike; spike-norm is there earlier."""
+        frame = set_accuracy(frame, "ann", 0.97)
+        frame = set_accuracy(frame, "data-norm", 0.95)
+        frame = set_accuracy(frame, "robust-norm", [0.5, 0.6, 0.7, 0.97])
+        return set_accuracy(frame, "spike-norm", [0.5, 0.6, 0.97, 0.97])
+
+    (items,) = changed(tmp_path, equal).networks.values()
+    assert best_converted(items).label == "spike-norm"
+    assert best_converted(items[::-1]).label == "spike-norm"
+    assert best_direct(items).label == "bptt"
+    assert best_direct([curve for curve in items if curve.arm != "direct"]) is None
+    assert best_converted(curve for curve in items if curve.arm != "ann").label in (
+        "robust-norm", "spike-norm")  # fmt: skip

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.curves import Curve, best_direct
+from reports.best import best_converted, best_direct
+from reports.curves import Curve
 from reports.figures.base import Figure, empty, identity
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     """Share of each label's images given each answer, over seeds, at the report T."""
     parts = []
     for items in analysis.networks.values():
-        converted = [curve for curve in items if curve.arm == "converted"]
-        best = max(converted, key=lambda c: c.accuracy[-1], default=None)
-        for curve in (best_direct(items), best):
+        for curve in (best_direct(items), best_converted(items)):
             if curve is not None:
                 parts += _rows(analysis, curve)
     return pd.DataFrame(parts) if parts else empty()
