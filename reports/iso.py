@@ -49,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast one spiking method gets where, in steps that include calibration.
+    """How fast one spiking method gets where, in steps that include observation steps.
 
     within: T*(δ) against the ANN for each δ of TOLERANCES, in the same order, empty without an
     ANN; trained: the same read up to the training T (trained-timesteps, which is not T*), empty

@@ -125,7 +125,7 @@ def check(micro: Path, label: str) -> None:
 
 
 def check_steps(micro: Path, row: dict[str, str], method: str, at: int) -> None:
-    """The columns in steps, calibration included, and the speedup."""
+    """The columns in steps, observation steps included, and the speedup."""
     curve, observed = mean_curve(micro, method), 4 if method == "srp" else 0
     best = min(t for t in curve if curve[t] == max(curve.values()))
     target = mean_curve(micro, "ann")[0] - 0.01

@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 import reports
@@ -13,8 +14,9 @@ from reports.analysis import Analysis
 from reports.answers import answers
 from reports.caveats import caveats
 from reports.figures import FIGURES
+from reports.figures.base import latency_label
 from reports.frame import StudyError
-from reports.tables import Cell
+from reports.tables import Cell, all_tables
 from tests.synthetic_study import write_study
 
 GRID = (1, 2, 4, 8, 16, 32)
@@ -218,6 +220,19 @@ def test_cases_without_images_have_no_bootstrap_and_say_so(tmp_path):
     paces = [pace for found in without.paces.values() for pace in found]
     assert all(pace.best.low is None for pace in paces)
     assert answers(without)
+
+
+def test_steps_before_the_readout_are_called_observation_steps(tmp_path):
+    write_study(tmp_path, seeds=1, timesteps=GRID)
+    records = pd.read_csv(tmp_path / "records.csv")
+    records.loc[records["method"] == "spike-norm", "calibration_timesteps"] = 4
+    records.to_csv(tmp_path / "records.csv", index=False)
+    analysis = Analysis(reports.study(tmp_path))
+    rows = FIGURES["accuracy-timesteps"].prepare(analysis)
+    assert latency_label(rows) == "timesteps T, observation steps included"
+    notes = [note for table in all_tables(analysis) for note in table.notes]
+    assert not any("calibration" in note for note in notes)
+    assert sum("bservation steps" in note for note in notes) == 4
 
 
 def test_sort_keys():

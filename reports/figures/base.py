@@ -208,7 +208,7 @@ def latency_label(rows: pd.DataFrame) -> str:
     """What a T axis is called: it says so where steps before the readout are counted in."""
     spiking = rows[rows["arm"] != "ann"]
     extra = bool((spiking["latency"] != spiking["timestep"]).any())
-    return "timesteps T, calibration included" if extra else "timesteps T"
+    return "timesteps T, observation steps included" if extra else "timesteps T"
 
 
 def empty() -> pd.DataFrame:

@@ -66,7 +66,7 @@ def energies(study: Study | Analysis) -> Table:
     notes = (
         LARGEST_T,
         "A model, never a measurement (constants: Horowitz 2014, 45 nm). Steps include "
-        "calibration; the bits of matched-qnn are those of the steps after it.",
+        "observation steps; the bits of matched-qnn are those of the steps after them.",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN. Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
         "ANN with activations of matched bits (Yan 2024); “below” favours spikes.",
