@@ -9,6 +9,7 @@ import reports
 from reports.analysis import Analysis
 from reports.provenance import provenance
 from reports.tables import Table, training_times
+from reports.writers import to_csv
 from tests.synthetic_study import write_study
 
 SECONDS = {"ann": {"train": 10.0, "sweep": 99.0}, "robust-norm": {"convert": 2.0, "sweep": 99.0},
@@ -56,6 +57,14 @@ def test_seconds_are_those_of_making_the_ann_included(table: Table) -> None:
 def test_the_answer_is_that_of_the_training_or_the_last_within_four_steps(table: Table) -> None:
     steps = column(table, "T")
     assert steps == {"ANN": None, "robust-norm": 4.0, "bptt (T=2)": 2.0, "bptt (T=8)": 4.0}
+
+
+def test_times_say_their_unit_themselves(table: Table) -> None:
+    assert [column.heading for column in table.columns[2:]] == [
+        "Training ↓", "of it the ANN ↓", "T (steps)", "Accuracy within 4 steps (%) ↑"
+    ]  # fmt: skip
+    assert [row[2].text for row in table.rows] == ["15 s", "18 s", "45 s", "45 s"]
+    assert to_csv(table).startswith("Network,Method,Training (s),")
 
 
 def test_a_method_whose_times_are_not_known_is_left_out(tmp_path: Path) -> None:

@@ -42,11 +42,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Heading, unit, and whether a higher number is better (None: neither)."""
+    """Heading, unit, and whether a higher number is better (None: neither).
+
+    raw: the unit of the raw numbers, where cells say theirs as people read it (11 min 32 s).
+    """
 
     name: str
     unit: str = ""
     higher_is_better: bool | None = None
+    raw: str = ""
 
     @property
     def heading(self) -> str:

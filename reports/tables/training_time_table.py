@@ -30,16 +30,16 @@ def training_times(study: Study | Analysis) -> Table:
     columns = (
         Column("Network"),
         Column("Method"),
-        Column("Training", "s", False),
-        Column("of it the ANN", "s", False),
+        Column("Training", "", False, raw="s"),
+        Column("of it the ANN", "", False, raw="s"),
         Column("T", "steps"),
-        Column("Accuracy", "%", True),
+        Column(f"Accuracy within {LATENCY} steps", "%", True),
     )
     notes = (
         "Training: wall clock of training and conversion, the ANN's included where a method starts "
         "from one; no sweep. On the machine of the provenance: cases side by side slow each other.",
         f"T: of the direct training, else the largest of the sweep; at most {LATENCY}, observation "
-        "included.",
+        "steps included.",
         INTERVAL_NOTE,
     )
     return Table("training-time", "Training time", columns, rows, notes)
