@@ -37,8 +37,8 @@ def differences(study: Study | Analysis) -> Table:
         LARGEST_T,
         "Every spiking method against the ANN, and the most accurate one against every other. "
         "Several seeds: paired t; one seed: McNemar on the test images. Holm's method adjusts "
-        "for the number of tests in each network. Steps include observation steps. No test where all "
-        "seeds differ by the same: without a spread there is none.",
+        "for the number of tests in each network. Steps include observation steps. No test where "
+        "all seeds differ by the same: without a spread there is none.",
     )
     return Table("tests", "Differences and tests", columns, rows, notes)
 

@@ -57,7 +57,8 @@ def summary(study: Study | Analysis) -> Table:
     notes = (
         _shown_at(analysis.curves),
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
-        "every larger T. Best T: the first T at the highest accuracy. Steps include observation steps.",
+        "every larger T. Best T: the first T at the highest accuracy. Steps include observation "
+        "steps.",
         f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
         "for; what happens at larger T does not count. “to T = …”: the last T before it leaves.",
         "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
