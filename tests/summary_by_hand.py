@@ -14,6 +14,7 @@ import pytest
 
 # 97.5 % point of Student's t with one degree of freedom
 T_OF_TWO_SEEDS = 12.706204736432095
+RATIO = "Steps of conversion / steps of direct, at the direct network's best accuracy"
 TRAINED = "T(1 point) up to training T"
 METHODS = {"ANN": "ann", "ANN (qcfs)": "qcfs-ann", "robust-norm": "robust-norm", "srp": "srp",
            "bptt": "bptt"}  # fmt: skip
@@ -112,7 +113,7 @@ def check(micro: Path, label: str) -> None:
     same_spread(row, "MACs per image", "", macs)
     same_spread(row, "Energy per image", " (model)", energies)
     if at == 0:
-        spiking = ("T", "Best", "ACs", "SNN", "Spikes", "Direct")
+        spiking = ("T", "Best", "ACs", "SNN", "Spikes", "Steps")
         assert not any(row[name] for name in row if name.startswith(spiking))
         return
     spikes = [layer_sum(case, at, "spikes_per_image", "hidden") for case in cases]
@@ -134,14 +135,14 @@ def check_steps(micro: Path, row: dict[str, str], method: str, at: int) -> None:
     same(row, "Best T (steps)", best + observed)
     same(row, "T*(1 point) (steps)", None if reached is None else reached + observed)
     if method == "bptt":
-        assert row["Direct's speedup, iso"] == ""
+        assert row[RATIO] == ""
         same(row, f"{TRAINED} (steps)", sustained({t: curve[t] for t in (1, 2)}, target))
     else:
         assert row[f"{TRAINED} (steps)"] == ""
         direct = mean_curve(micro, "bptt")
         first = min(t for t in direct if direct[t] == max(direct.values()))
         steps = sustained(curve, max(direct.values()))
-        same(row, "Direct's speedup, iso", None if steps is None else (steps + observed) / first)
+        same(row, RATIO, None if steps is None else (steps + observed) / first)
     check_ends(micro, row, method)
 
 
@@ -161,7 +162,7 @@ def check_ends(micro: Path, row: dict[str, str], method: str) -> None:
         return
     peaks = [max(curve.values()) for curve in direct]
     reached = [plus(sustained(c, p), observed) for c, p in zip(own, peaks, strict=True)]
-    same_ends(row, "Direct's speedup, iso", [r / f for r, f in zip(reached, firsts, strict=True)])
+    same_ends(row, RATIO, [r / f for r, f in zip(reached, firsts, strict=True)])
 
 
 def resampled(micro: Path, method: str) -> list[dict[int, float]]:

@@ -62,7 +62,8 @@ def test_the_sentence_is_the_one_that_the_page_gives(receipt: Path, numbers_said
     (answer,) = answers(analyse(reports.study(receipt)))
     said = " ".join([answer.headline, *answer.details[:2]])
     numbers = re.findall(
-        r"T = \d+ \[\d+, \d+\]|\d+\.\d+ %|[\d.]+ times fewer|[\d.]+ [kµ]J?|T = \d+|\d+\.\d+ points",
+        r"T = \d+ \[\d+, \d+\]|\d+\.\d+ %|[\d.]+ times as many|[\d.]+ [kµ]J?|T = \d+|"
+        r"\d+\.\d+ points",
         said,
     )
     assert len(numbers) >= numbers_said

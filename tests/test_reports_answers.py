@@ -10,12 +10,13 @@ import pytest
 
 import reports
 from reports.analysis import Analysis
-from reports.answers import _failure, _spike_words, answers
+from reports.answers import _failure, answers
 from reports.best import best_converted, best_direct
 from reports.caveats import HELD_OUT, caveats
 from reports.curves import rises
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
+from reports.pairs import spike_words
 from reports.resampling import RESAMPLES
 from tests.synthetic_study import write_study
 
@@ -117,18 +118,19 @@ def test_only_of_curves_that_rise_a_longer_sweep_is_spoken_of(tmp_path):
 @pytest.mark.parametrize(
     ("ends", "straight", "inverse"),
     [
-        ((1.5, 3.0), " and spends 2 times fewer spikes [1.5, 3]",
-         " but spends 2 times more spikes [1.5, 3]"),
-        ((0.8, NOT_REACHED), "; spikes of conversion over its own: 2 [0.8, ∞], that interval holds"
-         " 1", "; spikes of direct training over its own: 0.5 [0, 1.25], that interval holds 1"),
-        ((None, None), "; spikes of conversion over its own: 2, interval unknown",
-         "; spikes of direct training over its own: 0.5, interval unknown"),
+        ((1.5, 3.0), " and 2 times as many spikes [1.5, 3]",
+         ", but conversion spends 2 times as many spikes [1.5, 3]"),
+        ((0.8, NOT_REACHED), "; spikes of conversion over those of direct training: 2 [0.8, ∞], "
+         "that interval holds 1", "; spikes of direct training over those of conversion: "
+         "0.5 [0, 1.25], that interval holds 1"),
+        ((None, None), "; spikes of conversion over those of direct training: 2, interval unknown",
+         "; spikes of direct training over those of conversion: 0.5, interval unknown"),
     ],
 )  # fmt: skip
-def test_fewer_spikes_are_said_only_where_the_interval_excludes_1(ends, straight, inverse):
+def test_more_spikes_are_said_only_where_the_interval_excludes_1(ends, straight, inverse):
     ratio = Estimate(2.0, *ends, 3, 400)
-    assert _spike_words(ratio) == straight
-    assert _spike_words(ratio, inverse=True) == inverse
+    assert spike_words(ratio) == straight
+    assert spike_words(ratio, inverse=True) == inverse
 
 
 def test_what_was_held_out_is_read_from_the_cases(tmp_path):

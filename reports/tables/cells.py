@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import numbers
+from reports.analysis import Analysis
 from reports.curves import Curve
 from reports.intervals import Interval, mean_t
-from reports.iso import Estimate, Value
-from reports.metrics import NotReached
+from reports.iso import Estimate, Pace, Value
+from reports.metrics import NotReached, best_timesteps
 from reports.significance import Comparison
 
 
@@ -152,6 +153,15 @@ def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell
         interval=ends,
         n=plural(estimate.seeds) + (f", to T = {estimate.until}" if estimate.until else ""),
     )
+
+
+def best_cell(analysis: Analysis, pace: Pace | None) -> Cell:
+    """Best T of a method; missing where even its accuracy there is not above chance."""
+    if pace is None:
+        return MISSING
+    curve = pace.curve
+    best = best_timesteps(curve.timesteps, curve.accuracy)
+    return MISSING if analysis.at_chance(curve, best) else estimate_cell(pace.best, numbers.steps)
 
 
 def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:

@@ -29,6 +29,7 @@ from reports.tables.cells import (
 )
 from reports.words import LARGEST_T
 
+AGAINST = "Spikes per synapse against break-even"
 ABOVE = "above: the ANN costs less"
 LEAKY = ("tdbn", "tet", "spike-bp", "membrane-bp", "lee2016", "lee2020", "zheng2021")
 
@@ -57,7 +58,7 @@ def energies(study: Study | Analysis) -> Table:
         Column("Energy, horowitz-int32", "per image", False),
         Column("ANN, matched-qnn", "per image", False),
         Column("Spikes per synapse", "", False),
-        *(Column(f"Spikes per synapse against break-even, {model}", ABOVE) for model in standing(0.0)),
+        *(Column(f"{AGAINST}, {model}", ABOVE) for model in standing(0.0)),
         Column("Energy, lemaire", "per image", False),
         Column("ANN, lemaire", "per image", False),
     )

@@ -1,0 +1,104 @@
+"""A conversion beside a direct training, in sentences: steps and spikes of one over the other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from reports import numbers
+from reports.analysis import Analysis
+from reports.curves import Curve
+from reports.iso import Estimate, Pace, spikes_ratio, steps_ratio
+from reports.metrics import NOT_REACHED, TOLERANCES, NotReached
+
+TOLERANCE = 1.0
+"""δ of the headline, in points."""
+
+NAMES = {"converted": "conversion", "direct": "direct training"}
+Span = tuple[float, float]
+
+
+def use(pace: Pace) -> tuple[Estimate, bool]:
+    """The steps that a user needs, and whether they are T* (else read up to the training T)."""
+    place = TOLERANCES.index(TOLERANCE)
+    within = pace.within[place]
+    if within.value is NOT_REACHED and pace.trained:
+        trained = pace.trained[place]
+        if trained.value is not NOT_REACHED:
+            return trained, False
+    return within, True
+
+
+def span(estimate: Estimate) -> Span | None:
+    """The ends of an interval, infinite where not reached; None where they are unknown."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    low, high = (
+        np.inf if isinstance(end, NotReached) else float(end)
+        for end in (estimate.low, estimate.high)
+    )
+    return low, high
+
+
+def inverse_of(ends: Span) -> Span:
+    """The interval of 1 / estimate."""
+    low, high = (np.inf if end == 0 else 1 / end for end in reversed(ends))
+    return low, high
+
+
+def brackets(ends: Span | None) -> str:
+    """An interval behind its estimate; nothing where it is unknown."""
+    if ends is None:
+        return ""
+    return f" [{', '.join('∞' if np.isinf(end) else f'{end:.3g}' for end in ends)}]"
+
+
+def ratio_words(analysis: Analysis, name: str, converted: Pace, direct: Pace, ann: Curve) -> str:
+    """Which takes more steps, said only where the interval of the ratio excludes 1."""
+    curves, samples = (converted.curve, direct.curve), analysis.samples[name]
+    ratio = steps_ratio(*curves, ann, TOLERANCE, samples)
+    if ratio.value is NOT_REACHED:
+        return ""
+    value, ends = float(ratio.value), span(ratio)
+    if ends is None:
+        return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
+    spikes = spikes_ratio(*curves, ann, TOLERANCE, samples)
+    if ends[0] > 1:
+        return _more(converted, direct, value, ends) + f"{spike_words(spikes)}."
+    if ends[1] < 1:
+        more = _more(direct, converted, 1 / value, inverse_of(ends))
+        return f"{more}{spike_words(spikes, inverse=True)}."
+    return (
+        f"Steps of conversion over steps of direct training: {value:.3g}{brackets(ends)}; "
+        "the interval holds 1, so neither is shown to need fewer."
+    )
+
+
+def _more(slow: Pace, fast: Pace, value: float, ends: Span) -> str:
+    steps = [numbers.steps(use(pace)[0].value) for pace in (slow, fast)]
+    who = [NAMES[pace.curve.arm] for pace in (slow, fast)]
+    return (
+        f"T = {steps[0]} against {steps[1]}: {who[0]} takes {value:.3g} times as many steps as "
+        f"{who[1]}{brackets(ends)}"
+    )
+
+
+def spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
+    """Spikes of the one that takes more steps over those of the other, with the interval.
+
+    Which spends more is said only where the interval excludes 1. ratio: spikes of conversion over
+    spikes of direct training; inverse: it is direct training that takes more steps.
+    """
+    if ratio is None or isinstance(ratio.value, NotReached) or ratio.value <= 0:
+        return ""
+    value, ends = float(ratio.value), span(ratio)
+    slow, fast = NAMES.values()
+    if inverse:
+        slow, fast = fast, slow
+        value, ends = 1 / value, None if ends is None else inverse_of(ends)
+    if ends is not None and ends[0] > 1:
+        return f" and {value:.3g} times as many spikes{brackets(ends)}"
+    if ends is not None and ends[1] < 1:
+        more = brackets(inverse_of(ends))
+        return f", but {fast} spends {1 / value:.3g} times as many spikes{more}"
+    known = "interval unknown" if ends is None else "that interval holds 1"
+    return f"; spikes of {slow} over those of {fast}: {value:.3g}{brackets(ends)}, {known}"
