@@ -6,9 +6,10 @@ import numpy as np
 
 from reports import numbers
 from reports.analysis import Analysis
+from reports.best import best_direct
 from reports.curves import Curve
 from reports.iso import Estimate, Pace, spikes_ratio, steps_ratio
-from reports.metrics import NOT_REACHED, TOLERANCES, NotReached
+from reports.metrics import NOT_REACHED, TOLERANCES, NotReached, best_timesteps, latency
 
 TOLERANCE = 1.0
 """δ of the headline, in points."""
@@ -102,3 +103,27 @@ def spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
         return f", but {fast} spends {1 / value:.3g} times as many spikes{more}"
     known = "interval unknown" if ends is None else "that interval holds 1"
     return f"; spikes of {slow} over those of {fast}: {value:.3g}{brackets(ends)}, {known}"
+
+
+def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
+    """The steps to the direct network's best accuracy where their order is the other one.
+
+    The order of the headline's T* is that of `converted` and `direct`; nothing where it is not
+    turned round.
+    """
+    best, speedup = best_direct(items), converted.iso_speedup
+    if best is None or converted.iso is None or speedup is None:
+        return ""
+    ratio = np.inf if isinstance(speedup.value, NotReached) else float(speedup.value)
+    slow, fast = (float(use(pace)[0].value) for pace in (converted, direct))  # type: ignore[arg-type]
+    if (slow - fast) * (ratio - 1) >= 0:
+        return ""
+    own = latency(best_timesteps(best.timesteps, best.accuracy), best.calibration_timesteps)
+    whose = "the direct network" if direct.curve is best else best.label
+    words = f"{numbers.steps(converted.iso.value)} steps by conversion, {own} directly"
+    if np.isinf(ratio):
+        words = f"not reached by conversion, {own} steps directly"
+    ends = span(speedup)
+    if ends is not None and ends[0] <= 1 <= ends[1] and np.isfinite(ratio):
+        words += f" (ratio {ratio:.3g}{brackets(ends)}, which holds 1)"
+    return f"To {whose}'s best accuracy the order is the other way: {words}."

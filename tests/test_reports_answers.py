@@ -16,7 +16,7 @@ from reports.caveats import HELD_OUT, caveats
 from reports.curves import rises
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
-from reports.pairs import spike_words
+from reports.pairs import other_way, spike_words
 from reports.resampling import RESAMPLES
 from tests.synthetic_study import write_study
 
@@ -181,3 +181,30 @@ def test_of_equally_accurate_methods_the_fastest_is_the_best(tmp_path):
     assert best_direct([curve for curve in items if curve.arm != "direct"]) is None
     assert best_converted(curve for curve in items if curve.arm != "ann").label in (
         "robust-norm", "spike-norm")  # fmt: skip
+
+
+def test_an_order_that_turns_round_at_the_best_accuracy_is_said(tmp_path):
+    """T*(1 point) of 0.97: conversion 8, direct 2. Its best, 0.98, is at 16; conversion's 8."""
+
+    def turned(frame):
+        frame = set_accuracy(frame, "ann", 0.97)
+        frame = set_accuracy(frame, "data-norm", [0.5, 0.6, 0.7, 0.99, 0.99])
+        return set_accuracy(frame, "bptt", [0.5, 0.97, 0.97, 0.97, 0.98])
+
+    settings = {"methods": ("data-norm", "bptt"), "timesteps": (*GRID, 16)}
+    analysis = changed(tmp_path, turned, **settings)
+    (items,), (paces,) = analysis.networks.values(), analysis.paces.values()
+    converted, direct = paces
+    words = "To the direct network's best accuracy the order is the other way: "
+    assert other_way(items, converted, direct).startswith(
+        f"{words}8 steps by conversion, 16 directly"
+    )
+    same = replace(converted, iso_speedup=Estimate(2.0, 1.5, 3.0, 1, 400))
+    assert other_way(items, same, direct) == ""
+    never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
+    lost = replace(converted, within=direct.within, iso=never, iso_speedup=never)
+    assert other_way(items, lost, replace(direct, within=converted.within)) == (
+        f"{words}not reached by conversion, 16 steps directly."
+    )
+    unclear = replace(converted, iso_speedup=Estimate(0.5, 0.3, 1.2, 1, 400))
+    assert other_way(items, unclear, direct).endswith("(ratio 0.5 [0.3, 1.2], which holds 1).")
