@@ -11,7 +11,7 @@ from reports.analysis import Analysis
 from reports.curves import Curve, families, fastest, reference, the_ann
 from reports.iso import Pace, spikes_with_input
 from reports.metrics import NOT_REACHED, POINT, reaches
-from reports.pairs import NAMES, TOLERANCE, brackets, other_way, ratio_words, span, use
+from reports.pairs import NAMES, TOLERANCE, brackets, other_way, ratio_words, span, unsettled, use
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     else:
         headline = f"To stay {goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
     details += [_beyond(curve, pace) for curve, pace in reached if not use(pace)[1]]
+    details += [unsettled(pace, paces.values()) for _, pace in reached]
     if len(reached) == 2:
         details.append(ratio_words(analysis, name, reached[0][1], reached[1][1], ann))
         details.append(other_way(items, reached[0][1], reached[1][1]))

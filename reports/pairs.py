@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from reports import numbers
@@ -15,6 +17,7 @@ TOLERANCE = 1.0
 """δ of the headline, in points."""
 
 NAMES = {"converted": "conversion", "direct": "direct training"}
+KINDS = {"converted": "the conversions", "direct": "the direct trainings"}
 Span = tuple[float, float]
 
 
@@ -127,3 +130,30 @@ def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
     if ends is not None and ends[0] <= 1 <= ends[1] and np.isfinite(ratio):
         words += f" (ratio {ratio:.3g}{brackets(ends)}, which holds 1)"
     return f"To {whose}'s best accuracy the order is the other way: {words}."
+
+
+def unsettled(pace: Pace, paces: Iterable[Pace]) -> str:
+    """The methods of its arm whose steps the images and seeds do not tell from the smallest ones.
+
+    pace: that of the smallest estimate; nothing where no other interval overlaps its own.
+    """
+    found, arm = use(pace)[0], pace.curve.arm
+    rivals = [p for p in paces if p.curve.arm == arm and p.curve.label != pace.curve.label]
+    names = [p.curve.label for p in rivals if _overlap(span(found), span(use(p)[0]))]
+    if not names:
+        return ""
+    overlap = f"interval of {names[0]} overlaps"
+    if len(names) > 1:
+        overlap = f"intervals of {', '.join(names[:-1])} and {names[-1]} overlap"
+    return (
+        f"Of {KINDS[arm]}, the smallest estimate is that of {pace.curve.label}, "
+        f"T = {numbers.steps(found.value)}{brackets(span(found))}; the {overlap} it."
+    )
+
+
+def _overlap(one: Span | None, two: Span | None) -> bool:
+    """Whether two known intervals share a number of steps: both being open above is not enough."""
+    if one is None or two is None:
+        return False
+    low, high = max(one[0], two[0]), min(one[1], two[1])
+    return bool(np.isfinite(low)) and low <= high

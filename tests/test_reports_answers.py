@@ -16,7 +16,7 @@ from reports.caveats import HELD_OUT, caveats
 from reports.curves import rises
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
-from reports.pairs import other_way, spike_words
+from reports.pairs import other_way, spike_words, unsettled
 from reports.resampling import RESAMPLES
 from tests.synthetic_study import write_study
 
@@ -208,3 +208,28 @@ def test_an_order_that_turns_round_at_the_best_accuracy_is_said(tmp_path):
     )
     unclear = replace(converted, iso_speedup=Estimate(0.5, 0.3, 1.2, 1, 400))
     assert other_way(items, unclear, direct).endswith("(ratio 0.5 [0.3, 1.2], which holds 1).")
+
+
+def test_a_smallest_estimate_that_others_overlap_is_called_one(tmp_path):
+    analysis = changed(tmp_path, lambda frame: frame)
+    paces = next(iter(analysis.paces.values()))
+
+    def within(pace, *numbers):
+        return replace(pace, within=(Estimate(*numbers, 1, 400),) * 3, trained=())
+
+    first, second, third, direct = paces
+    settled = within(first, 9.0, 7.0, 12.0)
+    far = within(second, 20.0, 13.0, NOT_REACHED)
+    other_arm = within(direct, 9.0, 8.0, 10.0)
+    never = within(third, NOT_REACHED, NOT_REACHED, NOT_REACHED)
+    assert unsettled(settled, (settled, far, never, other_arm)) == ""
+    near = within(second, 12.0, 12.0, NOT_REACHED)
+    assert unsettled(settled, (settled, near, never)) == (
+        "Of the conversions, the smallest estimate is that of data-norm, T = 9 [7, 12]; the "
+        "interval of robust-norm overlaps it."
+    )
+    open_end = within(first, 9.0, 7.0, NOT_REACHED)
+    assert unsettled(open_end, (never, near, within(third, 11.0, 8.0, 20.0))).endswith(
+        "T = 9 [7, ∞]; the intervals of robust-norm and spike-norm overlap it."
+    )
+    assert unsettled(open_end, (never, within(third, 11.0, None, None))) == ""
