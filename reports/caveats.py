@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.analysis import Analysis
+from reports.arithmetic import sweeps, training_precisions
 from reports.curves import Curve, reference, rises, the_ann
 from reports.figures.base import Figure
 from reports.metrics import NOT_REACHED, TOLERANCES
@@ -148,33 +149,34 @@ def _mixtures(analysis: Analysis) -> list[str]:
     machines = _distinct(analysis, "machine")
     if len({machine.get("processor") for machine in machines}) > 1:
         result.append("Cases were run on different machines; their times do not compare.")
-    precisions = {str(m["precision"]) for m in machines if m.get("precision")}
-    if len(precisions) > 1:
-        result.append(f"Cases differ in precision: {_names(sorted(precisions))}.")
-    elif precisions and _whole(analysis):
-        result.append(
-            f"Trained in {precisions.pop()}, where another machine may differ in the last digits; "
-            "sweeps are in whole numbers, the same everywhere for the same weights."
-        )
-    elif precisions:
-        result.append(
-            f"Precision {precisions.pop()}: where sums are rounded, their order can decide single "
-            "spikes, so another machine may differ in the last digits."
-        )
+    result += _precision(analysis)
     images = {curve.images for curve in analysis.curves}
     if len(images) > 1:
         result.append(f"Cases were tested on different numbers of images: {sorted(images)}.")
     return result
 
 
-def _whole(analysis: Analysis) -> bool:
-    """Whether every spiking case was swept in whole numbers."""
-    spiking = {
-        str((case.facts.get("machine") or {}).get("sweep_arithmetic", ""))
-        for case in analysis.study.cases.values()
-        if case.specification.get("arm") != "ann"
-    }
-    return bool(spiking) and all(words.startswith("int") for words in spiking)
+def _precision(analysis: Analysis) -> list[str]:
+    """Where sums are rounded, so that their order decides: in training, and in which sweeps."""
+    precisions = training_precisions(analysis)
+    if len(precisions) > 1:
+        return [f"Cases differ in precision: {_names(sorted(precisions))}."]
+    if not precisions:
+        return []
+    swept = sweeps(analysis)
+    rounded = [name for kind, own in swept.items() if not kind.startswith("int") for name in own]
+    whole = [kind for kind in swept if kind.startswith("int")]
+    if whole and not rounded:
+        return [
+            f"Trained in {precisions[0]}, where another machine may differ in the last digits; "
+            "sweeps are in whole numbers, the same everywhere for the same weights."
+        ]
+    kinds = _names([*precisions, *(kind for kind in swept if kind not in whole)])
+    where = f" (sweeps: of {_names(rounded)}; the others are in whole numbers)" if whole else ""
+    return [
+        f"Precision {kinds}{where}: where sums are rounded, their order can decide single spikes, "
+        "so another machine may differ in the last digits."
+    ]
 
 
 def _incomplete(analysis: Analysis) -> list[str]:

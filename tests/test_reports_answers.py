@@ -17,6 +17,7 @@ from reports.curves import rises
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
 from reports.pairs import other_way, spike_words, unsettled
+from reports.provenance import provenance
 from reports.resampling import RESAMPLES
 from tests.synthetic_study import write_study
 
@@ -233,3 +234,34 @@ def test_a_smallest_estimate_that_others_overlap_is_called_one(tmp_path):
         "T = 9 [7, ∞]; the intervals of robust-norm and spike-norm overlap it."
     )
     assert unsettled(open_end, (never, within(third, 11.0, None, None))) == ""
+
+
+def test_precision_of_training_and_of_sweeps_are_two_facts(tmp_path):
+    def facts(**arithmetic):
+        home = tmp_path / str(len(list(tmp_path.iterdir())))
+        home.mkdir()
+        write_study(home, seeds=1, timesteps=GRID)
+        for pattern, words in arithmetic.items():
+            name = f"{pattern.replace('_', '-')}*"
+            set_facts(home, lambda f, w=words: f["machine"].update(sweep_arithmetic=w), name)
+        analysis = Analysis(reports.study(home))
+        found = {fact.name: fact.text for fact in provenance(analysis)}
+        (caveat,) = [words for words in caveats(analysis) if "last digits" in words]
+        return found["Training precision"], found.get("Sweeps"), caveat
+
+    trained, swept, caveat = facts()
+    assert (trained, swept) == ("float32", None)
+    assert caveat.startswith("Precision float32: where sums are rounded")
+    whole = "int16: fixed point"
+    trained, swept, caveat = facts(
+        ann="float32", data_norm=whole, robust_norm=whole, spike_norm="float32, since it leaks",
+        bptt="float32, too",
+    )  # fmt: skip
+    assert swept == "int16; spike-norm and bptt float32"
+    assert caveat.startswith(
+        "Precision float32 (sweeps: of spike-norm, bptt; the others are in whole numbers): where"
+    )
+    methods = ("data_norm", "robust_norm", "spike_norm", "bptt")
+    trained, swept, caveat = facts(ann="float32", **dict.fromkeys(methods, whole))
+    assert swept == "int16"
+    assert "sweeps are in whole numbers" in caveat
