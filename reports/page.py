@@ -21,7 +21,7 @@ from reports.answers import Answer, answers
 from reports.caveats import caveats
 from reports.curves import curves, family_of
 from reports.drawing import Artists, Drawing, reason_of
-from reports.figures import FIGURES, Figure, leading
+from reports.figures import FIGURES, Figure, caption, leading
 from reports.home import FOLDERS, PAGE, home_of, refuse_others
 from reports.provenance import Fact, commands, compared, provenance
 from reports.tables import Cell, Column, Table, all_tables
@@ -194,7 +194,7 @@ def _plan(analysis: Analysis, prefix: str, artists: Artists) -> Plan:
         drawing = Drawing(f"{prefix}{figure.name}", figure, shown)
         artists.add(drawing)
         plan.drawings.append(drawing)
-        plan.descriptions.append(f"{figure.description}{note}")
+        plan.descriptions.append(f"{caption(figure, shown)}{note}")
     return plan
 
 

@@ -98,6 +98,14 @@ def same_spread(
     assert row[f"{name}, n"] == "2 seeds"
 
 
+def same_range(row: dict[str, str], name: str, unit: str, pair: list[float]) -> None:
+    """Mean of a column of the summary, and its two values as the ends."""
+    same(row, f"{name}{unit}", sum(pair) / 2)
+    same(row, f"{name}, low", min(pair))
+    same(row, f"{name}, high", max(pair))
+    assert row[f"{name}, n"] == "2 seeds"
+
+
 def check(micro: Path, label: str) -> None:
     """Assert every number of one row of report/tables/summary.csv."""
     rows = {row["Method"]: row for row in _table(micro / "report" / "tables" / "summary.csv")}
@@ -110,8 +118,8 @@ def check(micro: Path, label: str) -> None:
     acs = [layer_sum(case, at, "ac_per_image") for case in cases]
     energies = [0.9 * a + 4.6 * m for a, m in zip(acs, macs, strict=True)]
     same_spread(row, "Accuracy", " (%)", accuracies, (0.0, 100.0))
-    same_spread(row, "MACs per image", "", macs)
-    same_spread(row, "Energy per image", " (model)", energies)
+    same_range(row, "MACs per image", "", macs)
+    same_range(row, "Energy per image", " (model)", energies)
     if at == 0:
         spiking = ("T", "Best", "ACs", "SNN", "Spikes", "Steps")
         assert not any(row[name] for name in row if name.startswith(spiking))
@@ -119,8 +127,8 @@ def check(micro: Path, label: str) -> None:
     spikes = [layer_sum(case, at, "spikes_per_image", "hidden") for case in cases]
     anns = [100 * shares(case)[0] for case in cases_of(micro, "ann")]
     gaps = [a - b for a, b in zip(accuracies, anns, strict=True)]
-    same_spread(row, "ACs per image", "", acs)
-    same_spread(row, "Spikes per image", "", spikes)
+    same_range(row, "ACs per image", "", acs)
+    same_range(row, "Spikes per image", "", spikes)
     same_spread(row, "SNN − ANN", " (points)", gaps, (-math.inf, math.inf))
     check_steps(micro, row, method, at)
 

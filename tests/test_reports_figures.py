@@ -15,6 +15,7 @@ from reports import style
 from reports.analysis import Analysis
 from reports.figures import FIGURES, render
 from reports.figures.energy_front import on_front
+from reports.figures.lines import SEED_WIDTH
 from tests.synthetic_study import write_study
 
 ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
@@ -81,7 +82,8 @@ def test_every_figure_draws_onto_axes_with_units(name, lenet, depths):
 def test_accuracy_lines_hold_the_means(lenet):
     ax, _ = axes_of("accuracy-timesteps", FIGURES["accuracy-timesteps"].prepare(lenet))
     lines = lines_of(ax)
-    assert set(lines) == {"ANN", "data-norm", "robust-norm", "spike-norm", "bptt"}
+    named = {label for label in lines if not label.startswith("_")}
+    assert named == {"ANN", "data-norm", "robust-norm", "spike-norm", "bptt"}
     records = lenet.study.records
     for label in ("data-norm", "bptt"):
         own = records[records["method"] == label].groupby("timestep")["accuracy"].mean() * 100
@@ -89,7 +91,12 @@ def test_accuracy_lines_hold_the_means(lenet):
         assert lines[label].get_ydata() == pytest.approx(own.to_numpy())
     ann = records[records["arm"] == "ann"]["accuracy"].mean() * 100
     assert lines["ANN"].get_ydata() == pytest.approx([ann, ann])
-    assert len(ax.collections) == 4  # one band per spiking method
+    assert not ax.collections  # of two seeds, their own lines and no band
+    thin = [line for line in ax.lines if line.get_linewidth() == SEED_WIDTH]
+    assert len(thin) == 5 * 2
+    seeds = records[records["method"] == "data-norm"].pivot_table("accuracy", "timestep", "seed")
+    drawn = {tuple(np.round(line.get_ydata(), 9)) for line in thin}
+    assert {tuple(np.round(100 * seeds[seed], 9)) for seed in seeds} <= drawn
 
 
 def test_gap_is_the_difference_of_the_lines(lenet):

@@ -9,18 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import reports
 from reports import numbers
 from reports.analysis import Analysis
-from reports.figures import FIGURES
 from reports.metrics import NOT_REACHED
 from reports.significance import compare, over_timesteps, winner
 from reports.tables import Cell, Column, Table, all_tables, paper, summary
 from reports.tables.cells import INTERVAL_NOTE, difference_cell
-from reports.words import LARGEST_T
 from reports.writers import escape_latex, to_csv, to_latex, to_markdown
 from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, METHODS, write_study
 
@@ -276,18 +273,6 @@ def test_bootstrap_ends_hold_the_estimate_and_repeat(analysis):
             assert np.isin([low, high], one.curve.latency).all()
 
 
-def test_a_best_t_has_no_direction_and_needs_more_than_chance(tmp_path):
-    write_study(tmp_path, methods=("data-norm", "bptt"), seeds=1, timesteps=(1, 2, 4))
-    path = tmp_path / "records.csv"
-    records = pd.read_csv(path)
-    records.loc[records["method"] == "data-norm", "accuracy"] = 0.12  # of 400 images: 9.2 to 15.5 %
-    records.to_csv(path, index=False)
-    table = summary(Analysis(reports.study(tmp_path)))
-    assert cell(table, "data-norm", "Best T").text == "–"
-    assert cell(table, "bptt", "Best T").value == 4
-    assert table.columns[column(table, "Best T")].higher_is_better is None
-
-
 def test_ratios_of_two_methods_point_to_neither(analysis):
     """Fewer steps of direct training are bad for the conversion in whose row they stand."""
     ratios = [
@@ -296,14 +281,6 @@ def test_ratios_of_two_methods_point_to_neither(analysis):
     assert len(ratios) >= 5
     assert {column.higher_is_better for column in ratios} == {None}
     assert all("↑" not in column.heading for column in ratios)
-
-
-def test_what_is_read_at_the_largest_t_says_so(analysis):
-    said = [table.name for table in all_tables(analysis) if LARGEST_T in " ".join(table.notes)]
-    assert said == ["summary", "tests", "energy"]
-    figures = [name for name, figure in FIGURES.items() if LARGEST_T in figure.description]
-    assert sorted(figures) == ["complexity", "energy", "energy-depth", "layer-spikes",
-                               "spikes-depth"]  # fmt: skip
 
 
 def test_the_note_names_every_interval():

@@ -10,13 +10,12 @@ from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
     accuracy_axis,
-    ann_line,
-    band,
     each,
     latency_label,
     sweep_rows,
     timestep_axis,
 )
+from reports.figures.lines import ann_line, band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +40,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "accuracy-timesteps",
     "Accuracy against T",
-    "Accuracy of every method at every T; the ANN is the line, bands are 95 % over seeds.",
+    "Accuracy of every method at every T; the ANN is the horizontal line.",
     "a sweep",
     prepare,
     draw,
+    spread="band",
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
-    """Energy at the report T by `horowitz-fp32`, with 95 % ends over seeds."""
+    """Energy at the report T by `horowitz-fp32`, with its ends over seeds."""
     rows = []
     for curve in analysis.curves:
         values = curve.measures["energy_pj_per_image"][:, curve.index(curve.report_timestep)]
@@ -28,7 +28,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: a bar per method with its 95 % whisker."""
+    """One network: a bar per method with its whisker."""
     looks = [
         look(m, a, int(v))
         for m, a, v in zip(rows["method"], rows["arm"], rows["variant"], strict=True)
@@ -69,4 +69,5 @@ FIGURE = Figure(
     draw,
     legend=False,
     detail=True,
+    spread="whisker",
 )

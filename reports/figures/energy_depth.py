@@ -32,8 +32,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "energy-depth",
     "Energy against depth",
-    f"Energy by model, 95 % over seeds. Direct training at the T it was trained for. {LARGEST_T}",
+    f"Energy by model. Direct training at the T it was trained for. {LARGEST_T}",
     "one family of architectures at several depths",
     prepare,
     draw,
+    spread="whisker",
 )

@@ -16,10 +16,10 @@ from reports.figures.base import (
     identity,
     latency_label,
     look_of,
-    marked,
     spreads,
     timestep_axis,
 )
+from reports.figures.lines import behind, places_marked
 from reports.metrics import POINT, TOLERANCES
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One network: linear below half a point, logarithmic above; dotted lines at each δ."""
     for label, own in each(rows):
         arguments = look_of(own)
-        marks = marked(own["latency"].to_numpy())
+        marks = places_marked(own, "latency")
         ax.plot(own["latency"], own["gap"], label=label, markevery=marks, **arguments)
-        if own["gap_low"].notna().any():
-            ax.fill_between(own["latency"], own["gap_low"], own["gap_high"],
-                            color=arguments["color"], alpha=0.12, linewidth=0)  # fmt: skip
+        behind(ax, own, "latency", "gap")
     ax.axhline(0, color="black", linewidth=1.1, label="ANN")
     for tolerance in TOLERANCES:
         ax.axhline(tolerance, color="#767676", linewidth=0.7, linestyle=(0, (1, 2)))
@@ -85,10 +83,11 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "gap-timesteps",
     "Gap to the ANN against T",
-    "Points of accuracy below the ANN; dotted lines: the δ of T*(δ). Bands are 95 % over seeds, "
-    "cut off below the lowest curve.",
+    "Points of accuracy below the ANN; dotted lines: the δ of T*(δ). What seeds "
+    "differ by is cut off below the lowest curve.",
     "an ANN",
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

@@ -30,8 +30,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "spikes-depth",
     "Spikes against depth",
-    f"Spikes per image, 95 % over seeds. Direct training at the T it was trained for. {LARGEST_T}",
+    f"Spikes per image. Direct training at the T it was trained for. {LARGEST_T}",
     "one family of architectures at several depths",
     prepare,
     draw,
+    spread="whisker",
 )

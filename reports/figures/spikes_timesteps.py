@@ -9,13 +9,13 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
-    band,
     count_axis,
     each,
     latency_label,
     sweep_rows,
     timestep_axis,
 )
+from reports.figures.lines import band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,4 +47,5 @@ FIGURE = Figure(
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

@@ -10,7 +10,7 @@ from typing import Any
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve
-from reports.intervals import Interval, mean_t
+from reports.intervals import RANGE, Interval, spread
 from reports.iso import Estimate, Pace, Value
 from reports.metrics import NotReached, best_timesteps
 from reports.significance import Comparison
@@ -80,7 +80,8 @@ INTERVAL_NOTE = (
     "In brackets: 95 % interval. Of accuracies: t over seeds, for one seed Wilson over the test "
     "images. Of SNN − ANN: paired t over seeds, for one seed Agresti & Min 2005 over the test "
     "images. Of steps and ratios: bootstrap over the test images, and over seeds where there are "
-    "several; ∞: not reached. Of counts and energies: t over seeds, none for one seed."
+    "several; ∞: not reached. Of counts, times and energies: t over seeds; of two or three seeds, "
+    "without brackets, the least to the largest; none for one seed."
 )
 
 
@@ -165,11 +166,8 @@ def best_cell(analysis: Analysis, pace: Pace | None) -> Cell:
 
 
 def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:
-    """Values of several seeds as their mean with its t-interval."""
-    n = plural(len(values))
-    if len(values) < 2:
-        return Cell(form(values[0]), values[0], n=n)
-    return _interval_cell(mean_t(values), form, n)
+    """Values of several seeds as their mean with its spread."""
+    return _interval_cell(spread(values), form, plural(len(values)))
 
 
 def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> Cell:
@@ -177,9 +175,11 @@ def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> 
         return Cell(form(interval.estimate), interval.estimate, n=n)
     low = max(0.0, interval.low)  # of counts, energies and times, which are none below 0
     ends = f"[{form(low)}, {form(interval.high)}]"
-    spread = interval.deviation
+    if interval.kind == RANGE:
+        ends = f"{form(low)} to {form(interval.high)}"
+    sd = interval.deviation
     return Cell(
-        form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=spread
+        form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=sd
     )
 
 
