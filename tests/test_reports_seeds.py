@@ -1,4 +1,4 @@
-"""What is shown of the seeds: bands and t-intervals of four or more, single lines and ranges below."""
+"""What is shown of the seeds: bands and t-intervals of four or more, lines and ranges of fewer."""
 
 import pandas as pd
 import pytest
@@ -58,9 +58,7 @@ def test_captions_say_what_is_drawn_of_the_seeds(two, depths):
 
     thin = "Thin lines are the single seeds of what has two or three."
     assert words("accuracy-timesteps", two) == words("gap-timesteps", two) == thin
-    assert words("energy", two) == (
-        "Whiskers are the least and the largest of two or three seeds."
-    )
+    assert words("energy", two) == ("Whiskers are the least and the largest of two or three seeds.")
     assert words("accuracy-timesteps", depths) == "One seed has no band."
     assert words("accuracy-depth", depths) == (
         "Whiskers of one seed are 95 % over the test images."

@@ -15,7 +15,7 @@ from reports.figures.base import (
     sweep_rows,
     timestep_axis,
 )
-from reports.figures.lines import ann_line, band
+from reports.figures.lines import TRAINED, ann_line, band, mark_training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ann_line(ax, rows)
     for _, own in each(spiking):
         band(ax, own, "latency", "accuracy", 100)
+    mark_training(ax, spiking, "accuracy", 100)
     if len(spiking):
         timestep_axis(ax, spiking["latency"], latency_label(rows))
     accuracy_axis(ax, rows["accuracy"], rows["accuracy_low"], rows["accuracy_high"])
@@ -40,7 +41,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "accuracy-timesteps",
     "Accuracy against T",
-    "Accuracy of every method at every T; the ANN is the horizontal line.",
+    f"Accuracy of every method at every T; the ANN is the horizontal line. {TRAINED}",
     "a sweep",
     prepare,
     draw,

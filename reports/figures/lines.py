@@ -21,6 +21,7 @@ STROKE: Mapping[str, Any] = {
     "linestyle": "none", "marker": "|", "markersize": 12, "markeredgewidth": 1.5
 }  # fmt: skip
 """The sign of the T of the training: no method's marker."""
+TRAINED = "Markers at powers of two; upright stroke: the T that a direct network was trained for."
 
 
 def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
