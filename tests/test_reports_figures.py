@@ -137,6 +137,11 @@ def test_confusion_rows_add_up(lenet):
     rows = FIGURES["confusion"].prepare(lenet)
     sums = rows.groupby(["panel", "true"])["share"].sum()
     assert sums.to_numpy() == pytest.approx(1.0)
+    ax, panel = axes_of("confusion", rows)
+    shares = {(row.answer, row.true): row.share for row in panel.itertuples() if row.share > 0}
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        place: f"{100 * share:.1f}" for place, share in shares.items()
+    }
 
 
 def test_depth_lines(depths):

@@ -68,10 +68,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             ax.text(
                 answer,
                 true,
-                f"{value:.0f}",
+                f"{value:.1f}",
                 ha="center",
                 va="center",
-                size="x-small",
+                size="xx-small",
                 weight="bold",
             )
         elif value > 0:
@@ -95,7 +95,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "confusion",
     "Confusion matrices",
-    "Percent of each label's test images given each answer; bold on the diagonal: answered right.",
+    "Percent of each label's test images given each answer; bold on the diagonal: answered right. "
+    "Blank: 0; the diagonal has no shade.",
     "per-image results with at most 20 classes",
     prepare,
     draw,
