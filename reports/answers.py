@@ -47,7 +47,8 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     deep = _leading(deep)
     depths = sorted({curve.depth for own in deep.values() for curve in own if curve.depth})
     accuracies = [
-        f"{label} from {_reported(own[0])} to {_reported(own[-1])} %" for label, own in deep.items()
+        f"{label} {_reported(own[0])} and {_reported(own[-1])} %{_elsewhere(own, depths)}"
+        for label, own in deep.items()
     ]
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
     steps = []
@@ -55,11 +56,17 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
         paces = [pace_of[id(c)] for c in own if id(c) in pace_of and c.arm != "ann"]
         if paces and all(pace.within for pace in paces):
             steps.append(f"{label} {', '.join(_short(pace) for pace in paces)}")
-    headline = f"From depth {depths[0]} to {depths[-1]}, accuracy goes: {'; '.join(accuracies)}."
+    headline = f"Accuracy with {depths[0]} and with {depths[-1]} layers: {'; '.join(accuracies)}."
     grid = ", ".join(str(depth) for depth in depths)
     marked = "" if "†" not in "".join(steps) else f" († {DAGGER})"
-    details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.{marked}",) if steps else ()
+    details = (f"T*(1 point) with {grid} layers: {'; '.join(steps)}.{marked}",) if steps else ()
     return Answer(f"{family}, by depth", headline, details)
+
+
+def _elsewhere(own: list[Curve], depths: list[int]) -> str:
+    """The depths of a method that was not run at the least and the greatest of all."""
+    ends = (own[0].depth, own[-1].depth)
+    return "" if ends == (depths[0], depths[-1]) else f" (with {ends[0]} and {ends[1]})"
 
 
 DAGGER = "read up to the training T; the network leaves the range beyond it, so T* is not reached"
@@ -172,9 +179,11 @@ def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     energy = float(curve.mean("energy_pj_per_image")[place])
     base = float(ann.mean("energy_pj_per_image")[0])
     if np.isfinite(energy):
-        who = the_ann(ann).removeprefix("the ")
-        against = f" ({who} {numbers.energy(base)})" if np.isfinite(base) else ""
-        parts.append(f"{numbers.energy(energy)} per image by the energy model{against}")
+        words, against = numbers.energy(energy), ""
+        if np.isfinite(base):
+            words, of_ann = numbers.energies(energy, base)
+            against = f" ({the_ann(ann).removeprefix('the ')} {of_ann})"
+        parts.append(f"{words} per image by the energy model{against}")
     return f"{curve.label} spends {' and '.join(parts)} there." if parts else ""
 
 

@@ -21,14 +21,8 @@ HELD_OUT = (
 )
 
 
-def caveats(
-    analysis: Analysis, omitted: Iterable[Figure] = (), failed: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Sentences, the gravest first.
-
-    omitted: figures for which the study has no data; failed: title and reason of those that could
-    not be drawn.
-    """
+def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
+    """Sentences, the gravest first. failed: title and reason of figures that could not be drawn."""
     found = [
         *_seeds(analysis),
         *_references(analysis),
@@ -39,12 +33,15 @@ def caveats(
         ENERGY,
         _held_out(analysis),
     ]
-    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
-    if missing:
-        found.append(f"Figures left out for want of data: {'; '.join(missing)}.")
     if failed:
         found.append(f"Figures that could not be drawn: {'; '.join(failed)}.")
     return tuple(found)
+
+
+def left_out(omitted: Iterable[Figure]) -> str:
+    """Figures for which the study has no data; nothing where there is none."""
+    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
+    return f"Figures left out for want of data: {'; '.join(missing)}." if missing else ""
 
 
 def _seeds(analysis: Analysis) -> list[str]:

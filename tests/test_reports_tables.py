@@ -263,6 +263,13 @@ def test_numbers_as_people_read_them(form, value, text):
     assert form(value) == text
 
 
+def test_energies_side_by_side_have_one_unit():
+    assert numbers.energies(809e3, 1.83e6) == ("0.809 µJ", "1.83 µJ")
+    assert numbers.energies(5e6, 4e3) == ("5.00 µJ", "0.0040 µJ")
+    assert numbers.energies(5e6, 4e2) == ("5.00 µJ", "400 pJ")
+    assert numbers.energies(0.5, 0.25) == ("0.500 pJ", "0.250 pJ")
+
+
 def test_bootstrap_ends_hold_the_estimate_and_repeat(analysis):
     again = Analysis(analysis.study)
     for name, found in analysis.paces.items():

@@ -33,10 +33,11 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
         own = gradients[gradients["case"].isin(curve.cases)]
         given = own["value"].nunique() == 1
         name = curve.base if given else curve.label
+        chosen = float("nan") if given or own.empty else balanced(own)
         means = own.groupby(["parameter", "value", "index"], sort=True)["gradient"].mean()
         for (parameter, value, index), gradient in means.items():
             row = identity(curve) | {"parameter": parameter, "value": float(value)}
-            row |= {"given": given, "chosen": not given and value == balanced(own)}
+            row |= {"given": given, "chosen": value == chosen}
             row |= {"panel": f"{curve.network}, {name}", "index": int(index)}
             rows.append(row | {"gradient": float(gradient)})
     if not rows:

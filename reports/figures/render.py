@@ -119,7 +119,7 @@ def _of(rows: pd.DataFrame, network: str) -> pd.Series:
 
 def _by_value(entry: tuple[str, Artist]) -> float:
     """Values of one parameter in their order, everything else as it comes (a sort keeps it)."""
-    number = re.fullmatch(r"\w+ = (.+)", entry[0])
+    number = re.fullmatch(r"\w+ = (\d[\d.e+-]*)", entry[0])
     return float(number.group(1)) if number else -math.inf
 
 

@@ -106,7 +106,7 @@ def accuracy_cell(curve: Curve, timestep: int, strong: bool = False) -> Cell:
     low, high = max(0.0, interval.low), min(1.0, interval.high)
     ends = f"[{numbers.percent(low)}, {numbers.percent(high)}]"
     several = len(curve.seeds) > 1
-    n = seeds_of(curve) if several else f"1 seed, {numbers.count(curve.images)} images"
+    n = seeds_of(curve) if several else f"1 seed, {curve.images:,} images"
     text = numbers.percent(interval.estimate)
     spread = _times(100, interval.deviation)
     return Cell(text, 100 * interval.estimate, 100 * low, 100 * high, ends, n, strong, spread)
@@ -126,7 +126,7 @@ def difference_cell(test: Comparison | None) -> Cell:
         return MISSING
     d = test.difference
     ends = f"[{numbers.points(d.low)}, {numbers.points(d.high)}]"
-    n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {numbers.count(d.n)} images"
+    n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {d.n:,} images"
     return Cell(
         numbers.points(d.estimate),
         100 * d.estimate,
