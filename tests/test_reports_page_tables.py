@@ -66,6 +66,6 @@ def test_figures_left_out_end_the_figures(tmp_path, monkeypatch):
     analysis = study_of(tmp_path, methods=("bptt",), seeds=2)
     text = page.build([analysis], tmp_path / "out").read_text("utf-8")
     place = text.index("Figures left out for want of data: spike raster of one image")
-    assert text.index("<h2 class=\"section\">Figures") < place
-    assert place < text.index("<h2 class=\"section\">Caveats")
+    assert text.index('<h2 class="section">Figures') < place
+    assert place < text.index('<h2 class="section">Caveats')
     assert "by bootstrap over seeds and test images." in text
