@@ -238,7 +238,7 @@ def test_steps_before_the_readout_are_called_observation_steps(tmp_path):
     assert latency_label(rows) == "timesteps T, observation steps included"
     notes = [note for table in all_tables(analysis) for note in table.notes]
     assert not any("calibration" in note for note in notes)
-    assert sum("bservation " in note for note in notes) == 4
+    assert sum("bservation " in note for note in notes) == 5
 
 
 def test_sort_keys():
