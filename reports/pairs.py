@@ -128,7 +128,7 @@ def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
         words = f"not reached by conversion, {own} steps directly"
     ends = span(speedup)
     if ends is not None and ends[0] <= 1 <= ends[1] and np.isfinite(ratio):
-        words += f" (ratio {ratio:.3g}{brackets(ends)}, which holds 1)"
+        words += f" (ratio {ratio:.3g}{brackets(ends)}: that interval holds 1)"
     return f"To {whose}'s best accuracy the order is the other way: {words}."
 
 

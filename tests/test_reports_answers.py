@@ -208,7 +208,9 @@ def test_an_order_that_turns_round_at_the_best_accuracy_is_said(tmp_path):
         f"{words}not reached by conversion, 16 steps directly."
     )
     unclear = replace(converted, iso_speedup=Estimate(0.5, 0.3, 1.2, 1, 400))
-    assert other_way(items, unclear, direct).endswith("(ratio 0.5 [0.3, 1.2], which holds 1).")
+    assert other_way(items, unclear, direct).endswith(
+        "(ratio 0.5 [0.3, 1.2]: that interval holds 1)."
+    )
 
 
 def test_a_smallest_estimate_that_others_overlap_is_called_one(tmp_path):

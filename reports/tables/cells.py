@@ -73,6 +73,9 @@ class Table:
 
 MISSING = Cell("–")
 
+ALIKE = "in all"
+"""In place of a range of seeds that print the same."""
+
 TRAINED = "T(1 point) up to training T"
 """Heading of trained-timesteps at δ = 1 point."""
 
@@ -176,7 +179,8 @@ def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> 
     low = max(0.0, interval.low)  # of counts, energies and times, which are none below 0
     ends = f"[{form(low)}, {form(interval.high)}]"
     if interval.kind == RANGE:
-        ends = f"{form(low)} to {form(interval.high)}"
+        least, largest = form(low), form(interval.high)
+        ends = ALIKE if least == largest else f"{least} to {largest}"
     sd = interval.deviation
     return Cell(
         form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=sd

@@ -40,9 +40,9 @@ def iso(study: Study | Analysis) -> Table:
                     estimate_cell(pace.iso, numbers.steps),
                     best,
                     estimate_cell(pace.iso_speedup, numbers.times),
-                    estimate_cell(own and own.max_speedup, numbers.times),
+                    estimate_cell(own.max_speedup if own else None, numbers.times),
                     estimate_cell(pace.iso_spike_efficiency, numbers.times),
-                    estimate_cell(own and own.max_spike_efficiency, numbers.times),
+                    estimate_cell(own.max_spike_efficiency if own else None, numbers.times),
                 )
             )
     columns = (
