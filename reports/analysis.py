@@ -67,6 +67,20 @@ class Analysis:
         low = wilson(round(share * curve.images), curve.images).low
         return int(classes) if low <= 1 / classes else None
 
+    def at_chance(self, curve: Curve, timestep: int) -> bool:
+        """Whether accuracy at T is not above giving every image the most frequent label.
+
+        By Wilson's interval over the test images; False where a case kept no labels.
+        """
+        cases = [self.study.cases[name] for name in curve.cases if name in self.study.cases]
+        kept = [case.correctness for case in cases]
+        if not kept or kept[0] is None:
+            return False
+        most = float(np.unique(kept[0].labels, return_counts=True)[1].max())
+        share = float(curve.accuracy[curve.index(timestep)])
+        low = wilson(round(share * curve.images), curve.images).low
+        return low <= most / len(kept[0].labels)
+
     def curve_of(self, case: str) -> Curve | None:
         """The curve that a case belongs to."""
         return next((curve for curve in self.curves if case in curve.cases), None)

@@ -9,11 +9,9 @@ import numpy as np
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve, families, fastest, reference, the_ann
-from reports.iso import Estimate, Pace, spikes_ratio, spikes_with_input, steps_ratio
-from reports.metrics import NOT_REACHED, POINT, TOLERANCES, NotReached, reaches
-
-TOLERANCE = 1.0
-"""δ of the headline, in points."""
+from reports.iso import Pace, spikes_with_input
+from reports.metrics import NOT_REACHED, POINT, reaches
+from reports.pairs import NAMES, TOLERANCE, brackets, other_way, ratio_words, span, unsettled, use
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     deep = _leading(deep)
     depths = sorted({curve.depth for own in deep.values() for curve in own if curve.depth})
     accuracies = [
-        f"{label} from {_reported(own[0])} to {_reported(own[-1])} %" for label, own in deep.items()
+        f"{label} {_reported(own[0])} and {_reported(own[-1])} %{_elsewhere(own, depths)}"
+        for label, own in deep.items()
     ]
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
     steps = []
@@ -57,18 +56,24 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
         paces = [pace_of[id(c)] for c in own if id(c) in pace_of and c.arm != "ann"]
         if paces and all(pace.within for pace in paces):
             steps.append(f"{label} {', '.join(_short(pace) for pace in paces)}")
-    headline = f"From depth {depths[0]} to {depths[-1]}, accuracy goes: {'; '.join(accuracies)}."
+    headline = f"Accuracy with {depths[0]} and with {depths[-1]} layers: {'; '.join(accuracies)}."
     grid = ", ".join(str(depth) for depth in depths)
     marked = "" if "†" not in "".join(steps) else f" († {DAGGER})"
-    details = (f"T*(1 point) at depth {grid}: {'; '.join(steps)}.{marked}",) if steps else ()
+    details = (f"T*(1 point) with {grid} layers: {'; '.join(steps)}.{marked}",) if steps else ()
     return Answer(f"{family}, by depth", headline, details)
+
+
+def _elsewhere(own: list[Curve], depths: list[int]) -> str:
+    """The depths of a method that was not run at the least and the greatest of all."""
+    ends = (own[0].depth, own[-1].depth)
+    return "" if ends == (depths[0], depths[-1]) else f" (with {ends[0]} and {ends[1]})"
 
 
 DAGGER = "read up to the training T; the network leaves the range beyond it, so T* is not reached"
 
 
 def _short(pace: Pace) -> str:
-    found, exact = _use(pace)
+    found, exact = use(pace)
     return numbers.steps(found.value) + ("" if exact else "†")
 
 
@@ -99,16 +104,18 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
     known = [(curve, paces[curve.label]) for curve in (converted, direct) if curve is not None]
     if not known:
         return Answer(name, "Only the ANN was run.", ())
-    reached = [(curve, pace) for curve, pace in known if _use(pace)[0].value is not NOT_REACHED]
+    reached = [(curve, pace) for curve, pace in known if use(pace)[0].value is not NOT_REACHED]
     goal = f"within 1 point of {the_ann(ann)} ({_percent(ann)})"
     details = [_failure(curve, ann) for curve, pace in known if (curve, pace) not in reached]
     if not reached:
         headline = f"No method stays {goal}."
     else:
         headline = f"To stay {goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
-    details += [_beyond(curve, pace) for curve, pace in reached if not _use(pace)[1]]
+    details += [_beyond(curve, pace) for curve, pace in reached if not use(pace)[1]]
+    details += [unsettled(pace, paces.values()) for _, pace in reached]
     if len(reached) == 2:
-        details.append(_ratio(analysis, name, reached[0][0], reached[1][0], ann))
+        details.append(ratio_words(analysis, name, reached[0][1], reached[1][1], ann))
+        details.append(other_way(items, reached[0][1], reached[1][1]))
     details += [_cost(curve, pace, ann) for curve, pace in reached]
     if direct is None:
         details.append("The study has no directly trained network to compare with.")
@@ -128,15 +135,15 @@ def _at_chance(ann: Curve, classes: int) -> str:
 
 def _need(curve: Curve, pace: Pace) -> str:
     """Steps in use; said to be read up to the training T where T* itself is not reached."""
-    found, exact = _use(pace)
+    found, exact = use(pace)
     where = "" if exact else f" where it runs no longer than the T = {curve.train_timesteps} it "
     where += "" if exact else "was trained for"
-    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{_brackets(_span(found))}{where}"
+    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{brackets(span(found))}{where}"
 
 
 def _beyond(curve: Curve, pace: Pace) -> str:
     """What the sweep beyond the training T shows of a network that leaves the range there."""
-    until = _use(pace)[0].until
+    until = use(pace)[0].until
     return (
         f"Run longer than it was trained for, {curve.label} stays there up to T = {until} and "
         f"falls below at larger T: its T*(1 point) over the whole sweep, to "
@@ -145,7 +152,7 @@ def _beyond(curve: Curve, pace: Pace) -> str:
 
 
 def _who(curve: Curve) -> str:
-    return f"{'conversion' if curve.arm == 'converted' else 'direct training'} by {curve.label}"
+    return f"{NAMES[curve.arm]} by {curve.label}"
 
 
 def _failure(curve: Curve, ann: Curve) -> str:
@@ -159,76 +166,9 @@ def _failure(curve: Curve, ann: Curve) -> str:
     return f"{who[0].upper()}{who[1:]} does not get there by T = {last}: {close}."
 
 
-def _ratio(analysis: Analysis, name: str, converted: Curve, direct: Curve, ann: Curve) -> str:
-    """Which needs fewer steps, said only where the interval of the ratio excludes 1."""
-    ratio = steps_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
-    if ratio.value is NOT_REACHED:
-        return ""
-    value, ends = float(ratio.value), _span(ratio)
-    if ends is None:
-        return f"Steps of conversion over steps of direct training: {value:.3g}, interval unknown."
-    spikes = spikes_ratio(converted, direct, ann, TOLERANCE, analysis.samples[name])
-    if ends[0] > 1:
-        first = f"Direct training needs {value:.3g} times fewer steps{_brackets(ends)}"
-        return f"{first}{_spike_words(spikes)}."
-    if ends[1] < 1:
-        first = f"Conversion needs {1 / value:.3g} times fewer steps{_brackets(_inverse(ends))}"
-        return f"{first}{_spike_words(spikes, inverse=True)}."
-    return (
-        f"Steps of conversion over steps of direct training: {value:.3g}{_brackets(ends)}; "
-        "the interval holds 1, so neither is shown to need fewer."
-    )
-
-
-Span = tuple[float, float]
-
-
-def _span(estimate: Estimate) -> Span | None:
-    """The ends of an interval, infinite where not reached; None where they are unknown."""
-    if estimate.low is None or estimate.high is None:
-        return None
-    low, high = (
-        np.inf if isinstance(end, NotReached) else float(end)
-        for end in (estimate.low, estimate.high)
-    )
-    return low, high
-
-
-def _inverse(ends: Span) -> Span:
-    """The interval of 1 / estimate."""
-    low, high = (np.inf if end == 0 else 1 / end for end in reversed(ends))
-    return low, high
-
-
-def _brackets(ends: Span | None) -> str:
-    if ends is None:
-        return ""
-    return f" [{', '.join('∞' if np.isinf(end) else f'{end:.3g}' for end in ends)}]"
-
-
-def _spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
-    """Spikes of the other over spikes of the one that needs fewer steps, with the interval.
-
-    Fewer or more is said only where the interval excludes 1. ratio: spikes of conversion over
-    spikes of direct training; inverse: the other way round.
-    """
-    if ratio is None or isinstance(ratio.value, NotReached) or ratio.value <= 0:
-        return ""
-    value, ends = float(ratio.value), _span(ratio)
-    if inverse:
-        value, ends = 1 / value, None if ends is None else _inverse(ends)
-    if ends is not None and ends[0] > 1:
-        return f" and spends {value:.3g} times fewer spikes{_brackets(ends)}"
-    if ends is not None and ends[1] < 1:
-        return f" but spends {1 / value:.3g} times more spikes{_brackets(_inverse(ends))}"
-    other = "direct training" if inverse else "conversion"
-    known = "interval unknown" if ends is None else "that interval holds 1"
-    return f"; spikes of {other} over its own: {value:.3g}{_brackets(ends)}, {known}"
-
-
 def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     """Spikes and energy of a method at its T*."""
-    steps = _use(pace)[0].value
+    steps = use(pace)[0].value
     if steps is NOT_REACHED:
         return ""
     place = curve.index(int(steps) - curve.calibration_timesteps)
@@ -239,21 +179,12 @@ def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     energy = float(curve.mean("energy_pj_per_image")[place])
     base = float(ann.mean("energy_pj_per_image")[0])
     if np.isfinite(energy):
-        who = the_ann(ann).removeprefix("the ")
-        against = f" ({who} {numbers.energy(base)})" if np.isfinite(base) else ""
-        parts.append(f"{numbers.energy(energy)} per image by the energy model{against}")
+        words, against = numbers.energy(energy), ""
+        if np.isfinite(base):
+            words, of_ann = numbers.energies(energy, base)
+            against = f" ({the_ann(ann).removeprefix('the ')} {of_ann})"
+        parts.append(f"{words} per image by the energy model{against}")
     return f"{curve.label} spends {' and '.join(parts)} there." if parts else ""
-
-
-def _use(pace: Pace) -> tuple[Estimate, bool]:
-    """The steps that a user needs, and whether they are T* (else read up to the training T)."""
-    place = TOLERANCES.index(TOLERANCE)
-    within = pace.within[place]
-    if within.value is NOT_REACHED and pace.trained:
-        trained = pace.trained[place]
-        if trained.value is not NOT_REACHED:
-            return trained, False
-    return within, True
 
 
 def _percent(curve: Curve) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from reports.analysis import Analysis
+from reports.arithmetic import sweeps, training_precisions
 from reports.curves import Curve, reference, rises, the_ann
 from reports.figures.base import Figure
 from reports.metrics import NOT_REACHED, TOLERANCES
@@ -15,16 +16,13 @@ ENERGY = (
     "and data movement are not in the simple model."
 )
 READ_FROM_TEST = "T* and best T are read from the test sweep itself"
+HELD_OUT = (
+    "; validation images were held out of the training; how settings were chosen is not recorded."
+)
 
 
-def caveats(
-    analysis: Analysis, omitted: Iterable[Figure] = (), failed: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Sentences, the gravest first.
-
-    omitted: figures for which the study has no data; failed: title and reason of those that could
-    not be drawn.
-    """
+def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
+    """Sentences, the gravest first. failed: title and reason of figures that could not be drawn."""
     found = [
         *_seeds(analysis),
         *_references(analysis),
@@ -35,12 +33,15 @@ def caveats(
         ENERGY,
         _held_out(analysis),
     ]
-    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
-    if missing:
-        found.append(f"Figures left out for want of data: {'; '.join(missing)}.")
     if failed:
         found.append(f"Figures that could not be drawn: {'; '.join(failed)}.")
     return tuple(found)
+
+
+def left_out(omitted: Iterable[Figure]) -> str:
+    """Figures for which the study has no data; nothing where there is none."""
+    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
+    return f"Figures left out for want of data: {'; '.join(missing)}." if missing else ""
 
 
 def _seeds(analysis: Analysis) -> list[str]:
@@ -118,8 +119,7 @@ def _held_out(analysis: Analysis) -> str:
                 return f"{READ_FROM_TEST}."
             kept[images > 0].append(curve.label)
     if not kept[False]:
-        chosen = "; models and settings were chosen on validation images." if kept[True] else "."
-        return f"{READ_FROM_TEST}{chosen}"
+        return f"{READ_FROM_TEST}{HELD_OUT if kept[True] else '.'}"
     which = f" from the training of {_names(kept[False])}" if kept[True] else ""
     return f"{READ_FROM_TEST}; no image was held out{which} to choose models and settings on."
 
@@ -146,33 +146,34 @@ def _mixtures(analysis: Analysis) -> list[str]:
     machines = _distinct(analysis, "machine")
     if len({machine.get("processor") for machine in machines}) > 1:
         result.append("Cases were run on different machines; their times do not compare.")
-    precisions = {str(m["precision"]) for m in machines if m.get("precision")}
-    if len(precisions) > 1:
-        result.append(f"Cases differ in precision: {_names(sorted(precisions))}.")
-    elif precisions and _whole(analysis):
-        result.append(
-            f"Trained in {precisions.pop()}, where another machine may differ in the last digits; "
-            "sweeps are in whole numbers, the same everywhere for the same weights."
-        )
-    elif precisions:
-        result.append(
-            f"Precision {precisions.pop()}: where sums are rounded, their order can decide single "
-            "spikes, so another machine may differ in the last digits."
-        )
+    result += _precision(analysis)
     images = {curve.images for curve in analysis.curves}
     if len(images) > 1:
         result.append(f"Cases were tested on different numbers of images: {sorted(images)}.")
     return result
 
 
-def _whole(analysis: Analysis) -> bool:
-    """Whether every spiking case was swept in whole numbers."""
-    spiking = {
-        str((case.facts.get("machine") or {}).get("sweep_arithmetic", ""))
-        for case in analysis.study.cases.values()
-        if case.specification.get("arm") != "ann"
-    }
-    return bool(spiking) and all(words.startswith("int") for words in spiking)
+def _precision(analysis: Analysis) -> list[str]:
+    """Where sums are rounded, so that their order decides: in training, and in which sweeps."""
+    precisions = training_precisions(analysis)
+    if len(precisions) > 1:
+        return [f"Cases differ in precision: {_names(sorted(precisions))}."]
+    if not precisions:
+        return []
+    swept = sweeps(analysis)
+    rounded = [name for kind, own in swept.items() if not kind.startswith("int") for name in own]
+    whole = [kind for kind in swept if kind.startswith("int")]
+    if whole and not rounded:
+        return [
+            f"Trained in {precisions[0]}, where another machine may differ in the last digits; "
+            "sweeps are in whole numbers, the same everywhere for the same weights."
+        ]
+    kinds = _names([*precisions, *(kind for kind in swept if kind not in whole)])
+    where = f" (sweeps: of {_names(rounded)}; the others are in whole numbers)" if whole else ""
+    return [
+        f"Precision {kinds}{where}: where sums are rounded, their order can decide single spikes, "
+        "so another machine may differ in the last digits."
+    ]
 
 
 def _incomplete(analysis: Analysis) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from reports.frame import ARMS, Study
-from reports.intervals import Interval, mean_t, wilson
+from reports.intervals import Interval, mean_t, spread, wilson
 from reports.labels import label_of, study_marks, variants
 from reports.metrics import NOT_REACHED, ROUNDING, sustained_timesteps, trained_timesteps
 from reports.settings import settings
@@ -100,17 +100,11 @@ class Curve:
         return wilson(round(float(values[0]) * self.images), self.images)
 
     def interval(self, measure: str, timestep: int) -> Interval | None:
-        """Mean of any measure at T over seeds; None where a value is missing.
-
-        One seed has no interval: its ends are the value itself and n is 1.
-        """
+        """Mean of any measure at T over seeds, as `spread` gives it; None where one is missing."""
         values = self.measures[measure][:, self.index(timestep)]
         if np.isnan(values).any():
             return None
-        if len(values) > 1:
-            return mean_t(values.tolist())
-        value = float(values[0])
-        return Interval(value, value, value, 1, "one seed")
+        return spread(values.tolist())
 
 
 def curves(study: Study) -> tuple[Curve, ...]:
@@ -171,14 +165,6 @@ def reference(items: Iterable[Curve]) -> Curve | None:
 def the_ann(ann: Curve) -> str:
     """What a reference is called in a sentence: a quantised ANN is not taken for the plain one."""
     return "the quantised ANN" if ann.base == "qcfs-ann" else "the ANN"
-
-
-def best_direct(items: Iterable[Curve]) -> Curve | None:
-    """The directly trained network with the highest mean accuracy at its report T."""
-    direct = [curve for curve in items if curve.arm == "direct"]
-    if not direct:
-        return None
-    return max(direct, key=lambda curve: curve.accuracy[curve.index(curve.report_timestep)])
 
 
 def up_to_training(curve: Curve) -> Curve | None:

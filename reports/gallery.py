@@ -18,7 +18,7 @@ import pandas as pd
 
 import reports
 from reports.analysis import Analysis
-from reports.figures import FIGURES, Figure, leading, render
+from reports.figures import FIGURES, Figure, caption, leading, render
 from reports.provenance import commands
 from reports.style import SIZES, settings
 
@@ -128,7 +128,7 @@ def _section(entry: Entry) -> str:
         "",
         f"![{figure.title}](gallery/{figure.name}.png)",
         "",
-        figure.description,
+        caption(figure, entry.rows),
         "",
         "```sh",
         *made,

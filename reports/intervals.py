@@ -10,6 +10,11 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
+ENOUGH = 4
+"""Seeds from which the t-interval of counts, times and curves is shown: over two or three it is
+mostly wider than what the values can be."""
+RANGE = "least to largest seed"
+
 ROUNDING = 1e-12  # of the values: differences that floating point makes
 
 
@@ -58,6 +63,16 @@ def mean_t(values: Sequence[float], level: float = LEVEL) -> Interval:
     mean, half = float(data.mean()), float(t_half(data, level))
     deviation = float(data.std(ddof=1))
     return Interval(mean, mean - half, mean + half, int(data.size), "t over seeds", deviation)
+
+
+def spread(values: Sequence[float]) -> Interval:
+    """Mean with its t-interval; of fewer than ENOUGH values the least and the largest of them."""
+    data = _finite(values)
+    if data.size >= ENOUGH:
+        return mean_t(values)
+    deviation = float(data.std(ddof=1)) if data.size > 1 else None
+    ends = float(data.min()), float(data.max())
+    return Interval(float(data.mean()), *ends, int(data.size), RANGE, deviation)
 
 
 def t_half(values: np.ndarray, level: float = LEVEL) -> np.ndarray:

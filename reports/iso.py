@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from reports.curves import Curve, best_direct, in_use, reference, up_to_training
+from reports.best import best_direct
+from reports.curves import Curve, in_use, reference, up_to_training
 from reports.intervals import percentile_interval
 from reports.metrics import (
     NOT_REACHED,
@@ -48,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast one spiking method gets where, in steps that include calibration.
+    """How fast one spiking method gets where, in steps that include observation steps.
 
     within: T*(δ) against the ANN for each δ of TOLERANCES, in the same order, empty without an
     ANN; trained: the same read up to the training T (trained-timesteps, which is not T*), empty

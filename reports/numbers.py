@@ -50,6 +50,15 @@ def energy(picojoules: float) -> str:
     return f"{_three(picojoules)} pJ"
 
 
+def energies(*picojoules: float) -> tuple[str, ...]:
+    """Energies side by side in the unit of the largest; far apart ones each in its own."""
+    sizes = [(size, unit) for size, unit in ENERGY_UNITS if max(picojoules) >= size * 0.9995]
+    size, unit = sizes[0] if sizes else (1.0, "pJ")
+    if min(picojoules) * 1e3 < size:
+        return tuple(energy(value) for value in picojoules)
+    return tuple(f"{_three(value / size)} {unit}" for value in picojoules)
+
+
 def steps(value: float | NotReached) -> str:
     """Timesteps, or `not reached`."""
     return str(value) if value is NOT_REACHED else f"{value:.0f}"

@@ -60,6 +60,12 @@ function save(link) {
   return undefined;
 }
 
+function markWide() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 4);
+  }
+}
+
 document.addEventListener("click", (event) => {
   const header = event.target.closest("th button");
   const plot = event.target.closest("button.plot");
@@ -72,3 +78,5 @@ document.addEventListener("click", (event) => {
 window.addEventListener("beforeprint", () => {
   for (const block of document.querySelectorAll("details")) block.open = true;
 });
+window.addEventListener("resize", markWide);
+markWide();

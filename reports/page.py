@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,47 +13,21 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from reports import frame, writers
+from reports import frame
 from reports.analysis import Analysis
 from reports.answers import Answer, answers
-from reports.caveats import caveats
+from reports.caveats import caveats, left_out
 from reports.curves import curves, family_of
 from reports.drawing import Artists, Drawing, reason_of
-from reports.figures import FIGURES, Figure, leading
+from reports.figures import FIGURES, Figure, caption, leading
 from reports.home import FOLDERS, PAGE, home_of, refuse_others
+from reports.page_tables import PageTable, is_name, page_tables, sort_key
 from reports.provenance import Fact, commands, compared, provenance
-from reports.tables import Cell, Column, Table, all_tables
 from reports.whole import replaced
-
-MEDIA = {
-    "csv": ("CSV", "text/csv"),
-    "md": ("Markdown", "text/markdown"),
-    "tex": ("LaTeX", "text/x-tex"),
-}
 
 
 class PageError(ValueError):
     """A page that cannot be made of what was given."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A file to download, carried by the page itself."""
-
-    label: str
-    file: str
-    data: str
-
-
-@dataclass(frozen=True)
-class PageTable:
-    """A table and its files."""
-
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...]
-    links: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
@@ -81,7 +53,9 @@ class PageStudy:
     compared: tuple[Fact, ...]
     tables: tuple[PageTable, ...]
     figures: tuple[PageFigure, ...]
+    left_out: str
     caveats: tuple[str, ...]
+    resampled: str
     commands: tuple[str, ...]
     provenance: tuple[Fact, ...]
 
@@ -152,12 +126,20 @@ def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) ->
         description=analysis.study.description,
         answers=answers(analysis),
         compared=compared(analysis),
-        tables=_tables(analysis, prefix, home),
+        tables=page_tables(analysis, prefix, home),
         figures=_figures(plan, home / "figures"),
-        caveats=caveats(analysis, plan.omitted, plan.failed),
+        left_out=left_out(plan.omitted),
+        caveats=caveats(analysis, plan.failed),
+        resampled=_resampled(analysis),
         commands=commands(analysis),
         provenance=provenance(analysis),
     )
+
+
+def _resampled(analysis: Analysis) -> str:
+    """What the bootstrap draws from: of one seed, images alone."""
+    several = any(len(curve.seeds) > 1 for curve in analysis.curves)
+    return "seeds and test images" if several else "test images"
 
 
 @dataclass(frozen=True)
@@ -179,9 +161,9 @@ class Plan:
 
 
 def _plan(analysis: Analysis, prefix: str, artists: Artists) -> Plan:
-    """Prepare every figure, and have it drawn."""
+    """Prepare every figure, and have it drawn: those against depth first, where it varies."""
     plan = Plan()
-    for figure in FIGURES.values():
+    for figure in sorted(FIGURES.values(), key=lambda figure: not figure.name.endswith("-depth")):
         try:
             rows = figure.prepare(analysis)
         except Exception as error:  # one figure leaves the others as they are
@@ -194,7 +176,7 @@ def _plan(analysis: Analysis, prefix: str, artists: Artists) -> Plan:
         drawing = Drawing(f"{prefix}{figure.name}", figure, shown)
         artists.add(drawing)
         plan.drawings.append(drawing)
-        plan.descriptions.append(f"{figure.description}{note}")
+        plan.descriptions.append(f"{caption(figure, shown)}{note}")
     return plan
 
 
@@ -224,36 +206,6 @@ def inline(svg: str, title: str) -> Markup:
     )
 
 
-def _tables(analysis: Analysis, prefix: str, home: Path) -> tuple[PageTable, ...]:
-    made = []
-    for table in all_tables(analysis):
-        paths = writers.write(table, home / "tables", f"{prefix}{table.name}")
-        links = tuple(_link(path) for path in paths)
-        made.append(_page_table(table, links))
-    return tuple(made)
-
-
-def _page_table(table: Table, links: tuple[Link, ...]) -> PageTable:
-    """The table as the page shows it: one network is named in the title, not in every row."""
-    networks = {row[0].text for row in table.rows}
-    if table.columns[0].name != "Network" or len(networks) > 1:
-        return PageTable(table.title, table.columns, table.rows, table.notes, links)
-    rows = tuple(row[1:] for row in table.rows)
-    title = f"{table.title}: {networks.pop()}"
-    return PageTable(title, table.columns[1:], rows, table.notes, links)
-
-
-def is_name(rows: tuple[tuple[Cell, ...], ...], place: int) -> bool:
-    """Whether a column holds names: these stand on the left, numbers on the right."""
-    return any(isinstance(row[place].value, str) for row in rows)
-
-
-def _link(path: Path) -> Link:
-    label, media = MEDIA[path.suffix[1:]]
-    data = base64.b64encode(path.read_bytes()).decode()
-    return Link(label, path.name, f"data:{media};charset=utf-8;base64,{data}")
-
-
 def _html(studies: Sequence[PageStudy]) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -269,12 +221,3 @@ def _html(studies: Sequence[PageStudy]) -> str:
         "script": Markup((files / "page.js").read_text(encoding="utf-8")),
     }
     return template.render(context)
-
-
-def sort_key(cell: Cell) -> str:
-    """What a column is sorted by: the raw number, a name, or nothing for a missing value."""
-    if cell.value is None:
-        return ""
-    if isinstance(cell.value, str):
-        return cell.value
-    return "Infinity" if math.isinf(cell.value) else repr(cell.value)

@@ -8,6 +8,8 @@ from typing import Any
 
 from reports import numbers
 from reports.analysis import Analysis
+from reports.arithmetic import in_words, sweeps, training_precisions
+from reports.durations import whole
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,15 @@ def provenance(analysis: Analysis) -> tuple[Fact, ...]:
     """Versions, machine, commit, fingerprint, and how long it took."""
     cases = list(analysis.study.cases.values())
     facts = [case.facts for case in cases]
-    times = [float((f.get("elapsed_s") or {}).get("total") or 0) for f in facts]
+    times = [whole(case) for case in cases]
     finished = sorted(str(f["finished"]) for f in facts if f.get("finished"))
     lines = [
         Fact("Cases", str(len(cases))),
         Fact("Versions", _each(_pairs(f.get("versions")) for f in facts)),
         Fact("Commit", _each(str(f.get("commit") or "") for f in facts)),
         Fact("Machine", _each(_machine(f.get("machine")) for f in facts)),
-        Fact("Precision", _each(str((f.get("machine") or {}).get("precision") or "")
-                                for f in facts)),
+        Fact("Training precision", "; ".join(training_precisions(analysis))),
+        Fact("Sweeps", in_words(sweeps(analysis))),
         Fact("Data fingerprint", _each(_fingerprint(f.get("dataset")) for f in facts)),
         Fact("Computing time", numbers.seconds(sum(times)) if sum(times) > 0 else ""),
         Fact("Finished", finished[-1] if finished else ""),

@@ -74,7 +74,8 @@ def to_csv(table: Table) -> str:
     with_n = [any(row[i].n for row in table.rows) for i in _places(table)]
     header: list[str] = []
     for i, column in enumerate(table.columns):
-        name = f"{column.name} ({column.unit})" if column.unit else column.name
+        unit = column.raw or column.unit
+        name = f"{column.name} ({unit})" if unit else column.name
         header += [name] + [f"{column.name}, low", f"{column.name}, high"] * with_ends[i]
         header += [f"{column.name}, sd"] * with_sd[i] + [f"{column.name}, n"] * with_n[i]
     writer.writerow(header)

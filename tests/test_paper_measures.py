@@ -1,14 +1,16 @@
 """Our numbers beside published ones: each against the records or the table it comes from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import reports
 from reports.analysis import Analysis
-from reports.tables import iso, paper
+from reports.tables import iso, paper, summary
 from reports.tables.cells import MISSING
 from reports.tables.paper_measures import ALL_SPIKES, BEST_ACCURACY, OPERATIONS, cell_of
+from reports.words import BEST_OF_SWEEP, ISO, OWN_BEST, SPIKES_RATIO, STEPS_RATIO
 from tests.synthetic_study import DENSE_MACS, write_study
 
 
@@ -47,11 +49,21 @@ def test_steps_and_speedups_are_those_of_the_iso_table(analysis: Analysis) -> No
     for measure, name in (
         ("iso_timesteps", "T iso"),
         ("max_timesteps", "T max"),
-        ("iso_speedup", "Speedup iso"),
-        ("max_speedup", "Speedup max"),
-        ("max_spike_efficiency", "Spike efficiency max"),
+        ("iso_speedup", f"{STEPS_RATIO}, {ISO}"),
+        ("max_speedup", f"{STEPS_RATIO}, {OWN_BEST}"),
+        ("max_spike_efficiency", f"{SPIKES_RATIO}, {OWN_BEST}"),
     ):
         assert cell_of(measure, curve, 32, analysis) == row[names.index(name)], measure
+
+
+def test_the_tables_say_where_they_read_the_direct_network(analysis: Analysis) -> None:
+    for table in (summary(analysis), iso(analysis)):
+        assert any(BEST_OF_SWEEP in note for note in table.notes), table.name
+    row = {"method": "data-norm", "measure": "iso_speedup", "value": 4.0}
+    for rows, said in (((row,), True), ((row | {"measure": "accuracy"},), False)):
+        table = paper(Analysis(replace(analysis.study, settings={"paper": rows})))
+        assert table is not None
+        assert (BEST_OF_SWEEP in table.notes) == said
 
 
 def test_what_is_not_in_the_records_is_a_dash(analysis: Analysis) -> None:

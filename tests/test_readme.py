@@ -60,9 +60,11 @@ def test_the_sentence_is_the_one_that_the_page_gives(receipt: Path, numbers_said
 
     text = re.sub(r"[\s>`*]+", " ", (ROOT / "README.md").read_text("utf-8"))
     (answer,) = answers(analyse(reports.study(receipt)))
-    said = " ".join([answer.headline, *answer.details[:2]])
+    details = [words for words in answer.details if "smallest estimate" not in words]
+    said = " ".join([answer.headline, *details[:2]])
     numbers = re.findall(
-        r"T = \d+ \[\d+, \d+\]|\d+\.\d+ %|[\d.]+ times fewer|[\d.]+ [kµ]J?|T = \d+|\d+\.\d+ points",
+        r"T = \d+ \[\d+, \d+\]|\d+\.\d+ %|[\d.]+ times as many|[\d.]+ [kµ]J?|T = \d+|"
+        r"\d+\.\d+ points",
         said,
     )
     assert len(numbers) >= numbers_said

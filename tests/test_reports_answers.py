@@ -10,11 +10,14 @@ import pytest
 
 import reports
 from reports.analysis import Analysis
-from reports.answers import _failure, _spike_words, answers
-from reports.caveats import caveats
+from reports.answers import _failure, answers
+from reports.best import best_converted, best_direct
+from reports.caveats import HELD_OUT, caveats
 from reports.curves import rises
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
+from reports.pairs import other_way, spike_words, unsettled
+from reports.provenance import provenance
 from reports.resampling import RESAMPLES
 from tests.synthetic_study import write_study
 
@@ -116,18 +119,19 @@ def test_only_of_curves_that_rise_a_longer_sweep_is_spoken_of(tmp_path):
 @pytest.mark.parametrize(
     ("ends", "straight", "inverse"),
     [
-        ((1.5, 3.0), " and spends 2 times fewer spikes [1.5, 3]",
-         " but spends 2 times more spikes [1.5, 3]"),
-        ((0.8, NOT_REACHED), "; spikes of conversion over its own: 2 [0.8, ∞], that interval holds"
-         " 1", "; spikes of direct training over its own: 0.5 [0, 1.25], that interval holds 1"),
-        ((None, None), "; spikes of conversion over its own: 2, interval unknown",
-         "; spikes of direct training over its own: 0.5, interval unknown"),
+        ((1.5, 3.0), " and 2 times as many spikes [1.5, 3]",
+         ", but conversion spends 2 times as many spikes [1.5, 3]"),
+        ((0.8, NOT_REACHED), "; spikes of conversion over those of direct training: 2 [0.8, ∞], "
+         "that interval holds 1", "; spikes of direct training over those of conversion: "
+         "0.5 [0, 1.25], that interval holds 1"),
+        ((None, None), "; spikes of conversion over those of direct training: 2, interval unknown",
+         "; spikes of direct training over those of conversion: 0.5, interval unknown"),
     ],
 )  # fmt: skip
-def test_fewer_spikes_are_said_only_where_the_interval_excludes_1(ends, straight, inverse):
+def test_more_spikes_are_said_only_where_the_interval_excludes_1(ends, straight, inverse):
     ratio = Estimate(2.0, *ends, 3, 400)
-    assert _spike_words(ratio) == straight
-    assert _spike_words(ratio, inverse=True) == inverse
+    assert spike_words(ratio) == straight
+    assert spike_words(ratio, inverse=True) == inverse
 
 
 def test_what_was_held_out_is_read_from_the_cases(tmp_path):
@@ -138,7 +142,8 @@ def test_what_was_held_out_is_read_from_the_cases(tmp_path):
         (found,) = (c for c in caveats(Analysis(reports.study(home))) if c.startswith("T* and"))
         return found.removeprefix("T* and best T are read from the test sweep itself")
 
-    assert words() == "; models and settings were chosen on validation images."
+    assert words() == HELD_OUT
+    assert "how settings were chosen is not recorded" in HELD_OUT
     nothing = "; no image was held out to choose models and settings on."
     assert words((0, "*")) == nothing
     assert words((0, "ann*"), (0, "bptt*")) == nothing  # conversions train nothing
@@ -160,3 +165,105 @@ def test_what_is_kept_of_resamples_is_small(tmp_path):
         accuracies = samples.accuracies(curve)
         assert accuracies.shape == (RESAMPLES, len(curve.timesteps))
         assert accuracies.mean(axis=0) == pytest.approx(curve.accuracy, abs=0.002)
+
+
+def test_of_equally_accurate_methods_the_fastest_is_the_best(tmp_path):
+    def equal(frame):
+        """robust-norm and spike-norm end alike; spike-norm is there earlier."""
+        frame = set_accuracy(frame, "ann", 0.97)
+        frame = set_accuracy(frame, "data-norm", 0.95)
+        frame = set_accuracy(frame, "robust-norm", [0.5, 0.6, 0.7, 0.97])
+        return set_accuracy(frame, "spike-norm", [0.5, 0.6, 0.97, 0.97])
+
+    (items,) = changed(tmp_path, equal).networks.values()
+    assert best_converted(items).label == "spike-norm"
+    assert best_converted(items[::-1]).label == "spike-norm"
+    assert best_direct(items).label == "bptt"
+    assert best_direct([curve for curve in items if curve.arm != "direct"]) is None
+    assert best_converted(curve for curve in items if curve.arm != "ann").label in (
+        "robust-norm", "spike-norm")  # fmt: skip
+
+
+def test_an_order_that_turns_round_at_the_best_accuracy_is_said(tmp_path):
+    """T*(1 point) of 0.97: conversion 8, direct 2. Its best, 0.98, is at 16; conversion's 8."""
+
+    def turned(frame):
+        frame = set_accuracy(frame, "ann", 0.97)
+        frame = set_accuracy(frame, "data-norm", [0.5, 0.6, 0.7, 0.99, 0.99])
+        return set_accuracy(frame, "bptt", [0.5, 0.97, 0.97, 0.97, 0.98])
+
+    settings = {"methods": ("data-norm", "bptt"), "timesteps": (*GRID, 16)}
+    analysis = changed(tmp_path, turned, **settings)
+    (items,), (paces,) = analysis.networks.values(), analysis.paces.values()
+    converted, direct = paces
+    words = "To the direct network's best accuracy the order is the other way: "
+    assert other_way(items, converted, direct).startswith(
+        f"{words}8 steps by conversion, 16 directly"
+    )
+    same = replace(converted, iso_speedup=Estimate(2.0, 1.5, 3.0, 1, 400))
+    assert other_way(items, same, direct) == ""
+    never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
+    lost = replace(converted, within=direct.within, iso=never, iso_speedup=never)
+    assert other_way(items, lost, replace(direct, within=converted.within)) == (
+        f"{words}not reached by conversion, 16 steps directly."
+    )
+    unclear = replace(converted, iso_speedup=Estimate(0.5, 0.3, 1.2, 1, 400))
+    assert other_way(items, unclear, direct).endswith(
+        "(ratio 0.5 [0.3, 1.2]: that interval holds 1)."
+    )
+
+
+def test_a_smallest_estimate_that_others_overlap_is_called_one(tmp_path):
+    analysis = changed(tmp_path, lambda frame: frame)
+    paces = next(iter(analysis.paces.values()))
+
+    def within(pace, *numbers):
+        return replace(pace, within=(Estimate(*numbers, 1, 400),) * 3, trained=())
+
+    first, second, third, direct = paces
+    settled = within(first, 9.0, 7.0, 12.0)
+    far = within(second, 20.0, 13.0, NOT_REACHED)
+    other_arm = within(direct, 9.0, 8.0, 10.0)
+    never = within(third, NOT_REACHED, NOT_REACHED, NOT_REACHED)
+    assert unsettled(settled, (settled, far, never, other_arm)) == ""
+    near = within(second, 12.0, 12.0, NOT_REACHED)
+    assert unsettled(settled, (settled, near, never)) == (
+        "Of the conversions, the smallest estimate is that of data-norm, T = 9 [7, 12]; the "
+        "interval of robust-norm overlaps it."
+    )
+    open_end = within(first, 9.0, 7.0, NOT_REACHED)
+    assert unsettled(open_end, (never, near, within(third, 11.0, 8.0, 20.0))).endswith(
+        "T = 9 [7, ∞]; the intervals of robust-norm and spike-norm overlap it."
+    )
+    assert unsettled(open_end, (never, within(third, 11.0, None, None))) == ""
+
+
+def test_precision_of_training_and_of_sweeps_are_two_facts(tmp_path):
+    def facts(**arithmetic):
+        home = tmp_path / str(len(list(tmp_path.iterdir())))
+        home.mkdir()
+        write_study(home, seeds=1, timesteps=GRID)
+        for pattern, words in arithmetic.items():
+            name = f"{pattern.replace('_', '-')}*"
+            set_facts(home, lambda f, w=words: f["machine"].update(sweep_arithmetic=w), name)
+        analysis = Analysis(reports.study(home))
+        found = {fact.name: fact.text for fact in provenance(analysis)}
+        (caveat,) = [words for words in caveats(analysis) if "last digits" in words]
+        return found["Training precision"], found.get("Sweeps"), caveat
+
+    trained, swept, caveat = facts()
+    assert (trained, swept) == ("float32", None)
+    assert caveat.startswith("Precision float32: where sums are rounded")
+    whole = "int16: fixed point"
+    trained, swept, caveat = facts(
+        ann="float32", data_norm=whole, robust_norm=whole, spike_norm="float32, since it leaks",
+        bptt="float32, too",
+    )  # fmt: skip
+    assert swept == "int16; spike-norm and bptt float32"
+    assert caveat.startswith(
+        "Precision float32 (sweeps: of spike-norm, bptt; the others are in whole numbers): where"
+    )
+    methods = ("data_norm", "robust_norm", "spike_norm", "bptt")
+    trained, swept, caveat = facts(ann="float32", **dict.fromkeys(methods, whole))
+    assert swept == "int16"
+    assert "sweeps are in whole numbers" in caveat

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.figures import FIGURES
 from reports.figures.base import accuracy_axis, count_axis
+from reports.figures.lines import places_marked
 from reports.figures.timesteps_depth import BEYOND
 from reports.style import MARKERS, METHODS
 
@@ -56,15 +57,14 @@ def test_bands_of_accuracy_lie_in_view():
     assert ax.get_ylim() == pytest.approx((49.5, 50.5))
 
 
-def test_bands_of_the_gap_lie_in_view_above_the_curves():
-    """Below them they are cut: most of what a wide band holds there is below zero."""
-    rows = [
-        {"timestep": t, "latency": t, "gap": 4.0, "gap_low": -8.0, "gap_high": 30.0} for t in (1, 2)
-    ]
+def test_bands_of_the_gap_lie_in_view_below_the_curves():
+    """Above them they are cut: most of what a wide band holds there is above zero."""
+    gap = {"gap": -4.0, "gap_low": -30.0, "gap_high": 8.0}
+    rows = [gap | {"timestep": t, "latency": t} for t in (1, 2)]
     low, high = drawn("gap-timesteps", rows).get_ylim()
-    assert -1 < low < 0
-    assert high > 30
-    assert "cut off below" in FIGURES["gap-timesteps"].description
+    assert low < -30
+    assert 0 < high < 1
+    assert "cut off above" in FIGURES["gap-timesteps"].description
 
 
 def test_bands_of_learning_curves_lie_in_view():
@@ -109,3 +109,12 @@ def test_a_panel_of_zeros_says_so(largest):
     assert [text.get_text() for text in ax.texts] == ([] if largest else ["all zero"])
     assert ax.get_yscale() == ("log" if largest else "linear")
     assert bool(len(ax.get_yticks())) == bool(largest)
+
+
+@pytest.mark.parametrize(
+    ("steps", "marked"),
+    [(range(1, 10), [0, 1, 3, 7]), (range(5, 40), [3, 11, 27]), ((3, 6, 12), [0, 1, 2])],
+)
+def test_curves_over_t_are_marked_at_powers_of_two(steps, marked):
+    rows = pd.DataFrame({"latency": list(steps), "timestep": 1})
+    assert places_marked(rows, "latency") == marked

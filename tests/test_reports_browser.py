@@ -34,6 +34,9 @@ const open = document.getElementById("large").open;
 document.getElementById("large").close();
 const report = { before, rising, falling, reached, open, sort: accuracy.getAttribute("aria-sort"),
   width: document.documentElement.scrollWidth, window: innerWidth,
+  hint: getComputedStyle(document.querySelector(".aside")).display,
+  svg: document.querySelector("figure svg").getBoundingClientRect().right,
+  nav: [...document.querySelectorAll("nav a")].map((link) => link.getBoundingClientRect().right),
   fetched: performance.getEntriesByType("resource").map((entry) => entry.name) };
 const saved = [];
 window.hand = (blob, name) => {  // instead of the browser's own download
@@ -100,6 +103,9 @@ def test_in_a_browser(built, tmp_path, width):
         ["accuracy-timesteps.png", "image/png", True],
     ]
     assert result["fetched"] == []
+    assert max(result["svg"], *result["nav"]) <= width  # nothing is cut
+    if width == 400:
+        assert result["hint"] == "inline"  # the table is wider, and says so
     assert result["window"] == width
     assert result["width"] <= result["window"]  # nothing sticks out sideways
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import reports
 from compare.catalogue import entries
 from reports.energy import (
     CONSTANTS,
@@ -19,6 +20,8 @@ from reports.energy import (
     standing,
 )
 from reports.lookup import UnknownNameError
+from reports.tables import energies
+from tests.synthetic_study import write_study
 
 
 def test_simple_models():
@@ -213,6 +216,20 @@ def test_lemaire_refuses_a_row_that_stands_for_several_convolutions():
 def test_lemaire_needs_a_synaptic_layer():
     with pytest.raises(EnergyError, match="synaptic"):
         lemaire([linear(kind="input")], 5)
+
+
+def test_a_standing_says_against_what_and_what_it_means(tmp_path):
+    write_study(tmp_path, methods=("bptt",), seeds=1, timesteps=(8, 32))
+    table = energies(reports.study(tmp_path))
+    places = [i for i, column in enumerate(table.columns) if "break-even" in column.name]
+    assert [table.columns[place].heading for place in places] == [
+        f"Spikes per synapse against break-even, {model} (above: the ANN costs less)"
+        for model in standing(0.0)
+    ]
+    (row,) = table.rows  # 110 spikes and 60 ACs each in 8 steps over 120,000 MACs: 0.44
+    words = [row[place].text for place in places]
+    assert words == ["below", "below", "above", "above"]  # 5.1, 1.38, 0.15, 0.29
+    assert "matched-qnn prices arithmetic alone" in " ".join(table.notes)
 
 
 def test_every_model_and_constant_has_a_source():

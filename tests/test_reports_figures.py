@@ -15,6 +15,7 @@ from reports import style
 from reports.analysis import Analysis
 from reports.figures import FIGURES, render
 from reports.figures.energy_front import on_front
+from reports.figures.lines import SEED_WIDTH
 from tests.synthetic_study import write_study
 
 ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
@@ -81,7 +82,9 @@ def test_every_figure_draws_onto_axes_with_units(name, lenet, depths):
 def test_accuracy_lines_hold_the_means(lenet):
     ax, _ = axes_of("accuracy-timesteps", FIGURES["accuracy-timesteps"].prepare(lenet))
     lines = lines_of(ax)
-    assert set(lines) == {"ANN", "data-norm", "robust-norm", "spike-norm", "bptt"}
+    named = {label for label in lines if not label.startswith("_")}
+    assert named == {"ANN", "data-norm", "robust-norm", "spike-norm", "bptt", "training T"}
+    assert list(lines["bptt"].get_markevery()) == [0, 1, 2, 3, 4]  # 1, 2, 4, 8, 16
     records = lenet.study.records
     for label in ("data-norm", "bptt"):
         own = records[records["method"] == label].groupby("timestep")["accuracy"].mean() * 100
@@ -89,7 +92,16 @@ def test_accuracy_lines_hold_the_means(lenet):
         assert lines[label].get_ydata() == pytest.approx(own.to_numpy())
     ann = records[records["arm"] == "ann"]["accuracy"].mean() * 100
     assert lines["ANN"].get_ydata() == pytest.approx([ann, ann])
-    assert len(ax.collections) == 4  # one band per spiking method
+    (stroke,) = [line for line in ax.lines if line.get_marker() == "|" and len(line.get_xdata())]
+    own = records[(records["method"] == "bptt") & (records["timestep"] == 8)]
+    assert stroke.get_xdata() == pytest.approx([8])
+    assert stroke.get_ydata() == pytest.approx([100 * own["accuracy"].mean()])
+    assert not ax.collections  # of two seeds, their own lines and no band
+    thin = [line for line in ax.lines if line.get_linewidth() == SEED_WIDTH]
+    assert len(thin) == 5 * 2
+    seeds = records[records["method"] == "data-norm"].pivot_table("accuracy", "timestep", "seed")
+    drawn = {tuple(np.round(line.get_ydata(), 9)) for line in thin}
+    assert {tuple(np.round(100 * seeds[seed], 9)) for seed in seeds} <= drawn
 
 
 def test_gap_is_the_difference_of_the_lines(lenet):
@@ -98,7 +110,12 @@ def test_gap_is_the_difference_of_the_lines(lenet):
     records = lenet.study.records
     ann = records[records["arm"] == "ann"]["accuracy"].mean()
     own = records[records["method"] == "bptt"].groupby("timestep")["accuracy"].mean()
-    assert lines_of(ax)["bptt"].get_ydata() == pytest.approx((100 * (ann - own)).to_numpy())
+    assert lines_of(ax)["bptt"].get_ydata() == pytest.approx((100 * (own - ann)).to_numpy())
+    assert ax.get_ylabel() == "SNN − ANN (points)"
+    assert ax.get_yscale() == "symlog"
+    assert "linear within 0.5 points of 0" in FIGURES["gap-timesteps"].description
+    dotted = [line.get_ydata()[0] for line in ax.lines if line.get_color() == "#767676"]
+    assert dotted == [-0.5, -1.0, -2.0]
 
 
 def test_spikes_per_neuron(lenet):
@@ -120,6 +137,11 @@ def test_confusion_rows_add_up(lenet):
     rows = FIGURES["confusion"].prepare(lenet)
     sums = rows.groupby(["panel", "true"])["share"].sum()
     assert sums.to_numpy() == pytest.approx(1.0)
+    ax, panel = axes_of("confusion", rows)
+    shares = {(row.answer, row.true): row.share for row in panel.itertuples() if row.share > 0}
+    assert {text.get_position(): text.get_text() for text in ax.texts} == {
+        place: f"{100 * share:.1f}" for place, share in shares.items()
+    }
 
 
 def test_depth_lines(depths):
@@ -245,7 +267,7 @@ def test_panels_share_one_legend(depths):
     ]
     (legend,) = canvas.legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels == ["ANN", "robust-norm", "bptt (T=2)", "bptt (T=8)"]
+    assert labels == ["ANN", "robust-norm", "bptt (T=2)", "bptt (T=8)", "training T"]
     slide = render(figure, figure.prepare(depths), style.SIZES["slide"])
     assert (slide.get_size_inches() > 2 * canvas.get_size_inches() * 0.8).all()
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reports.intervals import (
+    RANGE,
     IntervalError,
     bootstrap_accuracies,
     cut,
@@ -16,6 +17,7 @@ from reports.intervals import (
     paired_images,
     paired_t,
     percentile_interval,
+    spread,
     wilson,
 )
 
@@ -147,6 +149,15 @@ def test_holm_steps_down_and_never_falls():
     assert holm([0.6, 0.7]) == pytest.approx([1.0, 1.0])
     with pytest.raises(IntervalError):
         holm([0.5, 1.5])
+
+
+def test_of_two_or_three_values_the_spread_is_their_range():
+    two = spread([4.0, 1.0])
+    assert (two.estimate, two.low, two.high, two.n, two.kind) == (2.5, 1.0, 4.0, 2, RANGE)
+    assert two.deviation == pytest.approx(math.sqrt(4.5))
+    one = spread([3.0])
+    assert (one.low, one.high, one.n, one.deviation) == (3.0, 3.0, 1, None)
+    assert spread([1.0, 2.0, 4.0, 5.0]) == mean_t([1.0, 2.0, 4.0, 5.0])
 
 
 def test_bootstrap_keeps_pairs_and_means():

@@ -5,16 +5,18 @@ import json
 import re
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 import reports
 from reports import page
 from reports.analysis import Analysis
 from reports.answers import answers
-from reports.caveats import caveats
+from reports.caveats import caveats, left_out
 from reports.figures import FIGURES
+from reports.figures.base import latency_label
 from reports.frame import StudyError
-from reports.tables import Cell
+from reports.tables import Cell, all_tables
 from tests.synthetic_study import write_study
 
 GRID = (1, 2, 4, 8, 16, 32)
@@ -160,9 +162,12 @@ def test_answer_names_steps_ratio_and_costs(tmp_path):
         answer.headline,
     )
     assert match, answer.headline
-    assert answer.details[0].startswith("Direct training needs 4.57 times fewer steps [")  # 32 / 7
+    (detail,) = (words for words in answer.details if words.startswith("T = "))
+    assert detail.startswith(
+        "T = 32 against 7: conversion takes 4.57 times as many steps as direct training ["
+    )
     # spikes at T*: 70 * 32 against 110 * 7, 2.91 times
-    assert "and spends 2.91 times fewer spikes [" in answer.details[0]
+    assert " and 2.91 times as many spikes [" in detail
 
 
 def test_answer_is_honest_when_nothing_is_reached(tmp_path):
@@ -186,14 +191,17 @@ def test_caveats_come_from_the_data(tmp_path):
     facts["versions"]["torch"] = "2.9"
     path.write_text(json.dumps(facts))
     one = Analysis(reports.study(one.study.directory))
-    found = "\n".join(caveats(one, [FIGURES["energy"]]))
+    found = "\n".join(caveats(one))
     assert "One seed: intervals show the uncertainty of the test images" in found
     assert "Not within 1 point of the ANN by T = 32 (lenet on mnist-5k): data-norm" in found
     assert "differs from the official files (92 images rebuilt)" in found
     assert "different versions of torch" in found
     assert "never a measurement" in found
     assert "Precision float32: where sums are rounded" in found
-    assert "energy by model (needs energies)" in found
+    assert left_out([FIGURES["energy"]]) == (
+        "Figures left out for want of data: energy by model (needs energies)."
+    )
+    assert left_out([]) == ""
 
 
 def test_sweeps_in_whole_numbers_are_said_to_be_so(tmp_path):
@@ -218,6 +226,19 @@ def test_cases_without_images_have_no_bootstrap_and_say_so(tmp_path):
     paces = [pace for found in without.paces.values() for pace in found]
     assert all(pace.best.low is None for pace in paces)
     assert answers(without)
+
+
+def test_steps_before_the_readout_are_called_observation_steps(tmp_path):
+    write_study(tmp_path, seeds=1, timesteps=GRID)
+    records = pd.read_csv(tmp_path / "records.csv")
+    records.loc[records["method"] == "spike-norm", "calibration_timesteps"] = 4
+    records.to_csv(tmp_path / "records.csv", index=False)
+    analysis = Analysis(reports.study(tmp_path))
+    rows = FIGURES["accuracy-timesteps"].prepare(analysis)
+    assert latency_label(rows) == "timesteps T, observation steps included"
+    notes = [note for table in all_tables(analysis) for note in table.notes]
+    assert not any("calibration" in note for note in notes)
+    assert sum("bservation " in note for note in notes) == 5
 
 
 def test_sort_keys():

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 import reports
+from reports.analysis import Analysis
+from reports.provenance import provenance
 from reports.tables import Table, training_times
+from reports.writers import to_csv
 from tests.synthetic_study import write_study
 
 SECONDS = {"ann": {"train": 10.0, "sweep": 99.0}, "robust-norm": {"convert": 2.0, "sweep": 99.0},
@@ -23,7 +26,13 @@ def timed(directory: Path, *, left_out: str = "") -> Path:
         facts["elapsed_s"] = {} if method == left_out else elapsed
         facts["ann_case"] = f"ann-lenet-{seed}" if method == "robust-norm" else None
         file.write_text(json.dumps(facts), "utf-8")
+        history(file.parent, 3.0, 9.0)
     return directory
+
+
+def history(case: Path, *elapsed: float) -> None:
+    rows = [f"{epoch},{seconds}" for epoch, seconds in enumerate(elapsed, 1)]
+    (case / "history.csv").write_text("\n".join(["epoch,elapsed_s", *rows]) + "\n")
 
 
 def column(table: Table, name: str) -> dict[str, object]:
@@ -50,6 +59,28 @@ def test_the_answer_is_that_of_the_training_or_the_last_within_four_steps(table:
     assert steps == {"ANN": None, "robust-norm": 4.0, "bptt (T=2)": 2.0, "bptt (T=8)": 4.0}
 
 
+def test_times_say_their_unit_themselves(table: Table) -> None:
+    assert [column.heading for column in table.columns[2:]] == [
+        "Training ↓", "of it the ANN ↓", "T (steps)", "Accuracy within 4 steps (%) ↑"
+    ]  # fmt: skip
+    assert [row[2].text for row in table.rows] == ["15 s", "18 s", "45 s", "45 s"]
+    assert to_csv(table).startswith("Network,Method,Training (s),")
+
+
 def test_a_method_whose_times_are_not_known_is_left_out(tmp_path: Path) -> None:
     left = training_times(reports.study(timed(tmp_path, left_out="ann")))
     assert [row[1].text for row in left.rows] == ["bptt (T=2)", "bptt (T=8)"]
+
+
+def test_an_interrupted_training_took_all_of_its_parts(tmp_path: Path) -> None:
+    """case.json of old has the last part alone; ANN of seed 0: 10 said, 50 in its history."""
+    timed(tmp_path)
+    history(tmp_path / "cases" / "ann-lenet-0", 20.0, 50.0)
+    history(tmp_path / "cases" / "bptt-lenet-1-T8")  # no epoch: as said
+    table = training_times(reports.study(tmp_path))
+    assert column(table, "Training") == pytest.approx(
+        {"ANN": 35.0, "robust-norm": 38.0, "bptt (T=2)": 45.0, "bptt (T=8)": 45.0}
+    )
+    assert column(table, "of it the ANN")["robust-norm"] == pytest.approx(35.0)
+    facts = {fact.name: fact.text for fact in provenance(Analysis(reports.study(tmp_path)))}
+    assert facts["Computing time"] == "14 min 10 s"  # stages as said, 810 s, and 40 more

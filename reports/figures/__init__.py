@@ -30,9 +30,10 @@ from reports.figures import (
     training_timesteps,
 )
 from reports.figures.base import Figure
+from reports.figures.captions import caption
 from reports.figures.render import leading, render
 
-__all__ = ["FIGURES", "Figure", "leading", "render"]
+__all__ = ["FIGURES", "Figure", "caption", "leading", "render"]
 
 FIGURES: dict[str, Figure] = {
     module.FIGURE.name: module.FIGURE

@@ -55,8 +55,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "accuracy-depth",
     "Accuracy against depth",
-    "Test accuracy of ANN and spiking networks with 95 % intervals; thin lines: training images.",
+    "Test accuracy of ANN and spiking networks; thin lines: training images.",
     "one family of architectures at several depths",
     prepare,
     draw,
+    spread="accuracy whisker",
 )

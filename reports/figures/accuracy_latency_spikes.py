@@ -11,15 +11,14 @@ from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
     accuracy_axis,
-    ann_line,
     each,
     empty,
     latency_label,
     look_of,
-    marked,
     sweep_rows,
     timestep_axis,
 )
+from reports.figures.lines import ann_line, places_marked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +41,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     spiking = rows[rows["arm"] != "ann"]
     for label, own in each(spiking):
         arguments = look_of(own)
-        picked = own.iloc[marked(own["latency"].to_numpy())]
+        picked = own.iloc[places_marked(own, "latency")]
         ax.plot(own["latency"], own["accuracy"] * 100, label=label, color=arguments["color"],
                 linestyle=arguments["linestyle"], linewidth=0.9)  # fmt: skip
         ax.scatter(

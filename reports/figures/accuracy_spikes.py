@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, accuracy_axis, ann_line, band, count_axis, each, sweep_rows
+from reports.figures.base import Figure, accuracy_axis, count_axis, each, sweep_rows
+from reports.figures.lines import ann_line, band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +34,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "accuracy-spikes",
     "Accuracy against spikes",
-    "Accuracy for the spikes spent, one point per T; bands are 95 % of the accuracy over seeds.",
+    "Accuracy for the mean of the spikes spent, one point per T; the ANN is the horizontal line.",
     "spike counts",
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

@@ -10,13 +10,12 @@ from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
     accuracy_axis,
-    ann_line,
-    band,
     each,
     latency_label,
     sweep_rows,
     timestep_axis,
 )
+from reports.figures.lines import TRAINED, ann_line, band, mark_training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +32,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     ann_line(ax, rows)
     for _, own in each(spiking):
         band(ax, own, "latency", "accuracy", 100)
+    mark_training(ax, spiking, "accuracy", 100)
     if len(spiking):
         timestep_axis(ax, spiking["latency"], latency_label(rows))
     accuracy_axis(ax, rows["accuracy"], rows["accuracy_low"], rows["accuracy_high"])
@@ -41,8 +41,9 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "accuracy-timesteps",
     "Accuracy against T",
-    "Accuracy of every method at every T; the ANN is the line, bands are 95 % over seeds.",
+    f"Accuracy of every method at every T; the ANN is the horizontal line. {TRAINED}",
     "a sweep",
     prepare,
     draw,
+    spread="band",
 )

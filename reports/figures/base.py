@@ -12,8 +12,8 @@ import pandas as pd
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve
-from reports.intervals import mean_t, t_half
-from reports.style import GREY, look
+from reports.intervals import ENOUGH, t_half
+from reports.style import look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,8 @@ class Figure:
 
     prepare: tidy rows with a column `panel`, empty where the study has no data for it; draw: one
     panel's rows onto axes; needs: the data without which it is left out, in words; detail: whether
-    a page shows it for the shallowest and the deepest alone of a family of networks.
+    a page shows it for the shallowest and the deepest alone of a family of networks; spread: how
+    it draws what seeds differ by, a key of `captions.SPREADS`.
     """
 
     name: str
@@ -38,9 +39,10 @@ class Figure:
     aspect: float = 1.0
     legend: bool = True
     detail: bool = False
+    spread: str = ""
 
 
-IDENTITY = ("panel", "label", "method", "arm", "variant")
+IDENTITY = ("panel", "label", "method", "arm", "variant", "n")
 
 
 def identity(curve: Curve) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def identity(curve: Curve) -> dict[str, Any]:
         "method": curve.base,
         "arm": curve.arm,
         "variant": curve.variant,
+        "n": len(curve.seeds),
     }
 
 
@@ -58,19 +61,20 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
     """One row per curve and T: the mean of each measure, and its 95 % ends where seeds give them.
 
     A network with the ANN alone has no T, and so no rows.
-    Columns: IDENTITY, timestep, latency, n, and MEASURE, MEASURE_low, MEASURE_high.
+    Columns: IDENTITY, timestep, latency, trained (whether it is the T of the training), and
+    MEASURE, MEASURE_low, MEASURE_high, MEASURE_seeds (of `spreads`).
     """
     given = list(curves)
     swept = {curve.network for curve in given if curve.arm != "ann"}
-    ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high")]
-    tables = [pd.DataFrame(columns=[*IDENTITY, "timestep", "latency", "n", *ends])]
+    ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high", "_seeds")]
+    tables = [pd.DataFrame(columns=[*IDENTITY, "timestep", "latency", "trained", *ends])]
     for curve in given:
         if curve.network not in swept:
             continue
         columns = identity(curve) | {
             "timestep": curve.timesteps.astype(int),
             "latency": curve.latency.astype(int),
-            "n": len(curve.seeds),
+            "trained": curve.timesteps == trained_for(curve),
         }
         for measure in measures:
             columns |= spreads(measure, curve.measures[measure])
@@ -78,22 +82,30 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
-def spreads(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    """Mean and 95 % ends of each column of [seeds, n]; NaN for one seed or a missing value."""
-    mean = values.mean(axis=0)
-    half = np.full(mean.shape, np.nan)
-    if len(values) > 1:
+def trained_for(curve: Curve) -> int | None:
+    """The T that a directly trained network was trained for."""
+    return curve.train_timesteps if curve.arm == "direct" else None
+
+
+def spreads(name: str, values: np.ndarray) -> dict[str, Any]:
+    """Mean and 95 % ends of each column of [seeds, n]; NaN for one seed or a missing value.
+
+    Of two or three seeds the ends are the least and the largest, and NAME_seeds has them all.
+    """
+    mean, few = values.mean(axis=0), 1 < len(values) < ENOUGH
+    low = high = np.full(mean.shape, np.nan)
+    if len(values) >= ENOUGH:
         half = t_half(values)
-    return {name: mean, f"{name}_low": mean - half, f"{name}_high": mean + half}
+        low, high = mean - half, mean + half
+    elif few:
+        low, high = values.min(axis=0), values.max(axis=0)
+    seeds = [tuple(own) if few else () for own in values.T.tolist()]
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_seeds": seeds}
 
 
-def spread(name: str, values: np.ndarray) -> dict[str, float]:
-    """Mean and 95 % ends of values of several seeds; the ends are NaN for one seed."""
-    mean = float(values.mean())
-    if len(values) < 2 or not np.isfinite(values).all():
-        return {name: mean, f"{name}_low": np.nan, f"{name}_high": np.nan}
-    interval = mean_t(values.tolist())
-    return {name: mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+def spread(name: str, values: np.ndarray) -> dict[str, Any]:
+    """The same of the values of one place."""
+    return {key: found[0] for key, found in spreads(name, values[:, None]).items()}
 
 
 def each(rows: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
@@ -106,42 +118,6 @@ def look_of(rows: pd.DataFrame) -> dict[str, Any]:
     """Line arguments of the method that the rows belong to."""
     first = rows.iloc[0]
     return look(first["method"], first["arm"], int(first["variant"])).line()
-
-
-def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
-    """A line with markers, and a band between its 95 % ends where it has them."""
-    label = str(rows["label"].iloc[0])
-    arguments = look_of(rows)
-    marks = marked(rows[x].to_numpy())
-    ax.plot(rows[x], rows[y] * scale, label=label, markevery=marks, **arguments)
-    if rows[f"{y}_low"].notna().any():
-        ends = (rows[f"{y}_low"] * scale, rows[f"{y}_high"] * scale)
-        ax.fill_between(rows[x], *ends, color=arguments["color"], alpha=0.12, linewidth=0)
-
-
-def ann_line(ax: Axes, rows: pd.DataFrame, y: str = "accuracy", scale: float = 100.0) -> None:
-    """The ANN as a horizontal line with its 95 % band."""
-    for label, own in each(rows[rows["arm"] == "ann"]):
-        arguments = look_of(own)
-        first = own.iloc[0]
-        ax.axhline(
-            first[y] * scale,
-            color=arguments["color"],
-            linestyle=arguments["linestyle"],
-            label=label,
-            linewidth=1.1,
-        )
-        if np.isfinite(first[f"{y}_low"]):
-            low, high = first[f"{y}_low"] * scale, first[f"{y}_high"] * scale
-            ax.axhspan(low, high, color=GREY, alpha=0.13, linewidth=0)
-
-
-def marked(values: np.ndarray) -> list[int]:
-    """Places of the values that get a marker: about evenly spaced on a logarithmic axis."""
-    if values.size <= 10 or values.min() <= 0:
-        return list(range(0, values.size, max(1, values.size // 8)))
-    wanted = np.geomspace(values.min(), values.max(), 9)
-    return sorted({int(np.abs(values - w).argmin()) for w in wanted})
 
 
 def timestep_axis(ax: Axes, values: pd.Series, label: str = "timesteps T") -> None:
@@ -208,7 +184,7 @@ def latency_label(rows: pd.DataFrame) -> str:
     """What a T axis is called: it says so where steps before the readout are counted in."""
     spiking = rows[rows["arm"] != "ann"]
     extra = bool((spiking["latency"] != spiking["timestep"]).any())
-    return "timesteps T, calibration included" if extra else "timesteps T"
+    return "timesteps T, observation steps included" if extra else "timesteps T"
 
 
 def empty() -> pd.DataFrame:

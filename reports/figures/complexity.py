@@ -10,6 +10,7 @@ from reports.analysis import Analysis
 from reports.curves import reference
 from reports.figures.base import Figure, beside, empty, identity
 from reports.style import look
+from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "complexity",
     "Operations",
-    "Additions and multiply-adds at the T the method is reported at, over the ANN's MACs.",
+    "Additions and multiply-adds over the ANN's MACs. Direct training at the T it was trained for. "
+    f"{LARGEST_T}",
     "operation counts and an ANN",
     prepare,
     draw,

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.curves import Curve, best_direct
+from reports.best import best_converted, best_direct
+from reports.curves import Curve
 from reports.figures.base import Figure, empty, identity
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     """Share of each label's images given each answer, over seeds, at the report T."""
     parts = []
     for items in analysis.networks.values():
-        converted = [curve for curve in items if curve.arm == "converted"]
-        best = max(converted, key=lambda c: c.accuracy[-1], default=None)
-        for curve in (best_direct(items), best):
+        for curve in (best_direct(items), best_converted(items)):
             if curve is not None:
                 parts += _rows(analysis, curve)
     return pd.DataFrame(parts) if parts else empty()
@@ -69,10 +68,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             ax.text(
                 answer,
                 true,
-                f"{value:.0f}",
+                f"{value:.1f}",
                 ha="center",
                 va="center",
-                size="x-small",
+                size="xx-small",
                 weight="bold",
             )
         elif value > 0:
@@ -96,7 +95,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "confusion",
     "Confusion matrices",
-    "Percent of each label's test images given each answer; bold on the diagonal: answered right.",
+    "Percent of each label's test images given each answer; bold on the diagonal: answered right. "
+    "Blank: 0; the diagonal has no shade.",
     "per-image results with at most 20 classes",
     prepare,
     draw,

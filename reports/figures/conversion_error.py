@@ -61,7 +61,8 @@ FIGURE = Figure(
     "conversion-error",
     "Conversion error by layer",
     "Relative error of each layer's rates against the ANN's activations, in total and by cause. "
-    "Causes cancel in part: the total is at most the sum of the three.",
+    "Clipping: activations above θ; quantisation: rates are multiples of 1/T; unevenness: spikes "
+    "arrive at uneven times. Causes cancel in part: the total is at most the sum of the three.",
     "errors.csv of a conversion",
     prepare,
     draw,

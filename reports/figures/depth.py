@@ -16,15 +16,13 @@ if TYPE_CHECKING:
 
 
 def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
-    """A measure at the report T of every curve, with its 95 % ends, against depth."""
+    """A measure at the report T of every curve, with its ends over seeds, against depth."""
     rows = []
     for family, items in families(analysis.curves).items():
         for curve in items:
-            found = (
-                curve.accuracy_interval(curve.report_timestep)
-                if measure == "accuracy"
-                else curve.interval(measure, curve.report_timestep)
-            )
+            found = curve.interval(measure, curve.report_timestep)
+            if measure == "accuracy" and len(curve.seeds) == 1:
+                found = curve.accuracy_interval(curve.report_timestep)
             if found is not None and np.isfinite(found.estimate):
                 rows.append(
                     identity(curve)
@@ -40,7 +38,7 @@ def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
 
 
 def draw_depth(rows: pd.DataFrame, ax: Axes, measure: str, scale: float = 1.0) -> None:
-    """A line per method over depth with 95 % whiskers."""
+    """A line per method over depth with whiskers."""
     for label, unordered in each(rows):
         own = unordered.sort_values("depth")
         middle = own[measure] * scale

@@ -11,13 +11,13 @@ from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
     accuracy_axis,
-    band,
     count_axis,
     each,
     energy_scale,
     look_of,
     sweep_rows,
 )
+from reports.figures.lines import band
 from reports.style import GREY
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "energy-front",
     "Accuracy against energy",
-    "Accuracy for the energy spent, one point per T; grey: what no other point beats in both.",
+    "Accuracy for the mean of the energy spent, one point per T; stars: the ANNs; grey: what no "
+    "other point beats in both.",
     "energies",
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

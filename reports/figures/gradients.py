@@ -22,7 +22,8 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     """Mean over seeds of each layer's mean absolute gradient, for the values tried.
 
     Settings of one method that tried one value each share a panel. Of more than MOST_VALUES
-    values that a search tried, the powers of two stay. place: of the value among those shown.
+    values that a search tried, the powers of two stay, and the one that it chose (`balanced`).
+    place: of the value among those shown.
     """
     gradients = analysis.study.stacked("gradients.csv")
     if gradients is None:
@@ -32,10 +33,11 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
         own = gradients[gradients["case"].isin(curve.cases)]
         given = own["value"].nunique() == 1
         name = curve.base if given else curve.label
+        chosen = float("nan") if given or own.empty else balanced(own)
         means = own.groupby(["parameter", "value", "index"], sort=True)["gradient"].mean()
         for (parameter, value, index), gradient in means.items():
             row = identity(curve) | {"parameter": parameter, "value": float(value)}
-            row |= {"given": given}
+            row |= {"given": given, "chosen": value == chosen}
             row |= {"panel": f"{curve.network}, {name}", "index": int(index)}
             rows.append(row | {"gradient": float(gradient)})
     if not rows:
@@ -44,7 +46,8 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
     parts = []
     for _, own in table.groupby("parameter", sort=False):
         tried = shown(sorted(own.loc[~own["given"], "value"].unique()))
-        values = sorted({*own.loc[own["given"], "value"], *tried})
+        kept = own.loc[own["given"] | own["chosen"], "value"]
+        values = sorted({*kept, *tried})
         own = own[own["value"].isin(values)]
         parts.append(own.assign(place=own["value"].map(values.index), places=len(values)))
     return pd.concat(parts, ignore_index=True)
@@ -58,6 +61,15 @@ def shown(values: list[float]) -> list[float]:
     chosen = powers if len(powers) >= MOST_VALUES // 2 else values
     picked = np.linspace(0, len(chosen) - 1, min(MOST_VALUES, len(chosen))).round().astype(int)
     return [chosen[place] for place in picked]
+
+
+def balanced(rows: pd.DataFrame) -> float:
+    """The value that a search takes: mean gradient of the first half of the layers nearest to that
+    of the rest (Ledinauskas 2020, section 2.5), mean over seeds; NaN where all gradients are 0."""
+    table = rows.pivot_table("gradient", "index", "value")
+    half = len(table) // 2
+    distance = (table[:half].mean() / table[half:].mean() - 1).abs()
+    return float(distance.idxmin()) if distance.notna().any() else float("nan")
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
@@ -74,6 +86,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             linestyle=DASHES[place % len(DASHES)],
             marker=MARKERS[place % len(MARKERS)],
             label=f"{SYMBOLS.get(parameter, parameter)} = {value:.3g}",
+            linewidth=2.6 if own["chosen"].any() else None,
         )
     gradients = rows["gradient"]
     if not (gradients > 0).any():
@@ -91,8 +104,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "gradients",
     "Gradient by layer",
-    "Mean absolute gradient of each layer's weights, for the values of the parameter tried "
-    "(of a search at most six).",
+    "Mean absolute gradient of each layer's weights, for the values of the parameter tried (of a "
+    "search at most seven); the thick line is the value that the search chose.",
     "gradients.csv of a direct training",
     prepare,
     draw,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.figures.base import Figure, each, empty, identity, look_of, spread
+from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,8 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "layer-spikes",
     "Spikes per neuron by layer",
-    "Mean spikes of a neuron in each hidden layer, at the T the method is reported at.",
+    "Mean spikes of a neuron in each hidden layer. Direct training at the T it was trained for. "
+    f"{LARGEST_T}",
     "layers.csv",
     prepare,
     draw,

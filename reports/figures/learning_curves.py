@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, band, each, empty, identity, spread
+from reports.figures.base import Figure, each, empty, identity, look_of, spread
+from reports.figures.lines import band
+from reports.style import DASHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,12 +31,13 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: validation with markers and band, training as a thin line."""
+    """One network: validation with markers, training as a dashed line."""
     for _, own in each(rows):
         band(ax, own, "epoch", "validation_accuracy", 100)
-        colour = ax.lines[-1].get_color()
-        ax.plot(own["epoch"], own["train_accuracy"] * 100, color=colour, linewidth=0.7, alpha=0.8)
-    ax.plot([], [], color="#767676", linewidth=0.7, label="training images")
+        colour = look_of(own)["color"]
+        ax.plot(own["epoch"], own["train_accuracy"] * 100, color=colour, linewidth=0.7, alpha=0.8,
+                linestyle=DASHED)  # fmt: skip
+    ax.plot([], [], color="#767676", linewidth=0.7, linestyle=DASHED, label="training images")
     ends = ["validation_accuracy_low", "validation_accuracy_high"]
     shown = rows[["validation_accuracy", "train_accuracy", *ends]] * 100
     low, high = float(shown.min(axis=None)), float(shown.max(axis=None))
@@ -47,9 +50,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "learning-curves",
     "Learning curves",
-    "Validation accuracy against the epoch; thin lines: accuracy on the training images.",
+    "Validation accuracy against the epoch; dashed: accuracy on the training images.",
     "history.csv",
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

@@ -27,14 +27,15 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One method: a violin per layer, its quartiles as lines; far outliers are outside."""
     violins(ax, rows)
     ax.set_xlim(*np.quantile(np.concatenate(rows["values"].to_list()), SHOWN))
-    ax.set_xlabel("membrane potential / θ")
+    ax.set_xlabel("membrane potential (thresholds θ)")
     ax.set_ylabel("layer")
 
 
 FIGURE = Figure(
     "membranes",
     "Membrane potentials",
-    "Membrane potentials after the reset of every step, by layer: 99 % of them lie in view.",
+    "Membrane potentials in units of the threshold, after the reset of every step, by layer: 99 % "
+    "of them lie in view.",
     "traces.npz with membrane_LAYER",
     prepare,
     draw,

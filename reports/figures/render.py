@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -115,6 +117,12 @@ def _of(rows: pd.DataFrame, network: str) -> pd.Series:
     return rows["panel"].isin(own)
 
 
+def _by_value(entry: tuple[str, Artist]) -> float:
+    """Values of one parameter in their order, everything else as it comes (a sort keeps it)."""
+    number = re.fullmatch(r"\w+ = (\d[\d.e+-]*)", entry[0])
+    return float(number.group(1)) if number else -math.inf
+
+
 def _legend(canvas: Canvas, axes: list[Axes], size: Size) -> None:
     """Every label once, below the panels; the figure grows by the rows of the legend."""
     entries: dict[str, Artist] = {}
@@ -124,6 +132,7 @@ def _legend(canvas: Canvas, axes: list[Axes], size: Size) -> None:
             entries.setdefault(label, handle)
     if not entries:
         return
+    entries = dict(sorted(entries.items(), key=_by_value))
     width, height = canvas.get_size_inches()
     longest = max(len(label) for label in entries)
     entry_width = (0.62 + 0.062 * longest) * size.scale

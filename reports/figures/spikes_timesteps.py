@@ -9,13 +9,13 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
-    band,
     count_axis,
     each,
     latency_label,
     sweep_rows,
     timestep_axis,
 )
+from reports.figures.lines import TRAINED, band, mark_training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +32,7 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One network: rows as `prepare` gives them."""
     for _, own in each(rows):
         band(ax, own, "latency", "spikes_per_image")
+    mark_training(ax, rows, "spikes_per_image")
     timestep_axis(ax, rows["latency"], latency_label(rows))
     if (rows["spikes_per_image"] > 0).any():
         low, high = rows["spikes_per_image_low"], rows["spikes_per_image_high"]
@@ -42,9 +43,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "spikes-timesteps",
     "Spikes against T",
-    "Spikes of the hidden neurons until T, per image.",
+    f"Spikes of the hidden neurons until T, per image. {TRAINED}",
     "spike counts",
     prepare,
     draw,
     detail=True,
+    spread="band",
 )

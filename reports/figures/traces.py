@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import identity
+from reports.curves import Curve
+from reports.figures.base import identity, trained_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FACE, EDGE = "#9ECAE1", "#2B4C6F"
+BY_STEP = ("currents", "raster")
+"""Arrays whose first axis is that of the steps; the rates are means over the same steps."""
 QUARTILES = [0.25, 0.5, 0.75]
 
 
@@ -25,8 +28,18 @@ def traces(analysis: Analysis, prefix: str) -> Iterator[tuple[dict[str, Any], di
             case = analysis.study.cases.get(name)
             arrays = case.arrays("traces.npz") if case is not None else None
             if arrays is not None and any(key.startswith(prefix) for key in arrays):
-                yield identity(curve) | {"panel": f"{curve.network}, {curve.label}"}, arrays
+                panel = f"{curve.network}, {curve.label}{_beyond(curve, arrays)}"
+                yield identity(curve) | {"panel": panel}, arrays
                 break
+
+
+def _beyond(curve: Curve, arrays: dict[str, Any]) -> str:
+    """How many steps a direct network ran, where these are more than it was trained for."""
+    steps = max((len(arrays[name]) for name in BY_STEP if name in arrays), default=0)
+    trained = trained_for(curve)
+    if trained is None or steps <= trained:
+        return ""
+    return f" ({steps} steps; trained for {trained})"
 
 
 def layer_values(analysis: Analysis, prefix: str) -> list[dict[str, Any]]:

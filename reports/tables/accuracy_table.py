@@ -33,6 +33,6 @@ def accuracy_at(study: Study | Analysis) -> Table:
     notes = [INTERVAL_NOTE]
     if before := {c.label: c.calibration_timesteps for c in items if c.calibration_timesteps}:
         steps = ", ".join(f"{label} {count}" for label, count in before.items())
-        notes.append(f"T: the steps behind those of calibration ({steps}).")
+        notes.append(f"T: the steps after the observation steps ({steps}).")
     columns = (Column("Network"), Column("Method"), *(Column(f"T = {t}", "%", True) for t in grid))
     return Table("accuracy-at-T", "Accuracy at T", columns, rows, tuple(notes))

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import numbers
+from reports.analysis import Analysis
 from reports.curves import Curve
-from reports.intervals import Interval, mean_t
-from reports.iso import Estimate, Value
-from reports.metrics import NotReached
+from reports.intervals import RANGE, Interval, spread
+from reports.iso import Estimate, Pace, Value
+from reports.metrics import NotReached, best_timesteps
 from reports.significance import Comparison
 
 
@@ -42,11 +43,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """Heading, unit, and whether a higher number is better (None: neither)."""
+    """Heading, unit, and whether a higher number is better (None: neither).
+
+    raw: the unit of the raw numbers, where cells say theirs as people read it (11 min 32 s).
+    """
 
     name: str
     unit: str = ""
     higher_is_better: bool | None = None
+    raw: str = ""
 
     @property
     def heading(self) -> str:
@@ -68,6 +73,9 @@ class Table:
 
 MISSING = Cell("–")
 
+ALIKE = "in all"
+"""In place of a range of seeds that print the same."""
+
 TRAINED = "T(1 point) up to training T"
 """Heading of trained-timesteps at δ = 1 point."""
 
@@ -75,7 +83,8 @@ INTERVAL_NOTE = (
     "In brackets: 95 % interval. Of accuracies: t over seeds, for one seed Wilson over the test "
     "images. Of SNN − ANN: paired t over seeds, for one seed Agresti & Min 2005 over the test "
     "images. Of steps and ratios: bootstrap over the test images, and over seeds where there are "
-    "several; ∞: not reached. Of counts and energies: t over seeds, none for one seed."
+    "several; ∞: not reached. Of counts, times and energies: t over seeds; of two or three seeds, "
+    "without brackets, the least to the largest; none for one seed."
 )
 
 
@@ -100,7 +109,7 @@ def accuracy_cell(curve: Curve, timestep: int, strong: bool = False) -> Cell:
     low, high = max(0.0, interval.low), min(1.0, interval.high)
     ends = f"[{numbers.percent(low)}, {numbers.percent(high)}]"
     several = len(curve.seeds) > 1
-    n = seeds_of(curve) if several else f"1 seed, {numbers.count(curve.images)} images"
+    n = seeds_of(curve) if several else f"1 seed, {curve.images:,} images"
     text = numbers.percent(interval.estimate)
     spread = _times(100, interval.deviation)
     return Cell(text, 100 * interval.estimate, 100 * low, 100 * high, ends, n, strong, spread)
@@ -120,7 +129,7 @@ def difference_cell(test: Comparison | None) -> Cell:
         return MISSING
     d = test.difference
     ends = f"[{numbers.points(d.low)}, {numbers.points(d.high)}]"
-    n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {numbers.count(d.n)} images"
+    n = f"{d.n} seeds" if "seeds" in d.kind else f"1 seed, {d.n:,} images"
     return Cell(
         numbers.points(d.estimate),
         100 * d.estimate,
@@ -150,12 +159,18 @@ def estimate_cell(estimate: Estimate | None, form: Callable[[Any], str]) -> Cell
     )
 
 
+def best_cell(analysis: Analysis, pace: Pace | None) -> Cell:
+    """Best T of a method; missing where even its accuracy there is not above chance."""
+    if pace is None:
+        return MISSING
+    curve = pace.curve
+    best = best_timesteps(curve.timesteps, curve.accuracy)
+    return MISSING if analysis.at_chance(curve, best) else estimate_cell(pace.best, numbers.steps)
+
+
 def spread_cell(values: list[float], form: Callable[[float], str]) -> Cell:
-    """Values of several seeds as their mean with its t-interval."""
-    n = plural(len(values))
-    if len(values) < 2:
-        return Cell(form(values[0]), values[0], n=n)
-    return _interval_cell(mean_t(values), form, n)
+    """Values of several seeds as their mean with its spread."""
+    return _interval_cell(spread(values), form, plural(len(values)))
 
 
 def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> Cell:
@@ -163,9 +178,12 @@ def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> 
         return Cell(form(interval.estimate), interval.estimate, n=n)
     low = max(0.0, interval.low)  # of counts, energies and times, which are none below 0
     ends = f"[{form(low)}, {form(interval.high)}]"
-    spread = interval.deviation
+    if interval.kind == RANGE:
+        least, largest = form(low), form(interval.high)
+        ends = ALIKE if least == largest else f"{least} to {largest}"
+    sd = interval.deviation
     return Cell(
-        form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=spread
+        form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=sd
     )
 
 

@@ -6,6 +6,7 @@ from reports.analysis import Analysis, analyse
 from reports.curves import Curve
 from reports.frame import Study
 from reports.tables.cells import Column, Table, difference_cell, name_cell, p_cell
+from reports.words import LARGEST_T
 
 
 def differences(study: Study | Analysis) -> Table:
@@ -33,10 +34,11 @@ def differences(study: Study | Analysis) -> Table:
         Column("Test"),
     )
     notes = (
+        LARGEST_T,
         "Every spiking method against the ANN, and the most accurate one against every other. "
         "Several seeds: paired t; one seed: McNemar on the test images. Holm's method adjusts "
-        "for the number of tests in each network. Steps include calibration. No test where all "
-        "seeds differ by the same: without a spread there is none.",
+        "for the number of tests in each network. Steps include observation steps. No test where "
+        "all seeds differ by the same: without a spread there is none.",
     )
     return Table("tests", "Differences and tests", columns, rows, notes)
 

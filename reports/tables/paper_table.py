@@ -9,7 +9,8 @@ from reports import numbers
 from reports.analysis import Analysis, analyse
 from reports.frame import Study
 from reports.tables.cells import MISSING, Cell, Column, Table, name_cell, number
-from reports.tables.paper_measures import PAPER_MEASURES, cell_of
+from reports.tables.paper_measures import OF_PACE, PAPER_MEASURES, cell_of
+from reports.words import BEST_OF_SWEEP
 
 KEYS = ("dataset", "architecture", "method", "train_timesteps")
 """By what a row chooses one of our curves; what it leaves out may be anything."""
@@ -33,8 +34,14 @@ def paper(study: Study | Analysis) -> Table | None:
         Column("Ours"),
         Column("Source"),
     )
-    notes = ("A dash: this study has no such case, or the measure is not in the records.",)
-    return Table("paper", "Paper and ours", columns, rows, notes)
+    notes = ["A dash: this study has no such case, or the measure is not in the records."]
+    if any(_measure(row) in OF_PACE for row in papers):
+        notes.append(BEST_OF_SWEEP)
+    return Table("paper", "Paper and ours", columns, rows, tuple(notes))
+
+
+def _measure(row: Mapping[str, Any]) -> str:
+    return str(row.get("measure", "accuracy"))
 
 
 def _paper_row(row: Mapping[str, Any], analysis: Analysis) -> tuple[Cell, ...]:
@@ -44,7 +51,7 @@ def _paper_row(row: Mapping[str, Any], analysis: Analysis) -> tuple[Cell, ...]:
         for curve in analysis.curves
         if all(getattr(curve, key) == value for key, value in wanted.items())
     ]
-    measure = str(row.get("measure", "accuracy"))
+    measure = _measure(row)
     curve = found[0] if found else None
     timestep = row.get("timestep", curve.report_timestep if curve else None)
     ours = MISSING

@@ -19,12 +19,14 @@ from reports.tables.cells import (
     Column,
     Table,
     accuracy_cell,
+    best_cell,
     difference_cell,
     estimate_cell,
     measure_cell,
     name_cell,
     number,
 )
+from reports.words import BEST_OF_SWEEP, ISO, LARGEST_T, STEPS_RATIO
 
 
 def summary(study: Study | Analysis) -> Table:
@@ -36,7 +38,8 @@ def summary(study: Study | Analysis) -> Table:
         tests = analysis.comparisons[name]
         best = winner(tests, items)
         rows += [
-            _summary_row(curve, pace_of.get(curve.label), tests, curve is best) for curve in items
+            _summary_row(analysis, curve, pace_of.get(curve.label), tests, curve is best)
+            for curve in items
         ]
     columns = (
         Column("Network"),
@@ -44,10 +47,10 @@ def summary(study: Study | Analysis) -> Table:
         Column("T", "steps"),
         Column("Accuracy", "%", True),
         Column("SNN − ANN", "points", True),
-        Column("Best T", "steps", False),
+        Column("Best T", "steps"),
         Column("T*(1 point)", "steps", False),
         Column(TRAINED, "steps", False),
-        Column("Direct's speedup, iso"),
+        Column(f"{STEPS_RATIO}, {ISO}"),
         Column("Spikes per image", "", False),
         Column("ACs per image", "", False),
         Column("MACs per image", "", False),
@@ -56,11 +59,12 @@ def summary(study: Study | Analysis) -> Table:
     notes = (
         _shown_at(analysis.curves),
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
-        "every larger T. Best T: the first T at the highest accuracy. Steps include calibration.",
+        "every larger T. Best T: the first T at the highest accuracy. Steps include observation "
+        "steps. No best T where even its accuracy is not above chance.",
         f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
         "for; what happens at larger T does not count. “to T = …”: the last T before it leaves.",
-        "Direct's speedup, iso: steps that conversion needs for the best accuracy of the direct "
-        "network, over the steps of the direct network (Lee 2020, table 9).",
+        f"{STEPS_RATIO}, {ISO}: Lee 2020, table 9 (iso). Above 1 direct training takes fewer. "
+        f"{BEST_OF_SWEEP}",
         "Bold: above every other spiking method of the network by a paired test, adjusted by "
         "Holm's method, p < 0.05.",
         INTERVAL_NOTE,
@@ -70,14 +74,18 @@ def summary(study: Study | Analysis) -> Table:
 
 def _shown_at(curves: Sequence[Curve]) -> str:
     cut = [c.label for c in curves if c.arm == "direct" and c.report_timestep != c.train_timesteps]
-    text = "Direct training is shown at the T it was trained for, conversion at the largest T"
+    text = "Direct training is shown at the T it was trained for"
     if cut:
         text += f"; the sweep ends before that T for {', '.join(dict.fromkeys(cut))}"
-    return f"{text}."
+    return f"{text}. {LARGEST_T}"
 
 
 def _summary_row(
-    curve: Curve, pace: Pace | None, tests: Sequence[Comparison], strong: bool
+    analysis: Analysis,
+    curve: Curve,
+    pace: Pace | None,
+    tests: Sequence[Comparison],
+    strong: bool,
 ) -> tuple[Cell, ...]:
     timestep = curve.report_timestep
     against = next((t for t in tests if t.first is curve and t.second.arm == "ann"), None)
@@ -91,7 +99,7 @@ def _summary_row(
         MISSING if ann else number(timestep + curve.calibration_timesteps, numbers.steps),
         accuracy_cell(curve, timestep, strong),
         difference_cell(against),
-        estimate_cell(pace.best if pace else None, numbers.steps),
+        best_cell(analysis, pace),
         estimate_cell(within, numbers.steps),
         estimate_cell(trained, numbers.steps),
         estimate_cell(pace.iso_speedup if pace else None, numbers.times),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reports import numbers
 from reports.analysis import Analysis, analyse
-from reports.curves import Curve, best_direct
+from reports.best import best_converted, best_direct
 from reports.frame import Study
 from reports.significance import over_timesteps
 from reports.tables.accuracy_table import timestep_grid
@@ -45,14 +45,9 @@ def over_grid(study: Study | Analysis) -> Table:
     )
     notes = (
         "The directly trained network with the highest accuracy at its training T, and the "
-        "conversion with the highest at its largest T, both read at the same T. Several seeds: "
+        "conversion with the highest at its largest T (of equals, the one with the smallest T*(1 "
+        "point)), both read at the same T. Several seeds: "
         "paired t; one seed: McNemar on the test images. Holm's method adjusts over the T shown "
         "of each network; “yes”: adjusted p < 0.05.",
     )
     return Table("tests-over-T", "Differences over T", columns, tuple(rows), notes)
-
-
-def best_converted(items: list[Curve]) -> Curve | None:
-    """The conversion with the highest mean accuracy at its largest T."""
-    converted = [curve for curve in items if curve.arm == "converted"]
-    return max(converted, key=lambda curve: float(curve.accuracy[-1]), default=None)

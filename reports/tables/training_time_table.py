@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports import numbers
 from reports.analysis import Analysis, analyse
 from reports.curves import Curve
+from reports.durations import making
 from reports.frame import Case, Study
 from reports.tables.cells import (
     INTERVAL_NOTE,
@@ -19,7 +20,6 @@ from reports.tables.cells import (
 )
 
 LATENCY = 4  # steps that an answer may take, observation included
-STAGES = ("train", "convert")  # of elapsed_s; the rest is measuring, not making
 
 
 def training_times(study: Study | Analysis) -> Table:
@@ -30,16 +30,16 @@ def training_times(study: Study | Analysis) -> Table:
     columns = (
         Column("Network"),
         Column("Method"),
-        Column("Training", "s", False),
-        Column("of it the ANN", "s", False),
+        Column("Training", "", False, raw="s"),
+        Column("of it the ANN", "", False, raw="s"),
         Column("T", "steps"),
-        Column("Accuracy", "%", True),
+        Column(f"Accuracy within {LATENCY} steps", "%", True),
     )
     notes = (
         "Training: wall clock of training and conversion, the ANN's included where a method starts "
         "from one; no sweep. On the machine of the provenance: cases side by side slow each other.",
         f"T: of the direct training, else the largest of the sweep; at most {LATENCY}, observation "
-        "included.",
+        "steps included.",
         INTERVAL_NOTE,
     )
     return Table("training-time", "Training time", columns, rows, notes)
@@ -50,7 +50,7 @@ def total(study: Study, case: str) -> float | None:
     found = study.cases.get(case)
     if found is None:
         return None
-    own, ann = made_in(found), ann_seconds(study, found)
+    own, ann = making(found), ann_seconds(study, found)
     return None if own is None or ann is None else own + ann
 
 
@@ -59,14 +59,7 @@ def ann_seconds(study: Study, case: Case) -> float | None:
     name = case.facts.get("ann_case")
     if name is None:
         return 0.0
-    return made_in(study.cases[name]) if name in study.cases else None
-
-
-def made_in(case: Case) -> float | None:
-    """Seconds of the case's own training and conversion."""
-    elapsed = case.facts.get("elapsed_s") or {}
-    stages = [float(elapsed[stage]) for stage in STAGES if stage in elapsed]
-    return sum(stages) if stages else None
+    return making(study.cases[name]) if name in study.cases else None
 
 
 def _row(curve: Curve, seconds: list[float | None], study: Study) -> tuple[Cell, ...]:

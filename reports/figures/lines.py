@@ -1,0 +1,102 @@
+"""Lines of methods, what lies behind them, and where they have markers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from reports.figures.base import each, look_of
+from reports.style import GREY
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SEED_WIDTH, SEED_ALPHA = 0.5, 0.55
+"""Of the line of a single seed."""
+
+STROKE: Mapping[str, Any] = {
+    "linestyle": "none", "marker": "|", "markersize": 12, "markeredgewidth": 1.5
+}  # fmt: skip
+"""The sign of the T of the training: no method's marker."""
+TRAINED = "Markers at powers of two; upright stroke: the T that a direct network was trained for."
+
+
+def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
+    """A line with markers, and behind it what `behind` draws."""
+    label = str(rows["label"].iloc[0])
+    arguments = look_of(rows)
+    marks = places_marked(rows, x)
+    ax.plot(rows[x], rows[y] * scale, label=label, markevery=marks, **arguments)
+    behind(ax, rows, x, y, scale)
+
+
+def behind(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
+    """The band between the 95 % ends of a line; of two or three seeds their own lines instead."""
+    colour = look_of(rows)["color"]
+    seeds = of_seeds(rows, y)
+    for own in seeds:
+        ax.plot(rows[x], own * scale, color=colour, linewidth=SEED_WIDTH, alpha=SEED_ALPHA)
+    if not seeds and rows[f"{y}_low"].notna().any():
+        ends = (rows[f"{y}_low"] * scale, rows[f"{y}_high"] * scale)
+        ax.fill_between(rows[x], *ends, color=colour, alpha=0.12, linewidth=0)
+
+
+def of_seeds(rows: pd.DataFrame, y: str) -> list[np.ndarray]:
+    """The values of each seed over the rows, where these are few; NaN where a seed has none."""
+    kept = list(rows.get(f"{y}_seeds", []))
+    most = max((len(own) for own in kept), default=0)
+    return [
+        np.array([own[place] if place < len(own) else np.nan for own in kept])
+        for place in range(most)
+    ]
+
+
+def ann_line(ax: Axes, rows: pd.DataFrame, y: str = "accuracy", scale: float = 100.0) -> None:
+    """The ANN as a horizontal line with its 95 % band, or with the lines of its seeds."""
+    for label, own in each(rows[rows["arm"] == "ann"]):
+        arguments = look_of(own)
+        first = own.iloc[0]
+        ax.axhline(
+            first[y] * scale,
+            color=arguments["color"],
+            linestyle=arguments["linestyle"],
+            label=label,
+            linewidth=1.1,
+        )
+        seeds = of_seeds(own, y)
+        for (value,) in seeds:
+            ax.axhline(value * scale, color=arguments["color"], linewidth=SEED_WIDTH,
+                       alpha=SEED_ALPHA)  # fmt: skip
+        if not seeds and np.isfinite(first[f"{y}_low"]):
+            low, high = first[f"{y}_low"] * scale, first[f"{y}_high"] * scale
+            ax.axhspan(low, high, color=GREY, alpha=0.13, linewidth=0)
+
+
+def mark_training(ax: Axes, rows: pd.DataFrame, y: str, scale: float = 1.0) -> None:
+    """An upright stroke on each direct network's curve at the T that it was trained for."""
+    trained = rows[rows.get("trained", pd.Series(False, rows.index)).astype(bool)]
+    for _, own in each(trained):
+        colour = look_of(own)["color"]
+        ax.plot(own["latency"], own[y] * scale, color=colour, **STROKE)
+    if len(trained):
+        ax.plot([], [], color="black", label="training T", **STROKE)
+
+
+def places_marked(rows: pd.DataFrame, x: str) -> list[int]:
+    """Places of a curve that get a marker: the powers of two of T, else as `marked`."""
+    if "timestep" not in rows:
+        return marked(rows[x].to_numpy())
+    values = rows["latency" if x == "latency" else "timestep"].to_numpy()
+    powers = [place for place, t in enumerate(values.tolist()) if t > 0 and t & (t - 1) == 0]
+    return powers or marked(values)
+
+
+def marked(values: np.ndarray) -> list[int]:
+    """Places of the values that get a marker: about evenly spaced on a logarithmic axis."""
+    if values.size <= 10 or values.min() <= 0:
+        return list(range(0, values.size, max(1, values.size // 8)))
+    wanted = np.geomspace(values.min(), values.max(), 9)
+    return sorted({int(np.abs(values - w).argmin()) for w in wanted})
