@@ -217,8 +217,8 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     if origin is None and recipe.fixed_scales:
         fix_scales(trainable.network)  # its norms, which may be the rule's own
     for name, values in trainable.facts.items():
-        said = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        setting.log.say(f"{name}: {said}")
+        listed = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+        setting.log.say(f"{name}: {listed}")
     # what cannot be counted is refused before any training
     count_activity(folded(trainable.network), setting.dataset.shape, 1)
     before = setting.trained_before()

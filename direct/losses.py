@@ -34,13 +34,16 @@ def mse(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
 
 
 @LOSSES.register("tet")
-def tet(outputs: Tensor, scores: Tensor, labels: Tensor, *, theta: float = 1.0) -> Tensor:
+def tet(outputs: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
     """Temporal efficient training (Deng 2022): each step answers for itself.
 
     (1 − λ)·mean_t CE(o(t), y) + λ·mean_t MSE(o(t), θ), with o(t) the output of step t alone and
-    θ the threshold of the network's neurons where a rule has one for all (`threshold` of tdbn and
-    tet), else 1.
+    θ = 1; for other thresholds see `loss_of`.
     """
+    return _tet(outputs, scores, labels, theta=1.0)
+
+
+def _tet(outputs: Tensor, scores: Tensor, labels: Tensor, *, theta: float) -> Tensor:
     del scores
     steps, batch, classes = outputs.shape
     each = F.cross_entropy(outputs.reshape(steps * batch, classes), labels.repeat(steps))
@@ -49,6 +52,9 @@ def tet(outputs: Tensor, scores: Tensor, labels: Tensor, *, theta: float = 1.0) 
 
 
 def loss_of(name: str, theta: float = 1.0) -> Loss:
-    """The loss of this name for a network of neurons with threshold θ, which only `tet` reads."""
+    """The loss of this name for a network of neurons with threshold θ, which only `tet` reads.
+
+    θ: of all neurons where a rule has one (`threshold` of tdbn and tet), else 1.
+    """
     loss = LOSSES.get(name)
-    return partial(tet, theta=theta) if loss is tet else loss
+    return partial(_tet, theta=theta) if loss is tet else loss

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from direct.losses import LOSSES, loss_of, tet
+from direct.losses import LOSSES, loss_of
 from direct.surrogates import SURROGATES, Surrogate, surrogate
 from network.unroll import unroll
 from tests.direct_networks import Toy, prepared
@@ -104,5 +104,5 @@ def test_outputs_are_pulled_to_the_threshold_of_the_rule(threshold: float) -> No
     network = trainable.network.train()
     loss = trainable.objective(toy.images, toy.labels, torch.arange(8)).loss
     outputs = unroll(network, toy.images, 3)
-    expected = tet(outputs, outputs[-1], toy.labels, theta=threshold)
+    expected = loss_of("tet", threshold)(outputs, outputs[-1], toy.labels)
     assert loss.item() == pytest.approx(expected.item())
