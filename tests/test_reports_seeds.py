@@ -75,7 +75,7 @@ def test_counts_of_few_seeds_have_a_range(tmp_path, seeds):
     assert spikes.value == pytest.approx(sum(values) / seeds)
     assert spikes.n == f"{seeds} seeds"
     if seeds == 3:
-        assert spikes.interval == "320 to 333"
+        assert spikes.interval == "from 320 to 333"
         assert (spikes.low, spikes.high) == pytest.approx((values[0], values[-1]))
     else:
         expected = mean_t(values)

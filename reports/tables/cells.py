@@ -73,7 +73,7 @@ class Table:
 
 MISSING = Cell("–")
 
-ALIKE = "in all"
+ALIKE = "in each"
 """In place of a range of seeds that print the same."""
 
 TRAINED = "T(1 point) up to training T"
@@ -180,7 +180,7 @@ def _interval_cell(interval: Interval, form: Callable[[float], str], n: str) -> 
     ends = f"[{form(low)}, {form(interval.high)}]"
     if interval.kind == RANGE:
         least, largest = form(low), form(interval.high)
-        ends = ALIKE if least == largest else f"{least} to {largest}"
+        ends = ALIKE if least == largest else f"from {least} to {largest}"
     sd = interval.deviation
     return Cell(
         form(interval.estimate), interval.estimate, low, interval.high, ends, n, deviation=sd
