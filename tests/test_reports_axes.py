@@ -103,7 +103,7 @@ def test_causes_of_an_error_stand_side_by_side():
 
 @pytest.mark.parametrize("largest", [0.0, 1e-3])
 def test_a_panel_of_zeros_says_so(largest):
-    row = {"parameter": "gamma", "value": 1.0, "place": 0, "places": 1}
+    row = {"parameter": "gamma", "value": 1.0, "place": 0, "places": 1, "chosen": False}
     gradients = ((0, 0.0), (1, largest))
     ax = drawn("gradients", [row | {"index": i, "gradient": g} for i, g in gradients])
     assert [text.get_text() for text in ax.texts] == ([] if largest else ["all zero"])
