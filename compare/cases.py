@@ -97,11 +97,8 @@ class Case:
 
     def identity(self, fingerprint: str) -> str:
         """Readable and unique: names, seed, and a hash of specification and data."""
-        content = {
-            "version": self.version,
-            "data": fingerprint,
-            "specification": self.specification(),
-        }
+        content = {"version": self.version, "data": fingerprint}
+        content["specification"] = self.specification()
         text = json.dumps(content, sort_keys=True, default=list)
         digest = hashlib.sha256(text.encode()).hexdigest()[:10]
         steps = "" if self.train_timesteps is None else f"-t{self.train_timesteps}"
