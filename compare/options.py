@@ -32,6 +32,7 @@ def check_unused(study: Study) -> None:
     """Raise StudyError for what a study says of methods that it does not run, and of papers."""
     for name, given in study.options.items():
         _check(name, study.base_method(name), given)
+        _check_start(study, name)
     for name, variant in study.variants.items():
         _check(name, variant.method, given_options(study, name))
     for row in study.paper:
@@ -39,6 +40,22 @@ def check_unused(study: Study) -> None:
             raise StudyError(
                 f"unknown measure {row.measure!r} in a [[paper]] row; known: "
                 + ", ".join(PAPER_MEASURES)
+            )
+
+
+def _check_start(study: Study, name: str) -> None:
+    """Of options of a conversion that the study does not run, but trains on from."""
+    methods = study.every("methods")
+    if name in map(study.base_method, methods):
+        return
+    for method in methods:
+        base = study.base_method(method)
+        if base in (ANN, QUANTISED_ANN) or base in CONVERSIONS:
+            continue
+        if rule_options(base, given_options(study, method))[0] == name:
+            raise StudyError(
+                f"[options.{name}] has no effect: {method} starts from {name} with its default "
+                f"options, and {name} is not among the methods: {', '.join(methods)}"
             )
 
 
@@ -82,7 +99,7 @@ def _start() -> Option:
         for name, other in plain.items()
         if other is not None
     }
-    meaning = "the conversion that is fine-tuned"
+    meaning = "the conversion that is fine-tuned, made with its default options"
     return Option("robust-norm", meaning, choices=CONVERSIONS, refused=refused)
 
 

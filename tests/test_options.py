@@ -131,6 +131,15 @@ def test_hybrid_starts_from_the_conversion_that_it_names() -> None:
     assert "conversion" not in options
 
 
+def test_options_of_a_conversion_that_is_only_a_start_are_refused() -> None:
+    content = {"name": "s", "options": {"robust-norm": {"percentile": 99.0}}}
+    words = r"\[options.robust-norm\] has no effect: diet starts from robust-norm with its default"
+    with pytest.raises(StudyError, match=words):
+        check_unused(build_study({**content, "methods": ["bptt", "diet"]}, where="s"))
+    check_unused(build_study({**content, "methods": ["robust-norm", "diet"]}, where="s"))
+    check_unused(build_study({**content, "methods": ["half-shift", "bptt"]}, where="s"))
+
+
 def test_hybrid_starts_from_the_ann_of_its_conversion() -> None:
     cases = cases_of(["hybrid", "diet"], options={"hybrid": {"conversion": "qcfs"}})
     starts = {case.method: case.ann and case.ann.method for case in cases}
