@@ -81,10 +81,6 @@ class Analysis:
         low = wilson(round(share * curve.images), curve.images).low
         return low <= most / len(kept[0].labels)
 
-    def curve_of(self, case: str) -> Curve | None:
-        """The curve that a case belongs to."""
-        return next((curve for curve in self.curves if case in curve.cases), None)
-
 
 def analyse(study: Study | Analysis) -> Analysis:
     """The analysis of a study; one that is already made is handed back."""
