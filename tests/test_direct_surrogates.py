@@ -90,3 +90,10 @@ def test_tet_by_hand() -> None:
     # CE of the steps: log(1 + e²) and log 2; MSE to 1: (1 + 1 + 1 + 1)/4 = 1
     expected = 0.95 * (math.log(1 + math.e**2) + math.log(2)) / 2 + 0.05 * 1.0
     assert LOSSES.get("tet")(OUTPUTS, SCORES, LABELS).item() == pytest.approx(expected)
+
+
+def test_every_step_of_tet_answers_for_the_label_of_its_own_image() -> None:
+    # both images are right by 2 at both steps: log(1 + e⁻²) each; MSE to 1: (1 + 1)/2
+    outputs = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]] * 2)
+    found = LOSSES.get("tet")(outputs, outputs.mean(0), torch.tensor([0, 1])).item()
+    assert found == pytest.approx(0.95 * math.log(1 + math.exp(-2)) + 0.05 * 1.0)
