@@ -76,16 +76,44 @@ class Tokens(nn.Module):
         return result
 
 
-def tokens(x: Tensor) -> Tensor:
-    return x[..., 0].view(x.size(0), 6, -1)
+VIEWS: dict[str, View] = {
+    "view": lambda x: x[..., 0].view(x.size(0), 6, -1),
+    "sizes in a tuple": lambda x: x[..., 0].reshape((x.shape[0], 6, 8)),
+    "flattened": lambda x: x[..., 0].view(x.size(0), 6, 2, 4).flatten(2),
+    "unflattened": lambda x: x[..., 0].flatten(1).unflatten(1, (6, 8)),
+    "a place": lambda x: x[:, :, :, 0],
+    "mean": lambda x: x.mean(3),
+}
 
 
-def test_a_norm_over_tokens_goes_into_no_linear_layer_of_other_features() -> None:
-    check(Tokens(tokens, features=5), diagonal=1)
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_norm_over_tokens_goes_into_no_linear_layer_of_as_many_features(name: str) -> None:
+    """Its axis is that of the tokens, the layer's outputs are another."""
+    check(Tokens(VIEWS[name]), diagonal=1)
+
+
+def test_nor_into_one_of_other_features() -> None:
+    check(Tokens(VIEWS["view"], features=5), diagonal=1)
     model = nn.Sequential(
         nn.Linear(8, 5), nn.BatchNorm1d(6), nn.ReLU(), nn.Flatten(), nn.Linear(30, 2)
     )
     check(model, diagonal=1, shape=(6, 8))  # the images are tokens themselves
+
+
+class Columns(nn.Module):
+    """Batch norm over 3 channels, behind a linear layer along the columns with 3 outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.norm, self.head = nn.Linear(4, 3), nn.BatchNorm2d(3), nn.Linear(72, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(F.relu(self.norm(self.mix(x))).flatten(1))
+        return result
+
+
+def test_a_norm_over_channels_goes_into_no_linear_layer_along_the_columns() -> None:
+    check(Columns(), diagonal=1)
 
 
 class Flat(nn.Module):
