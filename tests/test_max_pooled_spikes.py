@@ -12,6 +12,7 @@ from network.activity import ActivityCounter, count_activity
 from network.encodings import image_keys
 from network.graph import UnsupportedNetwork, swap_activations, trace
 from network.neurons import Neuron
+from network.observation import Observation, carry_on
 from network.unroll import SpikingNetwork, unroll
 
 SHAPE = (1, 14, 14)
@@ -95,6 +96,21 @@ def test_a_spiking_image_is_pooled_too() -> None:
     driven = F.conv2d(pooled, torch.ones(2, 1, 3, 3, dtype=torch.float64))
     assert driven.sum() > 0
     assert counter.accumulates["_1"].sum() == driven.sum()
+
+
+def test_what_observing_lets_through_counts_with_the_first_step(images: Tensor) -> None:
+    network = trained(images)
+    counter, spikes = run(network, images, "_2")
+    watching = SpikingNetwork(network.body, observation=Observation(2, carry_on, carries_on=True))
+    counted = count_activity(watching, SHAPE, STEPS - 2)
+    with torch.no_grad():
+        unroll(watching, images, STEPS - 2, taps=[counted])
+    assert spikes[:2].sum() > 0
+    for found, whole in (
+        (counted.pooled["_3"], counter.pooled["_3"]),
+        (counted.accumulates["_4"], counter.accumulates["_4"]),
+    ):
+        assert found.tolist() == [whole[:3].sum(), *whole[3:].tolist()]
 
 
 def test_a_maximum_over_averaged_spikes_is_refused_by_name() -> None:
