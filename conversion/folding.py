@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.affine import affine, scale_outputs
-from network.functional import GlobalAverage, Mean
+from network.functional import GlobalAverage, GlobalMax, Mean
 from network.graph import (
     NORMS,
     SYNAPSES,
@@ -30,6 +30,7 @@ from network.graph import (
     replace_module,
 )
 from network.reparametrised import plain_copy
+from network.rewriting import keep_images
 
 
 class PerFeature(nn.Conv1d):
@@ -108,17 +109,19 @@ def _synapse_before(body: fx.GraphModule, node: fx.Node, *, rising: bool) -> fx.
 
 def _has_its_channels(body: fx.GraphModule, node: fx.Node, source: fx.Node) -> bool:
     """Whether a norm's channels are the layer's outputs: behind a linear layer on [B, N, F] they
-    are N."""
+    are N, and so they may be where the axes are not seen."""
     norm, layer = (body.get_submodule(str(n.target)) for n in (node, source))
     assert isinstance(norm, NORMS)
     assert isinstance(layer, SYNAPSES)
-    if isinstance(layer, nn.Linear) and _axes(body, source) == 3:
+    if isinstance(layer, nn.Linear) and (
+        not isinstance(norm, nn.BatchNorm1d) or _axes(body, source) in (3, None)
+    ):
         return False
     return norm.num_features == layer.weight.shape[0]
 
 
 _AXES: dict[int, tuple[type[nn.Module], ...]] = {
-    2: (GlobalAverage,),
+    2: (GlobalAverage, GlobalMax),
     3: (nn.Conv1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d),
     4: (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d),
     5: (nn.Conv3d, nn.BatchNorm3d),
@@ -138,14 +141,16 @@ def _axes(body: fx.GraphModule, node: fx.Node) -> int | None:
     if node.target in ("reshape", torch.reshape):
         sizes = node.args[1:]
         return len(sizes[0]) if isinstance(sizes[0], list | tuple) else len(sizes)
+    if node.target is keep_images:
+        return len(node.args)
     module = body.get_submodule(str(node.target)) if node.op == "call_module" else None
     known = next((axes for axes, kinds in _AXES.items() if isinstance(module, kinds)), None)
     if known is not None or not node.all_input_nodes:
         return known
     source = node.all_input_nodes[0]
-    if isinstance(module, Mean):
+    if isinstance(module, Mean) and not module.keepdim:
         axes = _axes(body, source)
-        return axes if axes is None or module.keepdim else axes - len(module.axes)
+        return None if axes is None else axes - len(module.axes)
     if isinstance(module, nn.Flatten):
         return _flattened(body, source, module.start_dim, module.end_dim)
     if node.target in ("flatten", torch.flatten):

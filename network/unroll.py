@@ -154,10 +154,11 @@ class _Run:
         self.largest = 0  # bytes of the largest current of one step
 
     def observe(self, observation: Observation) -> None:
-        taps, self.prepare = self.taps, observation.prepare
-        self.taps = tuple(tap.before() for tap in taps if isinstance(tap, Counts))
+        taps, self.prepare = (self.taps, self.layer_taps), observation.prepare
+        self.taps = tuple(tap.before() for tap in self.taps if isinstance(tap, Counts))
+        self.layer_taps = [tap for tap in self.taps if isinstance(tap, LayerTap)]
         self.chunk(0, observation.steps, offset=0)
-        self.taps, self.prepare = taps, None
+        (self.taps, self.layer_taps), self.prepare = taps, None
         if not observation.carries_on:
             self.pooled = {}
 

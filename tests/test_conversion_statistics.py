@@ -106,3 +106,18 @@ def test_gathering_over_batches_equals_one_batch() -> None:
     many = percentiles(body, x.split(4), 97.0)
     for name in names:
         torch.testing.assert_close(one[name], many[name], rtol=1e-6, atol=0)
+
+
+def test_a_percentile_of_what_is_active_leaves_the_zeros_out() -> None:
+    body, _, _ = prepare_ann(network("plain"))
+    batches, first = images(30).split(7), next(iter(activations(body, images(30)).items()))
+    name, x = first
+    assert (x == 0).any()
+    found = percentiles(body, batches, 90.0, definition="nonzero")[name]
+    torch.testing.assert_close(found, torch.quantile(x[x > 0], 0.9), rtol=1e-5, atol=0)
+    rows = percentiles(body, batches, 90.0, definition="nonzero", per_channel=True)[name]
+    for channel, value in enumerate(rows):
+        row = x[:, channel]
+        if (row > 0).any():
+            expected = torch.quantile(row[row > 0], 0.9)
+            torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)

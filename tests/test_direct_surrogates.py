@@ -106,3 +106,10 @@ def test_outputs_are_pulled_to_the_threshold_of_the_rule(threshold: float) -> No
     outputs = unroll(network, toy.images, 3)
     expected = loss_of("tet", threshold)(outputs, outputs[-1], toy.labels)
     assert loss.item() == pytest.approx(expected.item())
+
+
+def test_every_step_of_tet_answers_for_the_label_of_its_own_image() -> None:
+    # both images are right by 2 at both steps: log(1 + e⁻²) each; MSE to 1: (1 + 1)/2
+    outputs = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]] * 2)
+    found = LOSSES.get("tet")(outputs, outputs.mean(0), torch.tensor([0, 1])).item()
+    assert found == pytest.approx(0.95 * math.log(1 + math.exp(-2)) + 0.05 * 1.0)

@@ -9,7 +9,7 @@ from rich.console import Console
 from compare import __main__ as entry
 from compare import commands, execute, plan
 from compare.changes import derived_name, plain_name
-from compare.earlier import earlier_study, is_resolved, others
+from compare.earlier import MARK, earlier_study, is_resolved, others
 from compare.faults import OutOfMemory
 from compare.plan import resolve
 from compare.resolved import in_force
@@ -27,7 +27,17 @@ def study_of(**given: object) -> Study:
     return build_study({**RESOLVED, **given}, where="here")
 
 
-@pytest.mark.parametrize("text", ["", '# mine\nname = "thesis"\n', to_toml(study_of()) + "# x\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        '# mine\nname = "thesis"\n',
+        to_toml(study_of()) + "# x\n",
+        to_toml(study_of()) + f"# what follows is no {MARK}\n",
+        'threads = 1\nprecision = "auto"\n',
+        'precision = "float32"\n',
+    ],
+)
 def test_a_study_of_the_users_is_not_replaced(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +60,17 @@ def test_one_that_a_run_has_written_goes_on(
     (tmp_path / "study.toml").write_text("nothing = 1\n" + in_force([], {}))
     with pytest.raises(StudyError, match=r"unknown key 'nothing'.*remove study\.toml or choose"):
         earlier_study(Path("."))
+
+
+def test_neither_is_one_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(StudyError, match="is not one that a run has written"):
+        earlier_study(tmp_path)
+
+
+def test_a_mark_of_an_editor_in_front_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(to_toml(study_of()) + in_force([], {}), "utf-8-sig")
+    assert earlier_study(tmp_path) == study_of()
 
 
 def test_so_does_every_receipt() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from network.encodings import ENCODINGS, drawn_below, image_keys, uniform
+from network.encodings import _GOLDEN, ENCODINGS, _mix, drawn_below, image_keys, uniform
 
 STOCHASTIC = ["poisson", "poisson-signed", "poisson-total"]
 
@@ -74,6 +74,47 @@ def test_drawing_for_pixels_with_a_chance_only_changes_nothing() -> None:
     some = drawn_below(chances, keys(5), 4, 6)
     assert torch.equal(some.unflatten(0, (6, 5)), every.to(torch.float32))
     assert not drawn_below(torch.zeros(2, 3), keys(2), 0, 2).any()
+
+
+def test_a_number_that_is_the_chance_is_not_below_it() -> None:
+    chances = uniform(keys(3), 2, 1, torch.Size([2, 4, 4]))[0]
+    assert not drawn_below(chances, keys(3), 2, 1).any()
+
+
+# the first five numbers of splitmix64 that begins at 1234567
+SPLITMIX = [
+    6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431,
+    16408922859458223821,
+]  # fmt: skip
+WORD = 2**64
+
+
+def mix(value: int) -> int:
+    """The finaliser of splitmix64 in whole numbers of any size."""
+    value = (value ^ value >> 30) * 0xBF58476D1CE4E5B9 % WORD
+    value = (value ^ value >> 27) * 0x94D049BB133111EB % WORD
+    return value ^ value >> 31
+
+
+def test_random_numbers_are_those_of_splitmix64() -> None:
+    golden = 0x9E3779B97F4A7C15
+    assert [mix((1234567 + k * golden) % WORD) for k in range(1, 6)] == SPLITMIX
+    found = _mix(1234567 + torch.arange(1, 6) * _GOLDEN)
+    assert [value % WORD for value in found.tolist()] == SPLITMIX
+
+
+def test_the_spikes_of_an_image_are_the_same_on_every_machine() -> None:
+    """The numbers of image 5 and 7 of seed 3, steps 2 to 4, pixels 0 to 5, hashed one by one."""
+    golden, drawn = (
+        0x9E3779B97F4A7C15,
+        uniform(image_keys(3, torch.tensor([5, 7])), 2, 3, torch.Size([1, 2, 3])),
+    )
+    for place, index in enumerate((5, 7)):
+        key = mix((mix(3 + golden) + index * golden) % WORD)
+        for step in (2, 3, 4):
+            stream = mix((mix((key + golden) % WORD) + step * golden) % WORD)
+            bits = [mix((stream + (pixel + 1) * golden) % WORD) >> 40 for pixel in range(6)]
+            assert (drawn[step - 2, place].flatten() * 2**24).tolist() == bits
 
 
 def test_uniform_numbers_fill_the_unit_interval_evenly() -> None:

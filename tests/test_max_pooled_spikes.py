@@ -12,6 +12,7 @@ from network.activity import ActivityCounter, count_activity
 from network.encodings import image_keys
 from network.graph import UnsupportedNetwork, swap_activations, trace
 from network.neurons import Neuron
+from network.observation import Observation, carry_on
 from network.unroll import SpikingNetwork, unroll
 
 SHAPE = (1, 14, 14)
@@ -97,6 +98,21 @@ def test_a_spiking_image_is_pooled_too() -> None:
     assert counter.accumulates["_1"].sum() == driven.sum()
 
 
+def test_what_observing_lets_through_counts_with_the_first_step(images: Tensor) -> None:
+    network = trained(images)
+    counter, spikes = run(network, images, "_2")
+    watching = SpikingNetwork(network.body, observation=Observation(2, carry_on, carries_on=True))
+    counted = count_activity(watching, SHAPE, STEPS - 2)
+    with torch.no_grad():
+        unroll(watching, images, STEPS - 2, taps=[counted])
+    assert spikes[:2].sum() > 0
+    for found, whole in (
+        (counted.pooled["_3"], counter.pooled["_3"]),
+        (counted.accumulates["_4"], counter.accumulates["_4"]),
+    ):
+        assert found.tolist() == [whole[:3].sum(), *whole[3:].tolist()]
+
+
 def test_a_maximum_over_averaged_spikes_is_refused_by_name() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -107,3 +123,35 @@ def test_a_maximum_over_averaged_spikes_is_refused_by_name() -> None:
     swap_activations(body, lambda name, activation: Neuron())
     with pytest.raises(UnsupportedNetwork, match=r"3 \(MaxPool2d\) takes the maximum over averag"):
         count_activity(SpikingNetwork(body), SHAPE, STEPS)
+
+
+def test_of_several_heights_one_that_is_no_unit_is_refused() -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.pool = nn.ReLU(), nn.ReLU(), nn.MaxPool2d(2)
+            self.head = nn.Conv2d(4, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            joined = self.pool(torch.cat([self.first(x), self.second(-x)], 1))
+            return self.head(joined).flatten(1)
+
+    heights = iter(("unit", "threshold"))
+    body = trace(Joined())
+    swap_activations(body, lambda name, activation: Neuron(height=next(heights)))
+    with pytest.raises(UnsupportedNetwork, match="pool takes the maximum over spikes that are as"):
+        count_activity(SpikingNetwork(body), (2, 4, 4), STEPS)
+
+
+def test_signed_spikes_of_an_image_count_as_spikes_pooled_or_not() -> None:
+    """Pixels of 1 and −1 spike at every step; a maximum lets −1 through where there is no 1."""
+    body = trace(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(1, 3, 1), nn.ReLU(), nn.Flatten()))
+    swap_activations(body, lambda name, activation: Neuron())
+    network = SpikingNetwork(body, encoding="poisson-signed")
+    image = torch.tensor([[1.0, -1.0, -1.0, -1.0], [0.0, -1.0, -1.0, -1.0]]).view(1, 1, 2, 4)
+    counter = count_activity(network, (1, 2, 4), 2)
+    with torch.no_grad():
+        unroll(network, image, 2, keys=image_keys(0, torch.arange(1)), taps=[counter])
+    assert counter.spikes["input"].tolist() == [7.0, 7.0]
+    assert counter.pooled["_0"].tolist() == [2.0, 2.0]
+    assert counter.accumulates["_1"].tolist() == [6.0, 6.0]  # to 3 channels each

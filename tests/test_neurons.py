@@ -224,9 +224,14 @@ def test_the_state_passed_in_is_not_changed() -> None:
 
 
 def test_height_is_the_threshold_of_the_channel() -> None:
-    neuron = Neuron(theta=torch.tensor([1.0, 2.0]), height="threshold")
-    spikes, _ = neuron.advance(torch.full((1, 1, 2, 1, 1), 2.5), None)
-    assert spikes.flatten().tolist() == [1.0, 2.0]
+    neuron = Neuron(theta=torch.tensor([1.0, 2.0]), height="threshold", slope=FastSigmoid())
+    current = torch.full((1, 1, 2, 1, 1), 2.5)
+    assert neuron.advance(current, None)[0].flatten().tolist() == [1.0, 2.0]
+    neuron.train_threshold()
+    assert neuron.advance(current, None)[0].flatten().tolist() == [1.0, 2.0]
+    neuron.freeze_threshold()
+    neuron.slope = None
+    assert neuron.advance(current, None)[0].flatten().tolist() == [1.0, 2.0]
 
 
 def test_a_repeated_current_gives_the_spikes_of_its_copy() -> None:
@@ -252,15 +257,27 @@ def test_trained_threshold_and_leak_get_gradients_and_freeze() -> None:
     gradients = {name: p.grad for name, p in neuron.named_parameters()}
     assert set(gradients) == {"theta", "leak"}
     assert all(g is not None and g.abs() > 0 for g in gradients.values())
+    assert neuron.leak is not None
+    neuron.leak.data.fill_(0.6)  # as training moved it
     neuron.freeze_threshold()
     assert not list(neuron.parameters())
-    assert neuron.dynamics.decay == pytest.approx(0.9)
+    assert neuron.dynamics.decay == pytest.approx(0.6)
+
+
+def test_a_shift_adds_to_the_current_of_its_channel() -> None:
+    neuron = Neuron(theta=1.0, shift=torch.tensor([0.0, 0.5]))
+    spikes, state = neuron.advance(torch.full((2, 1, 2, 1), 0.25), None)
+    # v⁻: 0.25, 0.5 without a shift; 0.75, 1.5 → 0.5 with ½ more at every step
+    assert spikes.flatten().tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert state.v.flatten().tolist() == [0.5, 0.5]
 
 
 def test_lif_decay_is_that_of_its_time_constant() -> None:
     assert NEURONS.get("lif")(tau=100.0).decay == pytest.approx(math.exp(-0.01))
     assert NEURONS.get("lif-iterative")().decay == 0.25
     assert NEURONS.get("if")().decay == 1.0
+    resets = {name: NEURONS.get(name)().reset for name in NEURONS}
+    assert resets == {"if": "soft", "lif": "hard", "lif-iterative": "hard"}
 
 
 @pytest.mark.parametrize("theta", [0.0, -1.0, float("nan"), float("inf")])

@@ -208,6 +208,31 @@ def test_lemaire_leaks_in_an_analogue_layer_too():
     assert lemaire([row], 5, leak=True) - lemaire([row], 5) == pytest.approx(15 * 3.2)
 
 
+def test_lemaire_leaks_once_where_an_analogue_shortcut_adds_to_a_layer():
+    row = linear(kind="shortcut", mac_per_image=6.0, input_spikes_per_image=math.nan)
+    assert lemaire([row], 5, leak=True) == lemaire([row], 5)
+
+
+def test_lemaire_prices_the_output_layer_too():
+    row = linear(kind="output", spikes_per_image=math.nan)
+    # 4 spikes in: 12 additions and 15 increments; addressing 8 multiply-adds and 12 additions
+    arithmetic = (27 + 12) * 0.1 + 8 * 3.2
+    assert lemaire([row], 5) == pytest.approx(arithmetic + 12 * access(6) + 2 * 27 * access(3))
+
+
+def test_lemaire_takes_a_map_of_several_places_for_no_linear_layer():
+    # 2 -> 3 channels, 1 x 1, 4 x 4 outputs: every one of 96 products reads its input, of 32
+    row = linear(out_height=4, out_width=4, mac_per_image=96.0)
+    memory = 96 * (access(32) + access(6)) + 48 * (access(3) + access(48))
+    assert lemaire([row], 0) == pytest.approx(48 * 0.1 + 96 * 3.2 + memory)
+
+
+def test_lemaire_takes_a_layer_that_multiplies_at_every_step():
+    lemaire([linear(mac_per_image=5 * 6.0, input_spikes_per_image=math.nan)], 5)
+    with pytest.raises(EnergyError, match="several convolutions"):
+        lemaire([linear(mac_per_image=5 * 6.0 + 1, input_spikes_per_image=math.nan)], 5)
+
+
 def test_lemaire_refuses_a_row_that_stands_for_several_convolutions():
     with pytest.raises(EnergyError, match="several convolutions"):
         lemaire([linear(mac_per_image=7.0)], 0)  # the layer has 6 multiply-adds

@@ -91,6 +91,8 @@ def test_what_is_no_study_is_said_in_one_line(tmp_path):
     ("column", "value", "message"),
     [
         ("accuracy", "1.5", "0 to 1"),
+        ("accuracy", "-0.01", "0 to 1"),
+        ("accuracy", "", "0 to 1"),
         ("arm", "hybrid", "ann, converted, direct; got 'hybrid'"),
         ("timestep", "few", "column timestep must hold whole numbers"),
         ("timestep", "", "column timestep must hold whole numbers"),
@@ -105,10 +107,17 @@ def test_bad_values_are_named(directory, column, value, message):
         reports.load(directory)
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_none_and_all_of_the_images_are_accuracies(directory, accuracy):
+    records = pd.read_csv(directory / "records.csv").assign(accuracy=accuracy)
+    records.to_csv(directory / "records.csv", index=False)
+    assert (reports.load(directory)["accuracy"] == accuracy).all()
+
+
 def test_empty_and_twice(directory):
     path = directory / "records.csv"
     raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-    pd.concat([raw, raw.iloc[[4]]]).to_csv(path, index=False)
+    pd.concat([raw, raw.iloc[[4]].assign(accuracy="0.125")]).to_csv(path, index=False)
     with pytest.raises(StudyError, match="twice"):
         reports.load(directory)
     raw.iloc[:0].to_csv(path, index=False)
@@ -153,6 +162,26 @@ def test_half_an_archive_is_named(directory, share):
     case = reports.study(directory).cases["ann-lenet-0"]
     with pytest.raises(StudyError, match=r"ann-lenet-0/correct\.npz cannot be read: \w"):
         _ = case.correctness
+
+
+def test_per_image_results_without_their_labels_are_named(directory):
+    path = directory / CASE / "correct.npz"
+    with np.load(path) as kept:
+        arrays = {name: kept[name] for name in kept.files if name not in ("labels", "predicted")}
+    np.savez(path, **arrays)
+    case = reports.study(directory).cases["ann-lenet-0"]
+    with pytest.raises(StudyError, match=r"ann-lenet-0/correct\.npz lacks labels, predicted"):
+        _ = case.correctness
+
+
+def test_cases_of_other_studies_are_left_alone_and_the_title_is_that_of_the_file(directory):
+    other = directory / "cases" / "other-lenet-0" / "case.json"
+    other.parent.mkdir()
+    other.write_text("of no format of ours")
+    study = reports.study(directory)
+    assert "other-lenet-0" not in study.cases
+    assert len(study.cases) == 6
+    assert (study.name, study.title) == ("made-up", "A made-up study")
 
 
 def test_a_mark_in_front_of_the_settings(directory):

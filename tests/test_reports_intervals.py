@@ -87,6 +87,7 @@ def test_paired_t_of_equal_differences():
     assert math.isnan(untested.p)
     assert untested.kind == "none: no spread over seeds"
     assert paired_t([2.0, 3.0], [2.0, 3.0]).p == 1.0
+    assert paired_t([0.0, 0.0], [0.0, 0.0]).p == 1.0
 
 
 @pytest.mark.parametrize(

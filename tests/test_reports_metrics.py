@@ -47,6 +47,11 @@ def test_up_to_the_training_steps_nothing_later_counts():
         trained_timesteps(T, accuracy, 0.9, 3)
 
 
+def test_rounding_takes_no_step_from_an_accuracy_at_its_target():
+    assert 0.10 - 0.01 > 0.09  # in floating point
+    assert sustained_timesteps(T, np.array([0.05, 0.09, 0.09, 0.09]), 0.10 - 0.01) == 2
+
+
 def test_best_is_the_first_of_equals():
     assert best_timesteps(T, np.array([0.5, 0.9, 0.9, 0.8])) == 2
 
@@ -73,7 +78,9 @@ def test_ratios_of_lee_2020():
 
 def test_losses_and_loads():
     assert conversion_loss(0.95, 0.93) == pytest.approx(2.0)  # points
+    assert conversion_loss(1.0, 0.0) == pytest.approx(100.0)
     assert spikes_per_synapse(30.0, 120.0) == 0.25
+    assert spikes_per_synapse(0.0, 120.0) == 0.0  # of a network that never fires
 
 
 @pytest.mark.parametrize(
@@ -85,7 +92,9 @@ def test_losses_and_loads():
         lambda: best_timesteps(np.array([]), np.array([])),
         lambda: speedup(8, 0),
         lambda: spikes_per_synapse(1.0, 0.0),
+        lambda: spikes_per_synapse(-1.0, 120.0),
         lambda: conversion_loss(1.5, 0.5),
+        lambda: conversion_loss(0.5, -0.1),
     ],
 )
 def test_undefined_measures_raise(call):

@@ -15,7 +15,13 @@ from network.activity import count_activity
 from network.fixed import fixed_point, unroll_fixed
 from network.graph import trace
 from network.nodes import static_nodes
-from network.sizes import holds_number_of_images, is_size
+from network.sizes import (
+    are_sides_of,
+    holds_number_of_images,
+    is_number_of_images,
+    is_side_of,
+    is_size,
+)
 from network.unroll import unroll
 
 SHAPE = (3, 8, 8)
@@ -110,6 +116,58 @@ def test_what_is_a_size_and_which_change_with_the_images() -> None:
     }  # fmt: skip
     transposed = graph.call_function(getattr, (x, "T"))
     assert not any(map(is_size, (x, transposed, graph.call_function(operator.mul, (x, 2)))))
+
+
+class Sizes:
+    """Ways of asking for the sizes of a value x, and of another one."""
+
+    def __init__(self) -> None:
+        self.graph = fx.Graph()
+        self.x, self.other = self.graph.placeholder("x"), self.graph.placeholder("other")
+
+    def size(self, *axes: int, of: fx.Node | None = None, **named: int) -> fx.Node:
+        return self.graph.call_method("size", (of or self.x, *axes), named)
+
+    def item(self, place: object, of: fx.Node | None = None) -> fx.Node:
+        shape = self.graph.call_function(getattr, (of or self.x, "shape"))
+        return self.graph.call_function(operator.getitem, (shape, place))
+
+
+def test_the_number_of_images_is_the_first_size_alone() -> None:
+    s = Sizes()
+    assert all(map(is_number_of_images, (s.size(0), s.size(dim=0), s.item(0))))
+    part = s.graph.call_function(operator.getitem, (s.item(slice(1, None)), 0))
+    others = (s.size(1), s.size(dim=1), s.size(), s.item(1), s.item(slice(0, None)), part, 4, s.x)
+    assert not any(map(is_number_of_images, others))
+
+
+def test_the_sides_of_a_map_are_its_height_and_width_in_this_order() -> None:
+    s = Sizes()
+    height, width = (s.size(2), s.item(-2)), (s.size(3), s.item(-1))
+    assert all(are_sides_of(pair, s.x) for pair in zip(height, width, strict=True))
+    assert all(are_sides_of(s.item(slice(start, None)), s.x) for start in (2, -2))
+    for wrong in (
+        (height[0], height[1]), (width[0], height[0]), (s.size(1), width[0]), height[:1], 3,
+        s.item(slice(1, None)), s.item(slice(0, None)), s.item(2),
+        (s.size(2, of=s.other), width[0]), s.item(slice(2, None), of=s.other),
+    ):  # fmt: skip
+        assert not are_sides_of(wrong, s.x), wrong
+    assert all(is_side_of(side, s.x) for side in (*height, *width))
+    assert not any(is_side_of(n, s.x) for n in (s.size(0), s.item(1), s.item(3, of=s.other), 3))
+
+
+def test_whatever_holds_the_first_size_changes_with_the_images() -> None:
+    s = Sizes()
+    holding = (s.size(), s.size(0), s.item(0), s.item(slice(None, 2)), s.item(slice(0, 2)))
+    assert all(map(holds_number_of_images, holding))
+    dims = s.graph.call_method("dim", (s.x,))
+    assert not any(map(holds_number_of_images, (s.size(1), s.item(slice(1, 3)), s.item(-1), dims)))
+
+
+def test_a_number_worked_out_from_a_value_is_no_size() -> None:
+    s = Sizes()
+    assert is_size(s.graph.call_function(operator.mul, (s.size(2), s.size(3))))
+    assert not is_size(s.graph.call_function(operator.mul, (s.size(2), s.x)))
 
 
 def test_layers_in_front_are_static_beside_a_size() -> None:

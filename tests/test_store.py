@@ -1,19 +1,24 @@
 """Run directories: whole or absent, damage found by name, one owner at a time."""
 
+import csv
 import json
 import multiprocessing
 import os
+import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
+from compare import store as store_module
 from compare.store import (
     RECORD_COLUMNS,
     CaseBusy,
     DamagedCase,
     Store,
+    _owner,
     replace_text,
+    replacing,
     write_csv,
 )
 
@@ -102,6 +107,61 @@ def test_the_log_becomes_a_file_of_the_case(store: Store) -> None:
     assert not store.work("case-1").exists()
 
 
+def test_a_case_under_the_name_of_another_is_not_taken(store: Store) -> None:
+    write_case(store).rename(store.path("case-2"))
+    with pytest.raises(DamagedCase, match=r"case-2/case\.json is not the record of this case"):
+        store.finished("case-2")
+
+
+def interrupted_case(store: Store) -> None:
+    with store.writing("case-1", CONTENT) as folder:
+        (folder / "sweep.csv").write_text("half")
+        raise KeyboardInterrupt
+
+
+def interrupted_file(file: Path) -> None:
+    with replacing(file) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_what_is_interrupted_leaves_nothing(store: Store) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_case(store)
+    assert list(store.cases.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_file(store.directory / "records.csv")
+    assert {path.name for path in store.directory.iterdir()} == {"cases", "work"}
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut finds under its name is whole, checksums and all."""
+    synced: list[str] = []
+
+    def sync(path: Path) -> None:
+        there = store.path("case-1").exists() or (store.directory / "records.csv").exists()
+        synced.append(f"{path.name.split('.host-')[0]}{' named' if there else ''}")
+
+    monkeypatch.setattr(store_module, "sync", sync)
+    monkeypatch.setattr(store_module.socket, "gethostname", lambda: "host")
+    write_case(store)
+    assert set(synced[:3]) == {"case.json", "sweep.csv", "weights.safetensors"}
+    assert synced[3:] == [".case-1", "cases named"]
+    synced.clear()
+    store.path("case-1").rename(store.path("case-2"))
+    replace_text(store.directory / "records.csv", "rows")
+    assert synced == [".records.csv", "study named"]
+
+
+def test_half_a_case_of_a_killed_process_is_cleared(store: Store) -> None:
+    left = store.cases / ".case-1.elsewhere-7.partial"
+    left.mkdir()
+    write_case(store)
+    assert [path.name for path in store.cases.iterdir()] == ["case-1"]
+
+
 def test_what_a_kill_left_behind_is_cleared(store: Store) -> None:
     """After the renaming of a case, or in the middle of writing a file."""
     write_case(store)
@@ -137,9 +197,30 @@ def test_records_have_the_columns_of_the_contract_and_missing_is_empty(store: St
     assert row["spikes_per_image"] == ""
 
 
+def test_records_are_in_the_order_of_the_study_with_the_calibration_of_each(store: Store) -> None:
+    for name, steps in (("case-1", 0), ("case-2", 4)):
+        with store.writing(name, CONTENT | {"calibration_timesteps": steps}) as folder:
+            write_csv(folder / "sweep.csv", ("timestep",), [{"timestep": 1}, {"timestep": 2}])
+    store.write_records("mine", ["case-2", "case-1"])
+    with (store.directory / "records.csv").open(newline="") as stream:
+        rows = [(row["case"], row["timestep"], row["calibration_timesteps"], row["seed"])
+                for row in csv.DictReader(stream)]  # fmt: skip
+    assert rows == [("case-2", "1", "4", "0"), ("case-2", "2", "4", "0"),
+                    ("case-1", "1", "0", "0"), ("case-1", "2", "0", "0")]  # fmt: skip
+
+
+def test_an_owner_is_named_with_its_minutes() -> None:
+    owner = {"host": "here", "process": 7, "since": time.time() - 600}
+    assert _owner(json.dumps(owner)) == "process 7 on here for 10 minutes"
+    for text in ("", "{}", "3"):
+        assert _owner(text) == "another process"
+
+
 def test_write_csv_keeps_every_digit_and_refuses_unknown_columns(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv", ("x", "y"), [{"x": 0.1 + 0.2, "y": None}, {"x": 3.0}])
     assert (tmp_path / "a.csv").read_text() == "x,y\n0.30000000000000004,\n3,\n"
+    write_csv(tmp_path / "a.csv", ("x",), [{"x": 2.0**53 - 1}, {"x": 1e300}, {"x": -4.0}])
+    assert (tmp_path / "a.csv").read_text() == "x\n9007199254740991\n1e+300\n-4\n"
     with pytest.raises(ValueError, match="has no column"):
         write_csv(tmp_path / "b.csv", ("x",), [{"z": 1}])
 

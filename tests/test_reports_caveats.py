@@ -1,0 +1,98 @@
+"""What a reader is told of seeds, machines, images and files, each from as few facts as it takes"""
+
+from types import SimpleNamespace
+
+import pytest
+
+from reports.caveats import _datasets, _incomplete, _mixtures, _seeds
+
+PLAIN = {"processor": "a", "precision": "float32"}
+
+
+def curve(label="m", seeds=(0,), images=400, cases=()):
+    return SimpleNamespace(label=label, seeds=seeds, images=images, cases=cases, arm="converted")
+
+
+def case(arm="converted", correctness=True, **facts):
+    kept = object() if correctness else None
+    return SimpleNamespace(facts=facts, specification={"arm": arm}, correctness=kept)
+
+
+def analysis(curves=(), cases=()):
+    named = {f"case-{place}": found for place, found in enumerate(cases)}
+    return SimpleNamespace(curves=curves, study=SimpleNamespace(cases=named))
+
+
+def seeds_of(*counts):
+    return _seeds(analysis([curve(f"m{n}", range(n)) for n in counts]))
+
+
+def test_few_seeds_are_said_and_which_have_one():
+    assert seeds_of(1, 1)[0].startswith("One seed: intervals show the uncertainty of the test")
+    assert seeds_of(1, 3) == ["One seed only: m1."]
+    assert seeds_of(2, 4)[0].startswith("2 seeds: t-intervals over so few are wide")
+    assert seeds_of(4, 6)[0].startswith("4 seeds:")
+    assert seeds_of(5, 6) == []
+
+
+def test_cases_of_different_machines_do_not_compare_in_time():
+    words = "Cases were run on different machines; their times do not compare."
+    two = [case(machine=PLAIN), case(machine=PLAIN | {"processor": "b"})]
+    assert words in _mixtures(analysis(cases=two))
+    alike = [case(machine=PLAIN), case(machine=PLAIN | {"threads": 2})]
+    assert words not in _mixtures(analysis(cases=alike))
+
+
+def test_versions_that_differ_are_named_and_no_others():
+    two = [case(versions={"torch": "2.8", "numpy": "2.0"}),
+           case(versions={"torch": "2.9", "numpy": "2.0"})]  # fmt: skip
+    assert _mixtures(analysis(cases=two)) == ["Cases were run with different versions of torch."]
+    assert _mixtures(analysis(cases=[two[0], two[0]])) == []
+
+
+def test_precisions_that_differ_are_named():
+    two = [case(machine=PLAIN), case(machine=PLAIN | {"precision": "bfloat16"})]
+    assert "Cases differ in precision: bfloat16, float32." in _mixtures(analysis(cases=two))
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "begins"),
+    [
+        (("int16: fixed point", "int24: fixed point"), "Trained in float32, where another"),
+        (("int16: fixed point", "float32"), "Precision float32: where sums are rounded"),
+        (("", ""), "Precision float32"),
+    ],
+)
+def test_every_spiking_sweep_is_in_whole_numbers_or_none_is_said_to_be(arithmetic, begins):
+    cases = [case("ann", machine=PLAIN)]
+    cases += [case(machine=PLAIN | {"sweep_arithmetic": words}) for words in arithmetic]
+    (line,) = [w for w in _mixtures(analysis(cases=cases)) if "may differ" in w]
+    assert line.startswith(begins)
+
+
+def test_different_numbers_of_test_images_are_said():
+    two = [curve(images=400), curve(images=100)]
+    assert _mixtures(analysis(two)) == [
+        "Cases were tested on different numbers of images: [100, 400]."
+    ]
+    assert _mixtures(analysis(two[:1] * 2)) == []
+
+
+def test_cases_without_per_image_results_are_counted():
+    kept, bare = case(), case(correctness=False)
+    names = [f"case-{place}" for place in range(4)]  # the last has no files
+    (words,) = _incomplete(analysis([curve(cases=names)], [kept, bare, kept]))
+    assert words.startswith("2 of 4 cases kept no per-image results")
+    assert _incomplete(analysis([curve(cases=names[:1])], [kept])) == []
+
+
+def test_only_what_is_known_to_differ_is_called_a_copy():
+    def words(**facts):
+        return _datasets(analysis(cases=[case(dataset={"name": "mnist"} | facts)]))
+
+    assert words(official=False) == ["mnist is a copy that differs from the official files."]
+    assert words(official=False, note="92 rebuilt") == [
+        "mnist is a copy that differs from the official files (92 rebuilt)."
+    ]
+    assert words(official=None, note="made up.") == ["About mnist: made up."]
+    assert words(official=True) == words(official=None) == []
