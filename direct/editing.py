@@ -68,8 +68,10 @@ def add_spiking_pooling(body: fx.GraphModule, threshold: float) -> list[str]:
     """A layer of neurons behind every average pooling of spikes (Lee 2020, section 2.2.1); names.
 
     The pooled spikes (weights ¼ for 2×2) charge an IF neuron with hard reset, whose potential
-    stays as residue in the next step. Where currents are averaged on their way to neurons, there
-    are no spikes to pool.
+    stays as residue in the next step. It fires where the potential reaches the threshold, as all
+    neurons here do: 3 of 4 spikes for 0.75. Lee 2020 has it fire where the sum exceeds 0.75, which
+    is 4 of 4 (a threshold between 0.75 and 1); elsewhere in a network that hardly differs. Where
+    currents are averaged on their way to neurons, there are no spikes to pool.
     """
     names = []
     pools = [node for node, _ in layers(body, Kind.AVERAGE_POOL) if not _of_currents(body, node)]

@@ -29,12 +29,15 @@ from network.recipe import Recipe
 
 OPTIONS = MappingProxyType(
     {
-        "tau": replace(OF_BPTT["tau"], default=100.0, range=POSITIVE, ranges=None, idle=None),
+        "tau": Option(100.0, "time constant in steps, of the output layer too", POSITIVE),
         "reset": replace(OF_BPTT["reset"], default="hard"),
         "loss": replace(LOSS, default="mse"),
         "spiking_pooling": Option(True, "neurons behind every average pooling of spikes"),
         "pooling_threshold": Option(
-            0.75, "θ of these", POSITIVE, idle=("spiking_pooling", (False,))
+            0.75,
+            "θ of these, which fire where they reach it",
+            POSITIVE,
+            idle=("spiking_pooling", (False,)),
         ),
         "draw_weights": Option(True, "weights from N(0, κ/fan-in): κ = 2, with residual sums 1"),
     }

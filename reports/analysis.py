@@ -63,9 +63,8 @@ class Analysis:
         classes = found.pop() if len(found) == 1 else None
         if not classes:
             return None
-        share = float(curve.accuracy[curve.index(curve.report_timestep)])
-        low = wilson(round(share * curve.images), curve.images).low
-        return int(classes) if low <= 1 / classes else None
+        above = _lies_above(curve, curve.report_timestep, 1 / classes)
+        return None if above else int(classes)
 
     def at_chance(self, curve: Curve, timestep: int) -> bool:
         """Whether accuracy at T is not above giving every image the most frequent label.
@@ -77,9 +76,13 @@ class Analysis:
         if not kept or kept[0] is None:
             return False
         most = float(np.unique(kept[0].labels, return_counts=True)[1].max())
-        share = float(curve.accuracy[curve.index(timestep)])
-        low = wilson(round(share * curve.images), curve.images).low
-        return low <= most / len(kept[0].labels)
+        return not _lies_above(curve, timestep, most / len(kept[0].labels))
+
+
+def _lies_above(curve: Curve, timestep: int, share: float) -> bool:
+    """Whether Wilson's interval of accuracy at T, over the test images, lies above a share."""
+    accuracy = float(curve.accuracy[curve.index(timestep)])
+    return wilson(round(accuracy * curve.images), curve.images).low > share
 
 
 def analyse(study: Study | Analysis) -> Analysis:

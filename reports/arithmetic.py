@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from reports.analysis import Analysis
+from reports.words import listed
 
 
 def training_precisions(analysis: Analysis) -> tuple[str, ...]:
@@ -34,8 +35,4 @@ def sweeps(analysis: Analysis) -> dict[str, tuple[str, ...]]:
 def in_words(swept: dict[str, tuple[str, ...]]) -> str:
     """`int16; offset and srp float32`: the usual arithmetic, and who was swept in another."""
     usual, *others = swept or ("",)
-    return "; ".join([usual, *(f"{_and(swept[kind])} {kind}" for kind in others)])
-
-
-def _and(names: tuple[str, ...]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return "; ".join([usual, *(f"{listed(swept[kind])} {kind}" for kind in others)])

@@ -36,7 +36,7 @@ class PageTable:
     title: str
     rests_on: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: Rows
     notes: tuple[str, ...]
     links: tuple[Link, ...]
 
@@ -77,7 +77,7 @@ def _said_once(rows: Rows) -> tuple[str, Rows]:
     return ", ".join(said), tuple(tuple(rest(cell) for cell in row) for row in rows)
 
 
-def is_name(rows: tuple[tuple[Cell, ...], ...], place: int) -> bool:
+def is_name(rows: Rows, place: int) -> bool:
     """Whether a column holds names: these stand on the left, numbers on the right."""
     return any(isinstance(row[place].value, str) for row in rows)
 

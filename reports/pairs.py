@@ -12,6 +12,7 @@ from reports.best import best_direct
 from reports.curves import Curve
 from reports.iso import Estimate, Pace, spikes_ratio, steps_ratio
 from reports.metrics import NOT_REACHED, TOLERANCES, NotReached, best_timesteps, latency
+from reports.words import listed
 
 TOLERANCE = 1.0
 """δ of the headline, in points."""
@@ -118,6 +119,7 @@ def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
     if best is None or converted.iso is None or speedup is None:
         return ""
     ratio = np.inf if isinstance(speedup.value, NotReached) else float(speedup.value)
+    # both are steps: an answer has a pair only where both arms get there
     slow, fast = (float(use(pace)[0].value) for pace in (converted, direct))  # type: ignore[arg-type]
     if (slow - fast) * (ratio - 1) >= 0:
         return ""
@@ -144,7 +146,7 @@ def unsettled(pace: Pace, paces: Iterable[Pace]) -> str:
         return ""
     overlap = f"interval of {names[0]} overlaps"
     if len(names) > 1:
-        overlap = f"intervals of {', '.join(names[:-1])} and {names[-1]} overlap"
+        overlap = f"intervals of {listed(names)} overlap"
     return (
         f"Of {KINDS[arm]}, the smallest estimate is that of {pace.curve.label}, "
         f"T = {numbers.steps(found.value)}{brackets(span(found))}; the {overlap} it."

@@ -1,4 +1,6 @@
-"""Sentences that several tables and figures say of the same numbers."""
+"""Sentences that several tables and figures say of the same numbers, and how names are listed."""
+
+from collections.abc import Sequence
 
 BEST_OF_SWEEP = (
     "Unlike Lee 2020, the direct network is read at the T of its best accuracy in the sweep, not "
@@ -14,3 +16,8 @@ LARGEST_T = (
     "Conversions at the largest T of the sweep, which is the study's choice and not what they "
     "need; for the energy at equal accuracy see the sentences at the top."
 )
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

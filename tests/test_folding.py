@@ -24,8 +24,9 @@ def check(model: nn.Module, diagonal: int = 0, shape: tuple[int, ...] = SHAPE) -
             norm.weight.data.uniform_(0.5, 2, generator=generator)
             norm.bias.data.uniform_(-1, 1, generator=generator)
     model.eval()
-    body, folded, _ = prepare_ann(model)
-    assert len(folded) == 1
+    body, folded, notes = prepare_ann(model)
+    assert len(folded) == 1 - diagonal
+    assert sum("now one of its own" in note for note in notes) == diagonal
     x = torch.randn(5, *shape, generator=generator)
     with torch.no_grad():
         torch.testing.assert_close(body(x), model(x), rtol=1e-4, atol=1e-5)

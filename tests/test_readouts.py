@@ -8,6 +8,8 @@ from torch import Tensor
 
 from network.readouts import READOUTS
 
+DECAY = math.exp(-1 / 100)
+
 # [T = 3, B = 2, K = 2]; the second image has no output at the first step
 OUTPUTS = torch.tensor(
     [[[1.0, 0.0], [0.0, 0.0]], [[0.0, 2.0], [0.0, 1.0]], [[2.0, 1.0], [0.0, 1.0]]]
@@ -15,7 +17,7 @@ OUTPUTS = torch.tensor(
 
 
 def scores(name: str, outputs: Tensor = OUTPUTS) -> list[list[list[float]]]:
-    found: list[list[list[float]]] = READOUTS.get(name)(outputs.double()).tolist()
+    found: list[list[list[float]]] = READOUTS.get(name)(outputs.double(), DECAY).tolist()
     return found
 
 
@@ -28,12 +30,11 @@ def test_the_mean_current_is_a_mean_over_the_steps_so_far() -> None:
 
 
 def test_the_membrane_leaks_and_is_divided_by_the_steps_so_far() -> None:
-    decay = math.exp(-1 / 100)
     first, second = zip(*scores("membrane"), strict=True)
     assert first[0] == [1.0, 0.0]
-    assert first[1] == pytest.approx([decay / 2, 1.0])
-    assert first[2] == pytest.approx([(decay**2 + 2) / 3, (2 * decay + 1) / 3])
-    assert second[2] == pytest.approx([0.0, (decay + 1) / 3])
+    assert first[1] == pytest.approx([DECAY / 2, 1.0])
+    assert first[2] == pytest.approx([(DECAY**2 + 2) / 3, (2 * DECAY + 1) / 3])
+    assert second[2] == pytest.approx([0.0, (DECAY + 1) / 3])
 
 
 def test_spikes_are_counted_so_far_over_the_largest_count_of_the_image() -> None:

@@ -59,14 +59,15 @@ def test_precisions_that_differ_are_named():
     ("arithmetic", "begins"),
     [
         (("int16: fixed point", "int24: fixed point"), "Trained in float32, where another"),
-        (("int16: fixed point", "float32"), "Precision float32: where sums are rounded"),
+        (("int16: fixed point", "float32"), "Precision float32 (sweeps: of m;"),
         (("", ""), "Precision float32"),
     ],
 )
 def test_every_spiking_sweep_is_in_whole_numbers_or_none_is_said_to_be(arithmetic, begins):
     cases = [case("ann", machine=PLAIN)]
     cases += [case(machine=PLAIN | {"sweep_arithmetic": words}) for words in arithmetic]
-    (line,) = [w for w in _mixtures(analysis(cases=cases)) if "may differ" in w]
+    swept = [curve(cases=("case-1",)), curve(cases=("case-2",))]
+    (line,) = [w for w in _mixtures(analysis(swept, cases)) if "may differ" in w]
     assert line.startswith(begins)
 
 

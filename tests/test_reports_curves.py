@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import reports
-from reports.curves import best_direct, curves, families, fastest, reference
+from reports.best import best_direct
+from reports.curves import curves, families, fastest, reference
 from tests.synthetic_study import write_study
 
 GRID = (1, 2, 4, 8)

@@ -13,6 +13,7 @@ from reports.metrics import NOT_REACHED
 from reports.resampling import Samples, resample
 from reports.tables import iso
 from reports.tables.paper_measures import cell_of
+from reports.words import ISO, OWN_BEST, SPIKES_RATIO
 from tests.synthetic_study import write_study
 
 CALIBRATION = 3
@@ -97,7 +98,8 @@ def test_tables_tell_the_two_senses_and_the_tolerances_apart(analysis):
     assert [found[f"T*({d})"] for d in ("0.5", "1", "2")] == steps
     for sense in ("iso", "max"):
         ratio = getattr(pace, f"{sense}_spike_efficiency").value
-        assert found[f"Spike efficiency {sense}"] == ratio
+        where = {"iso": ISO, "max": OWN_BEST}[sense]
+        assert found[f"{SPIKES_RATIO}, {where}"] == ratio
         measure = f"{sense}_spike_efficiency"
         assert cell_of(measure, pace.curve, 64, analysis).value == ratio
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports import answers as sentences
-from reports.answers import _failure, _spike_words, answers
+from reports import pairs
+from reports.answers import _depth_answer, _failure, answers
 from reports.caveats import caveats
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
@@ -56,14 +56,14 @@ def test_a_failure_names_the_last_step_with_calibration(calibrated):
     ("steps", "spikes", "words"),
     [
         ((2.0, 1.5, 4.0), (3.0, 2.0, 4.0),
-         "Direct training needs 2 times fewer steps [1.5, 4] and spends 3 times fewer spikes "
-         "[2, 4]."),
+         "T = 35 against 8: conversion takes 2 times as many steps as direct training [1.5, 4] "
+         "and 3 times as many spikes [2, 4]."),
         ((0.5, 0.25, 0.8), (0.5, 0.4, 0.8),
-         "Conversion needs 2 times fewer steps [1.25, 4] and spends 2 times fewer spikes "
-         "[1.25, 2.5]."),
+         "T = 8 against 35: direct training takes 2 times as many steps as conversion [1.25, 4] "
+         "and 2 times as many spikes [1.25, 2.5]."),
         ((0.5, 0.25, 0.8), (2.0, 1.25, 4.0),
-         "Conversion needs 2 times fewer steps [1.25, 4] but spends 2 times more spikes "
-         "[1.25, 4]."),
+         "T = 8 against 35: direct training takes 2 times as many steps as conversion [1.25, 4], "
+         "but conversion spends 2 times as many spikes [1.25, 4]."),
         ((2.0, 1.0, NOT_REACHED), (3.0, 2.0, 4.0),
          "Steps of conversion over steps of direct training: 2 [1, ∞]; the interval holds 1, so "
          "neither is shown to need fewer."),
@@ -75,20 +75,20 @@ def test_a_failure_names_the_last_step_with_calibration(calibrated):
         ((NOT_REACHED, 2.0, NOT_REACHED), (3.0, 2.0, 4.0), ""),
     ],
 )  # fmt: skip
-def test_who_needs_fewer_steps_is_said_only_where_the_interval_excludes_1(
+def test_who_takes_more_steps_is_said_only_where_the_interval_excludes_1(
     calibrated, monkeypatch, steps, spikes, words
 ):
     found = {"steps_ratio": Estimate(*steps, 3, 400), "spikes_ratio": Estimate(*spikes, 3, 400)}
     for name, estimate in found.items():
-        monkeypatch.setattr(sentences, name, lambda *given, e=estimate: e)
-    (network,) = calibrated.networks
-    ann, converted, direct = calibrated.curves
-    assert sentences._ratio(calibrated, network, converted, direct, ann) == words
+        monkeypatch.setattr(pairs, name, lambda *given, e=estimate: e)
+    ((network, (converted, direct)),) = calibrated.paces.items()
+    ann = calibrated.curves[0]
+    assert pairs.ratio_words(calibrated, network, converted, direct, ann) == words
 
 
 def test_no_spikes_at_all_are_no_ratio():
     nothing = Estimate(0.0, 0.0, 0.0, 3, 400)
-    assert _spike_words(nothing) == _spike_words(nothing, inverse=True) == ""
+    assert pairs.spike_words(nothing) == pairs.spike_words(nothing, inverse=True) == ""
 
 
 ACCURACIES = {
@@ -122,12 +122,12 @@ def test_an_answer_by_depth_goes_from_the_least_to_the_greatest(deep):
     by_depth = answers(deep)[0]
     assert by_depth.network == "vgg on mnist-5k, by depth"
     assert by_depth.headline == (
-        "From depth 5 to 9, accuracy goes: ANN from 90.00 to 95.00 %; data-norm from 89.90 to "
-        "94.50 %; bptt from 90.00 to 94.50 %."
+        "Accuracy with 5 and with 9 layers: ANN 90.00 and 95.00 %; data-norm 89.90 and 94.50 %; "
+        "bptt 90.00 and 94.50 %."
     )
     assert by_depth.details == (
-        "T*(1 point) at depth 5, 9: data-norm 4, 8; bptt 2†, 2. († read up to the training T; the "
-        "network leaves the range beyond it, so T* is not reached)",
+        "T*(1 point) with 5, 9 layers: data-norm 4, 8; bptt 2†, 2. († read up to the training T; "
+        "the network leaves the range beyond it, so T* is not reached)",
     )
 
 
@@ -149,8 +149,8 @@ def test_the_method_that_is_named_is_the_first_within_one_point(tmp_path):
 
 def test_no_dagger_is_explained_where_there_is_none(deep):
     family = [c for c in deep.curves if c.method != "bptt"]
-    answer = sentences._depth_answer(deep, "vgg", family)
-    assert answer.details == ("T*(1 point) at depth 5, 9: data-norm 4, 8.",)
+    answer = _depth_answer(deep, "vgg", family)
+    assert answer.details == ("T*(1 point) with 5, 9 layers: data-norm 4, 8.",)
 
 
 def test_steps_up_to_the_training_ones_are_said_to_be_so(deep):

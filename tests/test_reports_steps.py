@@ -12,6 +12,7 @@ from reports.analysis import Analysis
 from reports.tables import accuracy_at, differences, over_grid, paper, summary, training_times
 from reports.tables.accuracy_table import timestep_grid
 from reports.tables.paper_measures import BEST_ACCURACY, cell_of
+from reports.words import LARGEST_T
 from tests.synthetic_study import write_study
 
 CALIBRATION = 3
@@ -59,7 +60,7 @@ def test_accuracies_stand_below_their_steps(analysis):
     assert list(row) == ["Network", "Method", "T = 1", "T = 2", "T = 4", "T = 6"]
     for timestep in (1, 2, 4, 6):
         assert row[f"T = {timestep}"].value == percent(analysis, "data-norm", timestep)
-    assert table.notes[-1] == "T: the steps behind those of calibration (data-norm 3)."
+    assert table.notes[-1] == "T: the steps after the observation steps (data-norm 3)."
 
 
 def test_what_is_compared_names_its_steps_with_calibration(analysis):
@@ -68,11 +69,12 @@ def test_what_is_compared_names_its_steps_with_calibration(analysis):
 
 
 def test_the_summary_says_where_a_sweep_ends_before_the_training_steps(analysis):
-    assert summary(analysis).notes[0].endswith("the sweep ends before that T for bptt.")
+    ending = f"the sweep ends before that T for bptt. {LARGEST_T}"
+    assert summary(analysis).notes[0].endswith(ending)
     study = analysis.study
     whole = study.records.assign(train_timesteps=study.records["train_timesteps"].replace(8, 6))
     notes = summary(Analysis(replace(study, records=whole))).notes
-    assert notes[0].endswith("conversion at the largest T.")
+    assert notes[0] == f"Direct training is shown at the T it was trained for. {LARGEST_T}"
 
 
 def test_a_paper_is_held_against_the_steps_that_it_names(analysis):
@@ -102,7 +104,7 @@ def test_of_two_conversions_the_better_at_the_largest_steps_is_compared(analysis
 def test_an_answer_within_four_steps_has_its_calibration_among_them(home, analysis):
     row = cells(training_times(analysis), "data-norm")
     assert row["T"].value == 1 + CALIBRATION
-    assert row["Accuracy"].value == percent(analysis, "data-norm", 1)
+    assert row["Accuracy within 4 steps"].value == percent(analysis, "data-norm", 1)
     facts = json.loads((home / "cases/data-norm-lenet-0/case.json").read_text("utf-8"))
     assert row["Training"].value == facts["elapsed_s"]["train"] + facts["elapsed_s"]["convert"]
 
