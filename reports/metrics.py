@@ -149,16 +149,6 @@ def trained_timesteps(
     return sustained_timesteps(timesteps[part], accuracy[part], target)
 
 
-@register("first-timesteps", unit="steps", higher_is_better=False, source="for comparison only")
-def first_timesteps(
-    timesteps: np.ndarray, accuracy: np.ndarray, target: float
-) -> int | Literal[NotReached.NOT_REACHED]:
-    """Smallest T at which accuracy touches the target, even if it falls below again."""
-    timesteps, accuracy = _checked(timesteps, accuracy)
-    touched = np.flatnonzero(reaches(accuracy, target))
-    return int(timesteps[touched[0]]) if touched.size else NOT_REACHED
-
-
 @register("best-timesteps", unit="steps", higher_is_better=False, source="Lee 2020, table 9 (max)")
 def best_timesteps(timesteps: np.ndarray, accuracy: np.ndarray) -> int:
     """Smallest T at which accuracy is the highest of the sweep."""
@@ -166,11 +156,11 @@ def best_timesteps(timesteps: np.ndarray, accuracy: np.ndarray) -> int:
     return int(timesteps[int(accuracy.argmax())])
 
 
-@register("latency", unit="steps", higher_is_better=False, source="Hao 2023 (calibration steps)")
+@register("latency", unit="steps", higher_is_better=False, source="Hao 2023 (steps of observation)")
 def latency(
     timesteps: int | Literal[NotReached.NOT_REACHED], calibration_timesteps: int
 ) -> int | Literal[NotReached.NOT_REACHED]:
-    """Steps until the readout, with calibration or observation steps before it."""
+    """Steps until the readout, with those of observation before it."""
     if calibration_timesteps < 0:
         raise MetricError(f"calibration_timesteps must be at least 0, got {calibration_timesteps}")
     return timesteps if timesteps is NOT_REACHED else timesteps + calibration_timesteps
@@ -199,15 +189,6 @@ def spike_efficiency(
     caller; Lee 2020 counts both.
     """
     return _ratio(converted, direct)
-
-
-@register("conversion-loss", unit="points", higher_is_better=False, source="difference of shares")
-def conversion_loss(reference: float, accuracy: float) -> float:
-    """Accuracy of the ANN less that of the spiking network."""
-    for value in (reference, accuracy):
-        if not 0 <= value <= 1:
-            raise MetricError(f"accuracy must lie in 0 to 1, got {value}")
-    return (reference - accuracy) / POINT
 
 
 @register("spikes-per-synapse", unit="spikes", higher_is_better=False, source="Dampfhoffer 2023")

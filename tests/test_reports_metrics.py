@@ -10,8 +10,6 @@ from reports.metrics import (
     NOT_REACHED,
     MetricError,
     best_timesteps,
-    conversion_loss,
-    first_timesteps,
     latency,
     speedup,
     spike_efficiency,
@@ -26,14 +24,13 @@ T = np.array([1, 2, 4, 8])
 def test_sustained_is_not_first_touch():
     # 0.9 is touched at T = 2, lost at 4, and kept from 8 on
     accuracy = np.array([0.5, 0.9, 0.8, 0.92])
-    assert first_timesteps(T, accuracy, 0.9) == 2
     assert sustained_timesteps(T, accuracy, 0.9) == 8
 
 
 def test_sustained_from_the_start_and_never():
     assert sustained_timesteps(T, np.array([0.9, 0.9, 0.95, 0.9]), 0.9) == 1
     assert sustained_timesteps(T, np.array([0.9, 0.95, 0.95, 0.89]), 0.9) is NOT_REACHED
-    assert first_timesteps(T, np.array([0.1, 0.2, 0.3, 0.4]), 0.9) is NOT_REACHED
+    assert sustained_timesteps(T, np.array([0.1, 0.2, 0.3, 0.4]), 0.9) is NOT_REACHED
 
 
 def test_up_to_the_training_steps_nothing_later_counts():
@@ -76,9 +73,7 @@ def test_ratios_of_lee_2020():
     assert spike_efficiency(2226732, 1240492) == pytest.approx(1.80, abs=0.005)
 
 
-def test_losses_and_loads():
-    assert conversion_loss(0.95, 0.93) == pytest.approx(2.0)  # points
-    assert conversion_loss(1.0, 0.0) == pytest.approx(100.0)
+def test_spikes_per_synapse():
     assert spikes_per_synapse(30.0, 120.0) == 0.25
     assert spikes_per_synapse(0.0, 120.0) == 0.0  # of a network that never fires
 
@@ -93,8 +88,6 @@ def test_losses_and_loads():
         lambda: speedup(8, 0),
         lambda: spikes_per_synapse(1.0, 0.0),
         lambda: spikes_per_synapse(-1.0, 120.0),
-        lambda: conversion_loss(1.5, 0.5),
-        lambda: conversion_loss(0.5, -0.1),
     ],
 )
 def test_undefined_measures_raise(call):
