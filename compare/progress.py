@@ -119,10 +119,11 @@ class Progress:
         return (now - moment) * (self.total - self.done) / gained if gained > 0 else None
 
     def _halfway(self, now: float) -> tuple[float, float]:
-        """The last moment of the earlier half that is remembered, and the work done then."""
+        """The last moment of the earlier half that is remembered, or else the first of all, and
+        the work done then: at the first moment a case that goes on tells all that it has."""
         half = (self.started + now) / 2
         index = bisect_right(self._past, (half, self.total))
-        return self._past[index - 1] if index else (self.started, 0.0)
+        return self._past[max(index - 1, 0)] if self._past else (self.started, 0.0)
 
     def _remember(self) -> None:
         """Some hundred moments, however long the study: none of the earlier half but the last."""
