@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from network.activity import ActivityCounter
-from network.wiring import INPUT, Layer, Synapse, Wiring
+from network.graph import INPUT
+from network.wiring import Layer, Synapse, Wiring
 from reports.energy import energy_pj_per_image
 
 ENERGY_MODEL = "horowitz-fp32"

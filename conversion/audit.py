@@ -118,9 +118,11 @@ def _advice(body: fx.GraphModule, node: fx.Node) -> str:
     for types, advice in _ADVICE:
         if calls_one_of(body, node, types):
             return advice
-    if node.op == "call_module":
-        module = body.get_submodule(str(node.target))
-        return f"{type(module).__name__} is not among the layers that are known ({_GENERAL_ADVICE})"
-    name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
     advice = instead(name_of(body, node))
+    if node.op == "call_module":
+        name = type(body.get_submodule(str(node.target))).__name__
+        return f"{name} is not among the layers that are known ({_GENERAL_ADVICE}){advice}"
+    if node.target is operator.getitem:
+        return "it picks images of a batch, which steps of time are run with: index the axes behind"
+    name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
     return f"{name} is not among the operations that are known ({_GENERAL_ADVICE}){advice}"

@@ -14,6 +14,7 @@ from conversion.folding import fold
 from conversion.method import CONVERSIONS, Method
 from conversion.pooling import pool_before_activation
 from conversion.source import Source
+from network.copying import copied, without_hooks
 from network.encodings import ENCODINGS
 from network.graph import Kind, Quantised, UnsupportedNetwork, layers, trace
 from network.neurons import Reset
@@ -71,6 +72,7 @@ def convert(
     chosen = CONVERSIONS.get(method)
     resolved = resolve(method, chosen.options, options or {})
     encoding = encoding or chosen.encoding
+    _check_types(model)
     body, folded, prepared = prepare_ann(model)
     _check_activations(chosen, body)
     device = next((p.device for p in body.parameters()), torch.device("cpu"))
@@ -99,7 +101,7 @@ def prepare_ann(
     poolings moved.
     Raises UnsupportedNetwork, naming the layer, for what cannot become spiking.
     """
-    body = trace(plain_copy(model)).requires_grad_(False)
+    body = trace(without_hooks(plain_copy(model))).requires_grad_(False)
     for module in body.modules():  # neurons write nowhere, so that the graph must not need it
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010  (not every module has one)
@@ -110,20 +112,25 @@ def prepare_ann(
     return body, folded, (*notes, *of_pooling)
 
 
+def _check_types(model: nn.Module) -> None:
+    for name, weight in model.named_parameters():
+        if weight.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"a network must be of float32 or float64, got {weight.dtype} in {name}: call "
+                ".float() first"
+            )
+
+
 def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
     """Raises UnsupportedNetwork where the folded graph puts out something else than the network."""
-    training = {module: module.training for module in model.modules()}
     try:
-        expected = model.eval()(images.clone())
+        expected = copied(model).eval()(images.clone())  # a network may keep what it has seen
     except Exception as error:  # the user's code may raise anything at all
         reason = (str(error).splitlines() or [""])[0]
         raise ValueError(
             f"calibration must be images as the network takes them, in batches [N, C, H, W]; with "
             f"{tuple(images.shape)} it raises {type(error).__name__}: {reason}"
         ) from error
-    finally:
-        for module, mode in training.items():
-            module.training = mode
     if not isinstance(expected, Tensor):
         raise UnsupportedNetwork(f"a network must return one tensor, got {type(expected).__name__}")
     if not bool(expected.isfinite().all()):
@@ -138,7 +145,8 @@ def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
         raise UnsupportedNetwork(
             f"{type(model).__name__} computes something else by itself than layer by layer "
             f"(outputs differ by {difference:.2g} of the largest): write its forward pass without "
-            "operations that change a tensor others read, and without random numbers in eval mode"
+            "hooks that change values, without operations that change a tensor others read, and "
+            "without random numbers in eval mode"
         )
 
 

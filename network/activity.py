@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, fx
 
 from network.encodings import ENCODINGS
-from network.graph import Kind, UnsupportedNetwork, kind_of
+from network.graph import INPUT, Kind, UnsupportedNetwork, kind_of
 from network.neurons import NeuronState
 from network.unroll import SpikingNetwork
-from network.wiring import INPUT, Wiring, multiplications, wiring
+from network.wiring import Wiring, multiplications, wiring
 
 
 class ActivityCounter:

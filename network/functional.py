@@ -50,6 +50,39 @@ def hardtanh(min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False)
     return _clamp(min_val, max_val)
 
 
+def _clamp_min(min: Any) -> nn.Module | None:
+    return _clamp(min)
+
+
+def _threshold(threshold: float, value: float, inplace: bool = False) -> nn.Module | None:
+    del inplace
+    return nn.ReLU() if threshold == value == 0 else None
+
+
+def _pad(pad: Any, mode: str = "constant", value: float | None = None) -> nn.Module | None:
+    """Zeros around the last axes, as in shortcuts that fill up channels."""
+    kinds = {2: nn.ZeroPad1d, 4: nn.ZeroPad2d, 6: nn.ZeroPad3d}
+    sizes = tuple(pad) if isinstance(pad, tuple | list) else ()
+    plain = mode == "constant" and not value and all(isinstance(size, int) for size in sizes)
+    kind = kinds.get(len(sizes)) if plain else None
+    return None if kind is None else kind(sizes)  # type: ignore[arg-type]  # as long as it takes
+
+
+_CONSTANT_PADS = (nn.ConstantPad1d, nn.ConstantPad2d, nn.ConstantPad3d)
+
+
+def in_plain_form(module: nn.Module) -> nn.Module | None:
+    """The layer that the rest of the code knows, where a module is one under another name."""
+    if type(module) is nn.Hardtanh:
+        clipped: nn.Module | None = hardtanh(module.min_val, module.max_val)
+        return clipped
+    if type(module) is nn.Threshold:
+        return _threshold(module.threshold, module.value)
+    if type(module) in _CONSTANT_PADS:
+        return _pad(module.padding, value=float(module.value))  # type: ignore[arg-type]  # a number
+    return None
+
+
 def _relu6(inplace: bool = False) -> nn.Module:
     del inplace
     return nn.ReLU6()
@@ -189,6 +222,7 @@ FUNCTIONS: dict[Any, Build] = {
     F.relu: _relu, torch.relu: _relu, torch.relu_: _relu, "relu": _relu, "relu_": _relu,
     F.relu6: _relu6, F.hardtanh: hardtanh,
     torch.clamp: _clamp, torch.clip: _clamp, "clamp": _clamp, "clip": _clamp, "clamp_": _clamp,
+    torch.clamp_min: _clamp_min, "clamp_min": _clamp_min, F.threshold: _threshold, F.pad: _pad,
     F.avg_pool2d: _avg_pool2d, F.max_pool2d: _max_pool2d,
     F.adaptive_avg_pool2d: _adaptive_avg_pool2d, torch.mean: _mean, "mean": _mean,
     **{function: _dropout(kind) for function, kind in DROPOUT_FUNCTIONS.items()},

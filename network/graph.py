@@ -15,7 +15,7 @@ from enum import Enum
 import torch
 from torch import fx, nn
 
-from network.functional import FUNCTIONS, ClippedReLU, Mean, hardtanh
+from network.functional import FUNCTIONS, ClippedReLU, Mean, in_plain_form
 from network.neurons import Neuron
 from network.pooling import PooledCurrent
 from network.rewriting import JOINS, keep_images, read_what_is_written, spell_out, squeeze_images
@@ -49,7 +49,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, Mean)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AdaptiveMaxPool2d, PooledCurrent)
 NEAREST = ("nearest", "nearest-exact")  # modes of upsampling that copy values
-SHAPE_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad2d)
+SHAPE_MODULES = (
+    nn.Flatten, nn.Unflatten, nn.Identity, nn.ZeroPad1d, nn.ZeroPad2d, nn.ZeroPad3d,
+)  # fmt: skip
 
 
 class Quantised(nn.Module):
@@ -58,6 +60,8 @@ class Quantised(nn.Module):
     threshold: torch.Tensor
 
 
+INPUT, OUTPUT = "input", "output"  # names of what the network reads and puts out, in all counts
+
 NORMAL_FORM = "isospike normal form"  # key in a GraphModule's meta
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
@@ -65,8 +69,8 @@ ACTIVATIONS = (nn.ReLU, nn.ReLU6, ClippedReLU, Quantised)
 _SUM_FUNCTIONS = {operator.add, operator.iadd, torch.add, "add", "add_"}
 _SHAPE_FUNCTIONS = {
     torch.flatten, torch.reshape, torch.squeeze, torch.unsqueeze, torch.permute, torch.transpose,
-    operator.getitem, getattr, "flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze",
-    "permute", "transpose", "unflatten", "clone", "detach", keep_images, squeeze_images,
+    getattr, "flatten", "view", "reshape", "contiguous", "squeeze", "unsqueeze", "permute",
+    "transpose", "unflatten", "clone", "detach", keep_images, squeeze_images,
 }  # fmt: skip
 _SPLIT_FUNCTIONS = {torch.chunk, torch.split, "chunk", "split"}
 
@@ -88,6 +92,8 @@ def trace(model: nn.Module) -> fx.GraphModule:
         spell_out(node)
     read_what_is_written(body)
     for node in list(graph.nodes):
+        if node.name == OUTPUT and node.op != "output":
+            node._rename("output_layer")  # counts call the scores so
         _normalise(body, node)
     graph.eliminate_dead_code()
     graph.lint()
@@ -120,7 +126,22 @@ def kind_of(body: fx.GraphModule, node: fx.Node) -> Kind:
     if node.target in _SPLIT_FUNCTIONS:
         axis = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
         return Kind.OTHER if axis == 0 else Kind.SHAPE
+    if node.target is operator.getitem:
+        return Kind.SHAPE if _keeps_images(node) else Kind.OTHER
     return Kind.SHAPE if node.target in _SHAPE_FUNCTIONS else Kind.OTHER
+
+
+def _keeps_images(node: fx.Node) -> bool:
+    """Whether an index picks no images: of x[:, 1:], of one part of a split, of a parameter."""
+    source, index = node.args
+    if isinstance(source, fx.Node) and (
+        source.target in _SPLIT_FUNCTIONS or source.op == "get_attr"
+    ):
+        return True
+    first = index[0] if isinstance(index, tuple) and index else index
+    if isinstance(first, slice):
+        return first.start in (None, 0) and first.stop is None and first.step in (None, 1)
+    return first is Ellipsis
 
 
 def _kind_of_module(module: nn.Module) -> Kind:
@@ -212,6 +233,11 @@ def swap_activations(
     """Replace every activation by make(name, activation); the names, in order of execution."""
     found = list(layers(body, Kind.ACTIVATION))
     for node, activation in found:
+        if activation._forward_hooks or activation._forward_pre_hooks:
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} has a forward hook, which would be lost with it: "
+                "remove the hook"
+            )
         replace_module(body, node, make(node.name, activation))
     body.delete_all_unused_submodules()
     body.recompile()
@@ -222,10 +248,9 @@ def _normalise(body: fx.GraphModule, node: fx.Node) -> None:
     """Give every function that has a module form, and every module used twice, its own module."""
     if node.op == "call_module":
         called = body.get_submodule(str(node.target))
-        if isinstance(called, nn.Hardtanh) and not isinstance(called, nn.ReLU6):
-            clipped = hardtanh(called.min_val, called.max_val)
-            if clipped is not None:
-                replace_module(body, node, clipped)
+        plain = in_plain_form(called)
+        if plain is not None:
+            replace_module(body, node, plain)
         if getattr(called, "return_indices", False):
             raise UnsupportedNetwork(
                 f"{describe_node(body, node)} returns indices with what it pools: "

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.parameter import is_lazy
 
 from network.functional import DROPOUT_FUNCTIONS
 
@@ -18,7 +19,7 @@ DROPOUTS = (
     nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout,
 )  # fmt: skip
 # Packages whose layers are what their base class says, whatever they override.
-_KNOWN_PACKAGES = {"torch", "network", "conversion", "direct"}
+_OUR_PACKAGES = {"network", "conversion", "direct"}
 _NOT_THE_USERS = (Path(torch.__file__).parent, Path(__file__).parent)
 
 
@@ -36,6 +37,8 @@ def follow(model: nn.Module, kept: tuple[type[nn.Module], ...]) -> fx.GraphModul
     kept: layers that are one node each, where they compute as torch or we wrote them.
     Raises UnsupportedNetwork where torch.fx cannot follow, naming the line.
     """
+    if isinstance(model, kept) and _computes_as_known(model, kept):
+        model = nn.Sequential(model).train(model.training)  # one layer is a network of one
     used = _graph(model, kept, training=False)
     if not model.training:
         return used
@@ -56,8 +59,8 @@ class _Tracer(fx.Tracer):
         self.kept = kept
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, self.kept):
-            return _computes_as_known(m)
+        if isinstance(m, self.kept) or "forward" in vars(m):
+            return _computes_as_known(m, self.kept)
         return super().is_leaf_module(m, module_qualified_name)
 
     def create_args_for_root(
@@ -70,9 +73,15 @@ class _Tracer(fx.Tracer):
         needed = [p.name for p in named if p.default is p.empty]
         if len(needed) > 1:
             raise UnsupportedNetwork(f"a network must take one input, got {needed}")
-        if not named or (needed and needed[0] != named[0].name):
-            return super().create_args_for_root(root_fn, is_module, concrete_args)
-        return root_fn, [self.root, self.create_proxy("placeholder", named[0].name, (), {})]
+        first = named[0] if named else None
+        if (
+            first is None
+            or first.kind is inspect.Parameter.KEYWORD_ONLY
+            or needed not in ([], [first.name])
+        ):
+            got = ", ".join(map(str, taken)) or "none"
+            raise UnsupportedNetwork(f"a network must take its input as first argument, got {got}")
+        return root_fn, [self.root, self.create_proxy("placeholder", first.name, (), {})]
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         if m not in (self.submodule_paths or {}):
@@ -97,25 +106,23 @@ class _Tracer(fx.Tracer):
         )
 
 
-def _computes_as_known(module: nn.Module) -> bool:
-    """Whether the code that a call of the module runs is torch's, or ours."""
-    methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
-    return all(
-        method.__module__.partition(".")[0] in _KNOWN_PACKAGES
-        for method in methods
-        if method is not None
-    )
+def _computes_as_known(module: nn.Module, kept: tuple[type[nn.Module], ...]) -> bool:
+    """Whether the code that a call of the module runs is that of a layer kept, or ours."""
+    if "forward" in vars(module):
+        return False
+    bases = [kind for kind in kept if isinstance(module, kind)]
+    for name in ("forward", "_conv_forward"):
+        method = getattr(type(module), name, None)
+        known = method is None or any(method is getattr(base, name, None) for base in bases)
+        if not known and method.__module__.partition(".")[0] not in _OUR_PACKAGES:
+            return False
+    return True
 
 
 def _graph(
     model: nn.Module, kept: tuple[type[nn.Module], ...], *, training: bool
 ) -> fx.GraphModule:
-    for module in model.modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            raise UnsupportedNetwork(
-                f"{type(model).__name__} cannot be traced by torch.fx: it is or holds a network "
-                "compiled by torch.jit; give the network as it was before"
-            )
+    _refuse_wrapped(model)
     try:
         with _in_mode(model, training):  # with the tensors that it made, which fx keeps on it
             body = fx.GraphModule(model, _Tracer(kept).trace(model))
@@ -128,6 +135,31 @@ def _graph(
             f"{type(model).__name__} cannot be traced by torch.fx ({_first_line(error)})"
             f"{_whereabouts(error)}; {_advice(error)}"
         ) from error
+
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def _refuse_wrapped(model: nn.Module) -> None:
+    """Raises UnsupportedNetwork for what torch.fx cannot look into, and for missing weights."""
+    for path, module in model.named_modules():
+        where = f"{path or 'the network'} ({type(module).__name__})"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnsupportedNetwork(
+                f"{type(model).__name__} cannot be traced by torch.fx: it is or holds a network "
+                "compiled by torch.jit; give the network as it was before"
+            )
+        if isinstance(module, _WRAPPERS):
+            raise UnsupportedNetwork(f"{where} wraps a network: give the one inside, its .module")
+        if isinstance(getattr(module, "_orig_mod", None), nn.Module):
+            raise UnsupportedNetwork(
+                f"{where} is compiled by torch.compile: give the network as it was before, its "
+                "._orig_mod"
+            )
+        if any(map(is_lazy, module.parameters(recurse=False))):
+            raise UnsupportedNetwork(
+                f"{where} has no weights yet: run the network once on some images"
+            )
 
 
 @contextmanager
@@ -145,12 +177,18 @@ def _in_mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """Its first sentence, where torch goes on in the same line."""
+    return (str(error).splitlines() or [type(error).__name__])[0].split(". ")[0]
 
 
 def _advice(error: Exception) -> str:
+    if str(error).startswith("'len'"):
+        return "write the number of images as x.shape[0]"
     if isinstance(error, fx.proxy.TraceError):
-        return "write its forward pass without control flow that depends on the data"
+        return (
+            "write its forward pass without control flow, assertions and unpacking that depend on "
+            "the data or its shape"
+        )
     return "it is traced without values: use layers, and functions of torch on whole tensors"
 
 

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from network.graph import (
+    INPUT,
+    OUTPUT,
     SYNAPSES,
     Kind,
     UnsupportedNetwork,
@@ -36,9 +38,6 @@ from network.passing import are_whole, has_weights, instead, moves, name_of, pas
 from network.reparametrised import plain_copy
 from network.sizes import is_size
 from network.windows import geometry, sum_pool
-
-INPUT = "input"
-OUTPUT = "output"
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Dropout2d: ("p",),
     nn.Flatten: ("start_dim", "end_dim"),
     nn.Identity: (),
-    nn.ZeroPad2d: ("padding",),
+    nn.ZeroPad1d: ("padding",), nn.ZeroPad2d: ("padding",), nn.ZeroPad3d: ("padding",),
     nn.Upsample: ("size", "scale_factor", "mode"),
     GlobalAverage: (),
     GlobalMax: (),

@@ -63,9 +63,9 @@ class _Planner:
         self.body = network.body
         self.constant = ENCODINGS.get(network.encoding).static
         self.static = static_nodes(self.body) if self.constant else set()
-        device = next((p.device for p in self.body.parameters()), torch.device("cpu"))
-        self.device = device
-        self.rounding = Rounding(bits, choose_arithmetic(units, events, device.type))
+        weight = next(self.body.parameters(), torch.empty(()))
+        self.device, self.dtype = weight.device, weight.dtype
+        self.rounding = Rounding(bits, choose_arithmetic(units, events, self.device.type))
         self.values: dict[fx.Node, Any] = {}
         self.instructions: list[Instruction] = []
 
@@ -82,7 +82,7 @@ class _Planner:
     def _value(self, node: fx.Node, shape: tuple[int, ...]) -> Any:
         kind = kind_of(self.body, node)
         if kind is Kind.INPUT:
-            ones = torch.ones(1, *shape, device=self.device)
+            ones = torch.ones(1, *shape, device=self.device, dtype=self.dtype)
             return ones if self.constant else Spikes(node.name, ones.double(), 1)
         if node in self.static:
             return self._as_it_stands(node)
