@@ -9,7 +9,7 @@ import numpy as np
 from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import Curve, families, fastest, reference, the_ann
-from reports.iso import Pace, spikes_with_input
+from reports.iso import Estimate, Pace, spikes_with_input
 from reports.metrics import NOT_REACHED, POINT, reaches
 from reports.pairs import NAMES, TOLERANCE, brackets, other_way, ratio_words, span, unsettled, use
 
@@ -74,7 +74,7 @@ DAGGER = "read up to the training T; the network leaves the range beyond it, so 
 
 def _short(pace: Pace) -> str:
     found, exact = use(pace)
-    return numbers.steps(found.value) + ("" if exact else "†")
+    return f"{numbers.steps(found.value)}{brackets(span(found))}{'' if exact else '†'}"
 
 
 def _leading(deep: dict[str, list[Curve]]) -> dict[str, list[Curve]]:
@@ -106,7 +106,9 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
         return Answer(name, "Only the ANN was run.", ())
     reached = [(curve, pace) for curve, pace in known if use(pace)[0].value is not NOT_REACHED]
     goal = f"within 1 point of {the_ann(ann)} ({_percent(ann)})"
-    details = [_failure(curve, ann) for curve, pace in known if (curve, pace) not in reached]
+    details = [
+        _failure(curve, use(pace)[0], ann) for curve, pace in known if (curve, pace) not in reached
+    ]
     if not reached:
         headline = f"No method stays {goal}."
     else:
@@ -155,15 +157,19 @@ def _who(curve: Curve) -> str:
     return f"{NAMES[curve.arm]} by {curve.label}"
 
 
-def _failure(curve: Curve, ann: Curve) -> str:
+def _failure(curve: Curve, found: Estimate, ann: Curve) -> str:
+    """How far a method is from the range that it does not stay in, and whether that is certain."""
     best, goal = float(curve.accuracy.max()), float(ann.accuracy[0])
     gap = (goal - best) / POINT
     last = int(curve.latency[-1])
     close = f"its best is {numbers.percent(best)} %, {gap:.2f} points below"
     if reaches(best, goal - TOLERANCE * POINT):
         close = f"it touches {numbers.percent(best)} % but does not stay there"
-    who = _who(curve)
-    return f"{who[0].upper()}{who[1:]} does not get there by T = {last}: {close}."
+    who, ends = _who(curve), span(found)
+    doubt = ""
+    if ends is not None and np.isfinite(ends[0]):
+        doubt = f"; its T* has the interval{brackets(ends)}, so that is not certain"
+    return f"{who[0].upper()}{who[1:]} does not get there by T = {last}: {close}{doubt}."
 
 
 def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:

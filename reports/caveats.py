@@ -25,8 +25,10 @@ def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
     """Sentences, the gravest first. failed: title and reason of figures that could not be drawn."""
     found = [
         *_seeds(analysis),
+        *_no_spread(analysis),
         *_references(analysis),
         *_not_reached(analysis),
+        *_at_the_end(analysis),
         *_datasets(analysis),
         *_mixtures(analysis),
         *_incomplete(analysis),
@@ -55,8 +57,49 @@ def _seeds(analysis: Analysis) -> list[str]:
         single = _names(curve.label for curve in analysis.curves if len(set(curve.seeds)) == 1)
         return [f"One seed only: {single}."]
     if min(counts) < 5:
-        return [f"{min(counts)} seeds: t-intervals over so few are wide, and tests rarely decide."]
+        return [
+            f"{min(counts)} seeds: t-intervals over so few are wide, and tests rarely decide; "
+            "intervals of T* and of ratios, by bootstrap, are too narrow where seeds differ much."
+        ]
     return []
+
+
+def _no_spread(analysis: Analysis) -> list[str]:
+    """Intervals of no width, which a few seeds have by chance."""
+    names = [
+        f"{curve.label} ({network})"
+        for network, items in analysis.networks.items()
+        for curve in items
+        if len(set(curve.seeds)) > 1 and _equal(curve)
+    ]
+    if not names:
+        return []
+    return [
+        f"All seeds have the same accuracy at the T that is reported: {_names(names)}. An interval "
+        "of no width does not mean that other seeds would have it too."
+    ]
+
+
+def _equal(curve: Curve) -> bool:
+    own = curve.measures["accuracy"][:, curve.index(curve.report_timestep)]
+    return bool((own == own[0]).all())
+
+
+def _at_the_end(analysis: Analysis) -> list[str]:
+    """T* that is the last T of its sweep: nothing shows that accuracy stays there."""
+    place = TOLERANCES.index(1.0)
+    names = [
+        f"{pace.curve.label} ({network})"
+        for network, paces in analysis.paces.items()
+        for pace in paces
+        if pace.within and pace.within[place].value == int(pace.curve.latency[-1])
+    ]
+    if not names:
+        return []
+    return [
+        f"T*(1 point) is the last T of the sweep: {_names(names)}. That accuracy stays there is "
+        "not shown."
+    ]
 
 
 def _not_reached(analysis: Analysis) -> list[str]:

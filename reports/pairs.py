@@ -110,7 +110,8 @@ def spike_words(ratio: Estimate | None, inverse: bool = False) -> str:
 
 
 def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
-    """The steps to the direct network's best accuracy where their order is the other one.
+    """The steps to the direct network's best accuracy where their order is the other one, if only
+    in the estimates.
 
     The order of the headline's T* is that of `converted` and `direct`; nothing where it is not
     turned round.
@@ -130,7 +131,10 @@ def other_way(items: list[Curve], converted: Pace, direct: Pace) -> str:
         words = f"not reached by conversion, {own} steps directly"
     ends = span(speedup)
     if ends is not None and ends[0] <= 1 <= ends[1] and np.isfinite(ratio):
-        words += f" (ratio {ratio:.3g}{brackets(ends)}: that interval holds 1)"
+        return (
+            f"To {whose}'s best accuracy: {words} (ratio {ratio:.3g}{brackets(ends)}: that "
+            "interval holds 1, so no order is shown)."
+        )
     return f"To {whose}'s best accuracy the order is the other way: {words}."
 
 

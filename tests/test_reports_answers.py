@@ -95,10 +95,15 @@ def test_one_point_below_in_floating_point_touches_one_point(tmp_path):
     analysis = changed(tmp_path, lambda frame: frame)
     ann = curve_of(analysis, "ann", [0.81])
     touching, below = ([0.5, best, 0.7] for best in (0.80, 0.7999))
-    words = _failure(curve_of(analysis, "data-norm", touching), ann)
+    never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
+    words = _failure(curve_of(analysis, "data-norm", touching), never, ann)
     assert words.endswith("it touches 80.00 % but does not stay there.")
-    words = _failure(curve_of(analysis, "data-norm", below), ann)
+    words = _failure(curve_of(analysis, "data-norm", below), never, ann)
     assert words.endswith("its best is 79.99 %, 1.01 points below.")
+    words = _failure(curve_of(analysis, "data-norm", below), replace(never, low=4), ann)
+    assert words.endswith(
+        "1.01 points below; its T* has the interval [4, ∞], so that is not certain."
+    )
 
 
 def test_only_of_curves_that_rise_a_longer_sweep_is_spoken_of(tmp_path):
@@ -209,7 +214,7 @@ def test_an_order_that_turns_round_at_the_best_accuracy_is_said(tmp_path):
     )
     unclear = replace(converted, iso_speedup=Estimate(0.5, 0.3, 1.2, 1, 400))
     assert other_way(items, unclear, direct).endswith(
-        "(ratio 0.5 [0.3, 1.2]: that interval holds 1)."
+        "(ratio 0.5 [0.3, 1.2]: that interval holds 1, so no order is shown)."
     )
 
 

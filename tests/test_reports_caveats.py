@@ -2,9 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from reports.caveats import _datasets, _incomplete, _mixtures, _seeds
+from reports.caveats import _at_the_end, _datasets, _incomplete, _mixtures, _no_spread, _seeds
+from reports.iso import Estimate
+from reports.metrics import NOT_REACHED, TOLERANCES
 
 PLAIN = {"processor": "a", "precision": "float32"}
 
@@ -97,3 +100,35 @@ def test_only_what_is_known_to_differ_is_called_a_copy():
     ]
     assert words(official=None, note="made up.") == ["About mnist: made up."]
     assert words(official=True) == words(official=None) == []
+
+
+def test_seeds_that_agree_to_the_image_are_said_to_be_few():
+    def swept(label, *accuracies):
+        found = curve(label, range(len(accuracies)))
+        found.measures, found.report_timestep = {"accuracy": np.array(accuracies)}, 8
+        found.index = [4, 8].index
+        return found
+
+    found = analysis()
+    alike, apart = swept("alike", [0.1, 0.9], [0.2, 0.9]), swept("apart", [0.1, 0.9], [0.1, 0.8])
+    found.networks = {"lenet": [alike, apart, swept("one", [0.1, 0.9])]}
+    (words,) = _no_spread(found)
+    assert words.startswith("All seeds have the same accuracy at the T that is reported: alike (")
+    assert "apart" not in words
+    assert "one (" not in words
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [(8, True), (9, False), (4, False), (NOT_REACHED, False)]
+)
+def test_steps_at_the_end_of_a_sweep_are_said_to_be_so(steps, said):
+    place = TOLERANCES.index(1.0)
+    within = [Estimate(1, 1, 1, 1, 400) for _ in TOLERANCES]
+    within[place] = Estimate(steps, steps, steps, 1, 400)
+    pace = SimpleNamespace(
+        curve=SimpleNamespace(label="m", latency=np.array([4, 8])), within=within, trained=()
+    )
+    found = analysis()
+    found.paces = {"lenet": [pace]}
+    lines = [line.partition(".")[0] for line in _at_the_end(found)]
+    assert lines == ["T*(1 point) is the last T of the sweep: m (lenet)"] * said

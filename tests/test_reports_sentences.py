@@ -46,7 +46,8 @@ def test_steps_of_calibration_are_named_and_spikes_are_those_behind_them(calibra
 def test_a_failure_names_the_last_step_with_calibration(calibrated):
     ann = curve_of(calibrated, "ann", [0.9])
     curve = replace(curve_of(calibrated, "robust-norm", [0.1, 0.2]), calibration_timesteps=3)
-    assert _failure(curve, ann) == (
+    never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
+    assert _failure(curve, never, ann) == (
         "Conversion by robust-norm does not get there by T = 5: its best is 20.00 %, 70.00 points "
         "below."
     )
@@ -126,8 +127,9 @@ def test_an_answer_by_depth_goes_from_the_least_to_the_greatest(deep):
         "bptt 90.00 and 94.50 %."
     )
     assert by_depth.details == (
-        "T*(1 point) with 5, 9 layers: data-norm 4, 8; bptt 2†, 2. († read up to the training T; "
-        "the network leaves the range beyond it, so T* is not reached)",
+        "T*(1 point) with 5, 9 layers: data-norm 4 [∞, ∞], 8 [∞, ∞]; bptt 2 [∞, ∞]†, 2 [∞, ∞]. "
+        "(† read up to the training T; the network leaves the range beyond it, so T* is not "
+        "reached)",
     )
 
 
@@ -150,7 +152,7 @@ def test_the_method_that_is_named_is_the_first_within_one_point(tmp_path):
 def test_no_dagger_is_explained_where_there_is_none(deep):
     family = [c for c in deep.curves if c.method != "bptt"]
     answer = _depth_answer(deep, "vgg", family)
-    assert answer.details == ("T*(1 point) with 5, 9 layers: data-norm 4, 8.",)
+    assert answer.details == ("T*(1 point) with 5, 9 layers: data-norm 4 [∞, ∞], 8 [∞, ∞].",)
 
 
 def test_steps_up_to_the_training_ones_are_said_to_be_so(deep):

@@ -89,6 +89,16 @@ def test_the_best_accuracy_is_that_of_any_steps(analysis):
     assert cell_of(BEST_ACCURACY, falling, 6, analysis).value == pytest.approx(90.0)
 
 
+@pytest.mark.parametrize("measure", ["best_accuracy", "iso_timesteps", "iso_speedup"])
+def test_a_row_says_the_steps_at_which_its_number_is_read(analysis, measure):
+    rows = [{"method": "bptt", "measure": measure, "value": 1}]
+    study = replace(analysis.study, settings=analysis.study.settings | {"paper": rows})
+    (row,) = paper(Analysis(study)).rows
+    curve = next(c for c in analysis.curves if c.method == "bptt")
+    best = int(curve.timesteps[curve.accuracy.argmax()])
+    assert row[1].value == (best if measure == "best_accuracy" else None)
+
+
 def test_of_two_conversions_the_better_at_the_largest_steps_is_compared(analysis):
     study = analysis.study
     records = study.records.copy()

@@ -10,6 +10,7 @@ from reports import numbers
 from reports.analysis import Analysis
 from reports.curves import MEASURES, Curve, reference
 from reports.iso import Pace
+from reports.metrics import best_timesteps
 from reports.tables.cells import (
     MISSING,
     Cell,
@@ -51,12 +52,17 @@ def cell_of(measure: str, curve: Curve, timestep: int, analysis: Analysis) -> Ce
     if measure == "accuracy":
         return accuracy_cell(curve, timestep)
     if measure == BEST_ACCURACY:
-        return accuracy_cell(curve, int(curve.timesteps[int(curve.accuracy.argmax())]))
+        return accuracy_cell(curve, best(curve))
     if measure == ALL_SPIKES:
         return _sum(curve, ("spikes_per_image", "input_spikes_per_image"), timestep)
     if measure == OPERATIONS:
         return _operations(curve, timestep, reference(analysis.networks[curve.network]))
     return measure_cell(curve, measure, timestep, numbers.count)
+
+
+def best(curve: Curve) -> int:
+    """The T at which the curve is highest."""
+    return best_timesteps(curve.timesteps, curve.accuracy)
 
 
 def _sum(curve: Curve, measures: tuple[str, ...], timestep: int) -> Cell:

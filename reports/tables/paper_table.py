@@ -9,7 +9,7 @@ from reports import numbers
 from reports.analysis import Analysis, analyse
 from reports.frame import Study
 from reports.tables.cells import MISSING, Cell, Column, Table, name_cell, number
-from reports.tables.paper_measures import OF_PACE, PAPER_MEASURES, cell_of
+from reports.tables.paper_measures import BEST_ACCURACY, OF_PACE, PAPER_MEASURES, best, cell_of
 from reports.words import BEST_OF_SWEEP
 
 KEYS = ("dataset", "architecture", "method", "train_timesteps")
@@ -57,6 +57,10 @@ def _paper_row(row: Mapping[str, Any], analysis: Analysis) -> tuple[Cell, ...]:
     ours = MISSING
     if curve is not None and timestep in curve.timesteps and measure in PAPER_MEASURES:
         ours = cell_of(measure, curve, int(timestep or 0), analysis)
+        if measure == BEST_ACCURACY:
+            timestep = best(curve)
+    if measure in OF_PACE:
+        timestep = None  # steps and ratios are read where they say, not at one T
     words = [row.get("architecture"), row.get("dataset"), row.get("method")]
     label = str(row.get("label") or " ".join(str(word) for word in words if word))
     unit = str(row.get("unit", ""))
