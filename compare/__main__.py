@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from compare.spinning import rest_soon
 from compare.warning_lines import in_one_line
 
 FAULT, BAD_INPUT, INTERRUPTED = 1, 2, 130
+WORK = (["compare"], ["convert"])  # what these have not done, nobody has read
 
 # typer brings its own copy of click from some version on: reach its classes by a public name.
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -26,10 +28,17 @@ def main() -> None:
     rest_soon()
     warnings.formatwarning = in_one_line
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # θ and × where the terminal has no such letters
+            stream.reconfigure(errors="replace")
     try:
         code = app(standalone_mode=False)
     except ClickException as error:
         code = _fail(_in_one_line(error))
+    except SystemExit as end:  # click's way where nobody reads on, as in `isospike list | head`
+        if not isinstance(end.__context__, BrokenPipeError) or sys.argv[1:2] in WORK:
+            raise
+        code = 0
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except (ValueError, OSError) as error:
@@ -46,7 +55,10 @@ def main() -> None:
         _say(f"interrupted; the same command {how}: {command_line()}")
     elif code and is_follower():
         let_the_first_speak()
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # told again when Python ends, unless there is nothing left to write
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if world_size() > 1:
         end_at_once(code or 0)
     sys.exit(code or 0)

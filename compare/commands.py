@@ -112,14 +112,6 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
 
     refuse_others(home_of([directory]))  # before anything is trained
     console = Console(stderr=True)
-    console.print(
-        f"{study.title or study.name}: {', '.join(study.every('methods'))} "
-        f"on {', '.join(study.every('datasets'))}, {', '.join(study.every('architectures'))}, "
-        f"{len(study.seeds)} seeds, T = 1 … {max(part.timesteps for part in study.divided())}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
     from compare.execute import run_study
 
     plan, failures = run_study(study, directory, settings, console)
@@ -211,6 +203,12 @@ def report(
 ) -> None:
     """Rebuild the report of one study, or one report over several."""
     check_directory(out)
+    places = [directory.resolve() for directory in directories]
+    twice = [
+        str(d) for d, place in zip(directories, places, strict=True) if places.count(place) > 1
+    ]
+    if twice:
+        raise ValueError(f"a report takes every study once, got {twice[0]} more than once")
     with results_in(out):
         _report(directories, out)
 

@@ -16,9 +16,10 @@ MARK = "# In force, defaults included:"  # ends every study.toml that is written
 def earlier_study(directory: Path) -> Study | None:
     """The resolved study of an earlier run, or None where there was none.
 
-    Raises StudyError for a study.toml that no run has written, which ours would replace, and for
-    one that is no longer read.
+    Raises StudyError for a study.toml or records.csv that no run has written, which ours would
+    replace, and for a study.toml that is no longer read.
     """
+    _check_records(directory / "records.csv")
     file = directory / "study.toml"
     if not file.exists():
         return None
@@ -35,6 +36,18 @@ def earlier_study(directory: Path) -> Study | None:
         return parse_study(text, directory.resolve().name, where=str(file))
     except StudyError as error:
         raise StudyError(f"{error}; remove {file} or choose another --out") from error
+
+
+def _check_records(file: Path) -> None:
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        columns = stream.readline().strip().split(",")
+    if "case" not in columns:
+        raise StudyError(
+            f"{file} is not one that a run has written, and ours would replace it: choose another "
+            "--out"
+        )
 
 
 def is_resolved(text: str) -> bool:

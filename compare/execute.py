@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,6 +14,7 @@ import torch
 from rich.console import Console
 
 from compare import machine, ranks
+from compare.data import Dataset
 from compare.earlier import earlier_study, others
 from compare.faults import plain
 from compare.joint import joined
@@ -67,11 +69,15 @@ def _run_study(
             for name in study.every("datasets")
         }
         device = machine.choose_device(settings.device)
-        study = resolve(study, earlier, datasets, device)
-        plan = make_plan(study, directory, datasets)
+        plan = make_plan(resolve(study, earlier, datasets, device), directory, datasets)
         plan.store.prepare()
+        file = directory / "study.toml"
+        if earlier is None and not _is_first(file, _as_text(plan, datasets)):
+            earlier = earlier_study(directory)  # of a command that began beside this one
+            plan = make_plan(resolve(study, earlier, datasets, device), directory, datasets)
+        _say_what_is_run(plan.study, console)
         _say_what_is_replaced(plan, console)
-        replace_text(directory / "study.toml", to_toml(study) + in_force(plan.cases, datasets))
+        replace_text(file, _as_text(plan, datasets))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
         total = sum(plan.work[i] for i in missing)
         stack.enter_context(_records(plan))
@@ -87,6 +93,36 @@ def _run_study(
         failures = work_through(plan, missing, stack.enter_context(workers), progress)
         progress.failures = failures
     return plan, failures
+
+
+def _as_text(plan: Plan, datasets: dict[str, Dataset]) -> str:
+    return to_toml(plan.study) + in_force(plan.cases, datasets)
+
+
+def _is_first(file: Path, text: str) -> bool:
+    """Write a file that is not there yet; False where another process has done so meanwhile."""
+    own = file.with_name(f".{file.name}.{os.getpid()}-{socket.gethostname()}")
+    replace_text(own, text)
+    try:
+        os.link(own, file)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the last one to write decides
+        replace_text(file, text)
+    finally:
+        own.unlink(missing_ok=True)
+    return True
+
+
+def _say_what_is_run(study: Study, console: Console) -> None:
+    console.print(
+        f"{study.title or study.name}: {', '.join(study.every('methods'))} "
+        f"on {', '.join(study.every('datasets'))}, {', '.join(study.every('architectures'))}, "
+        f"{len(study.seeds)} seeds, T = 1 … {max(part.timesteps for part in study.divided())}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @contextmanager

@@ -83,12 +83,15 @@ def choose_device(name: str) -> torch.device:
 
 
 def probe_precision(network: nn.Module, images: Tensor) -> dict[str, float]:
-    """Seconds of one training step of `network` on `images` in each precision, best of three."""
-    seconds = {}
-    for name in ("float32", "bfloat16"):
-        trial = _Step(network, images, name)
+    """Seconds of one training step of `network` on `images` in each precision, best of three.
+
+    The two take turns, so that other work on the machine slows both.
+    """
+    trials = {name: _Step(network, images, name) for name in ("float32", "bfloat16")}
+    for trial in trials.values():
         trial.run()
-        seconds[name] = min(trial.run() for _ in range(3))
+    rounds = [{name: trial.run() for name, trial in trials.items()} for _ in range(3)]
+    seconds = {name: min(times[name] for times in rounds) for name in trials}
     network.zero_grad(set_to_none=True)
     return seconds
 

@@ -137,7 +137,8 @@ class Progress:
         """The state in one line."""
         left = self.seconds_left
         rest = f", {duration(left)} left" if left is not None else ""
-        return f"[{self.share:4.0%}] {self.finished}/{self.cases} cases done{rest} · {self.label}"
+        now = f" · {self.label}" if self.label else ""
+        return f"[{self.share:4.0%}] {self.finished}/{self.cases} cases done{rest}{now}"
 
     def _show(self, force: bool = False) -> None:
         now = time.monotonic()

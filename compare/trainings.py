@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Schedule = Literal["one-cycle", "triangle", "step", "cosine", "constant"]
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """A table of a study file: no unknown keys, no infinite numbers, and no value of another type
+    that could be read as one of its own (true as 1, "8" as 8, 1 as true)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_look_alikes(cls, value: Any, info: ValidationInfo) -> Any:
+        allowed = set(_leaves(cls.model_fields[info.field_name or ""].annotation))
+        for entry in value if isinstance(value, list | tuple) else (value,):
+            if (
+                isinstance(entry, bool | str)
+                and allowed & {int, float}
+                and not (allowed & {type(entry), Any})
+            ):
+                raise ValueError("must be a number")
+            if isinstance(entry, int | str) and bool in allowed and type(entry) not in allowed:
+                raise ValueError("must be true or false")
+        return value
+
+
+def _leaves(annotation: Any) -> Iterable[Any]:
+    """The types that an annotation is made of."""
+    inner = get_args(annotation)
+    if not inner:
+        return [annotation]
+    return [leaf for part in inner for leaf in _leaves(part)]
 
 
 class Training(Table):

@@ -158,7 +158,9 @@ def load(directory: str | Path) -> Study:
         raise StudyError(f"no such study directory: {directory}")
     if not path.is_file():
         if (directory / "study.toml").is_file():
-            raise StudyError(f"{directory} has no records yet: run the same command again")
+            raise StudyError(
+                f"{directory} has no records.csv: the study's own `isospike compare` writes it"
+            )
         raise StudyError(f"{directory} is not a study: it has no records.csv")
     records = read_records(path)
     settings = _settings(directory / "study.toml")

@@ -1,15 +1,18 @@
 """The frame around the cases of a study: what is said before them, what is written after."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from compare import execute
+from compare.earlier import MARK
 from compare.plan import Plan
 from compare.store import RECORD_COLUMNS, write_csv
-from compare.study import build_study
+from compare.study import Study, StudyError, build_study
+from compare.toml_text import to_toml
 from compare.workers import Settings
 from tests.test_store import write_case
 
@@ -72,3 +75,39 @@ def test_records_of_another_study_are_replaced_with_a_word(
     assert f"{words} (2 of its cases)" in capsys.readouterr().err
     run(plan)
     assert words not in capsys.readouterr().err
+
+
+def test_a_table_that_no_run_has_written_is_not_replaced(plan: Plan) -> None:
+    plan.directory.mkdir()
+    (plan.directory / "records.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(StudyError, match=r"records.csv is not one that a run has written"):
+        run(plan)
+    assert (plan.directory / "records.csv").read_text() == "x,y\n1,2\n"
+    assert [path.name for path in plan.directory.iterdir()] == ["records.csv"]
+
+
+def test_of_two_commands_that_begin_at_once_the_first_decides(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one writes study.toml after this one has looked for it."""
+    theirs = plan.study.model_copy(update={"precision": "bfloat16"})
+    ours = plan.study.model_copy(update={"precision": "auto"})
+
+    def made(study: Study, *given: object) -> Plan:
+        file = plan.directory / "study.toml"
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(to_toml(theirs) + f"\n{MARK}\n")
+        return replace(plan, study=study)
+
+    def probed(study: Study, earlier: Study | None, *given: object) -> Study:
+        found = "float32" if earlier is None else earlier.precision
+        return study.model_copy(update={"precision": found})
+
+    monkeypatch.setattr(execute, "make_plan", made)
+    monkeypatch.setattr(execute, "resolve", probed)
+    monkeypatch.setattr(execute, "work_through", lambda *given: {})
+    found, _ = execute.run_study(ours, plan.directory, SETTINGS, Console(quiet=True))
+    assert found.study.precision == "bfloat16"
+    assert 'precision = "bfloat16"' in (plan.directory / "study.toml").read_text()
+    assert not list(plan.directory.glob(".study.toml*"))
