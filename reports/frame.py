@@ -159,7 +159,7 @@ def load(directory: str | Path) -> Study:
     if not path.is_file():
         if (directory / "study.toml").is_file():
             raise StudyError(
-                f"{directory} has no records.csv: the study's own `isospike compare` writes it"
+                f"{directory} has no records yet: its own `isospike compare` writes them at its end"
             )
         raise StudyError(f"{directory} is not a study: it has no records.csv")
     records = read_records(path)

@@ -80,7 +80,7 @@ def test_what_is_no_study_is_said_in_one_line(tmp_path):
     with pytest.raises(StudyError, match=r"has no records\.csv"):
         reports.load(tmp_path)
     (tmp_path / "study.toml").touch()
-    with pytest.raises(StudyError, match="has no records yet: run the same command again"):
+    with pytest.raises(StudyError, match="has no records yet: its own `isospike compare` writes"):
         reports.load(tmp_path)
     (tmp_path / "records.csv").write_text("a,b\n1,2\n")
     with pytest.raises(StudyError, match="lacks the columns study, dataset"):
