@@ -13,6 +13,7 @@ from conversion.audit import Audit, analogue_layers, refuse_unsupported
 from conversion.folding import fold
 from conversion.method import CONVERSIONS, Method
 from conversion.pooling import pool_before_activation
+from conversion.scaling import fold_scales
 from conversion.source import Source
 from network.copying import copied, without_hooks
 from network.encodings import ENCODINGS
@@ -105,6 +106,7 @@ def prepare_ann(
     for module in body.modules():  # neurons write nowhere, so that the graph must not need it
         if hasattr(module, "inplace"):
             setattr(module, "inplace", False)  # noqa: B010  (not every module has one)
+    fold_scales(body)
     refuse_unsupported(body)
     folded, notes = fold(body)
     moved = pool_before_activation(body)
