@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -21,7 +20,7 @@ from compare.joint import joined
 from compare.plan import Plan, cuts_of, dataset_of, make_plan, resolve
 from compare.progress import Progress
 from compare.resolved import in_force
-from compare.store import CaseBusy, replace_text
+from compare.store import CaseBusy, replace_text, write_first
 from compare.study import Study, StudyError
 from compare.toml_text import to_toml
 from compare.workers import Cluster, Here, Processes, Settings, Together, Workers
@@ -72,7 +71,7 @@ def _run_study(
         plan = make_plan(resolve(study, earlier, datasets, device), directory, datasets)
         plan.store.prepare()
         file = directory / "study.toml"
-        if earlier is None and not _is_first(file, _as_text(plan, datasets)):
+        if earlier is None and not write_first(file, _as_text(plan, datasets)):
             earlier = earlier_study(directory)  # of a command that began beside this one
             plan = make_plan(resolve(study, earlier, datasets, device), directory, datasets)
         _say_what_is_run(plan.study, console)
@@ -97,21 +96,6 @@ def _run_study(
 
 def _as_text(plan: Plan, datasets: dict[str, Dataset]) -> str:
     return to_toml(plan.study) + in_force(plan.cases, datasets)
-
-
-def _is_first(file: Path, text: str) -> bool:
-    """Write a file that is not there yet; False where another process has done so meanwhile."""
-    own = file.with_name(f".{file.name}.{os.getpid()}-{socket.gethostname()}")
-    replace_text(own, text)
-    try:
-        os.link(own, file)
-    except FileExistsError:
-        return False
-    except OSError:  # a file system without links: the last one to write decides
-        replace_text(file, text)
-    finally:
-        own.unlink(missing_ok=True)
-    return True
 
 
 def _say_what_is_run(study: Study, console: Console) -> None:

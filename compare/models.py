@@ -79,10 +79,6 @@ def check_network(network: nn.Module, geometry: Geometry, *, to_train: bool = Tr
         raise ModelError(f"the weights {spoilt[0]} of the network are not finite (NaN or infinity)")
     if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ModelError("the network has no weights that could be trained")
-    other = [n for n, p in network.named_parameters() if p.dtype != torch.float32]
-    if other:
-        got = network.get_parameter(other[0]).dtype
-        raise ModelError(f"the network must be of float32, got {got} in {other[0]}: call .float()")
     shape = (geometry.channels, geometry.height, geometry.width)
     try:
         twin = copied(network)
@@ -104,7 +100,7 @@ def _check_scores(network: nn.Module, shape: tuple[int, int, int], classes: int)
             scores = network(torch.zeros(2, *shape, device=device))
     except FAULTS as error:
         raise ModelError(
-            f"{where} does not take images of shape {shape}: {_raised(error)}"
+            f"{where} does not take float32 images of shape {shape}: {_raised(error)}"
         ) from error
     if not isinstance(scores, Tensor):
         got = type(scores).__name__

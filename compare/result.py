@@ -105,6 +105,7 @@ def write_files(folder: Path, result: Result) -> None:
         labels=result.sweep.labels,
     )
     if result.traces is not None:
+        # names of traces stand where mypy sees the function's own arguments
         np.savez_compressed(folder / "traces.npz", **result.traces)  # type: ignore[arg-type]
     for name, rows in result.tables.items():
         if rows:

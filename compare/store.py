@@ -212,6 +212,10 @@ def as_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+
+
 @contextlib.contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """A file to write in place of `path`, which changes only if the block ends well, as a whole.
@@ -219,7 +223,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     Its name is of this process alone, so that two of them never write into one file.
     durable: wait until it is on the disk.
     """
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         yield partial
         if durable:
@@ -236,6 +240,21 @@ def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a file whole or not at all."""
     with replacing(path, durable=durable) as partial:
         write_text(partial, text)
+
+
+def write_first(path: Path, text: str) -> bool:
+    """Write a file that is not there, whole; False where another process has done so meanwhile."""
+    partial = _partial(path)
+    write_text(partial, text)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: the last one to write decides
+        replace_text(path, text)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
 
 
 def text_sha256(text: str) -> str:

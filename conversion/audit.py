@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 
-import torch
 from torch import fx, nn
 
 from network.functional import SATURATING, SMOOTH
@@ -19,16 +18,8 @@ from network.graph import (
     reads_input,
     whereabouts,
 )
-from network.passing import instead, name_of
+from network.passing import AFFINE, DIVISIONS, instead, name_of
 from network.sizes import is_size
-
-_DIVISIONS = (operator.truediv, torch.div, torch.divide, "div", "divide", "true_divide")
-_AFFINE = (
-    *(operator.mul, torch.mul, torch.multiply, "mul", "multiply"),
-    *(operator.sub, torch.sub, torch.subtract, "sub", "subtract"),
-    *(operator.neg, torch.neg, torch.negative, "neg", "negative"),
-    *_DIVISIONS,
-)
 
 _ADVICE: tuple[tuple[tuple[type[nn.Module], ...], str], ...] = (
     (SMOOTH,
@@ -101,10 +92,11 @@ def _is_preprocessing(body: fx.GraphModule, node: fx.Node, of_images: set[fx.Nod
     """Scaling of the image by constants, in front of all neurons, or the making of a constant."""
     if node not in of_images:
         return True
-    if node.target not in _AFFINE or not _is_in_front(body, node):
+    name = name_of(body, node)
+    if name not in AFFINE or not _is_in_front(body, node):
         return False
     varying = [argument for argument in node.all_input_nodes if argument in of_images]
-    return len(varying) == 1 and (node.target not in _DIVISIONS or node.args[0] is varying[0])
+    return len(varying) == 1 and (name not in DIVISIONS or node.args[0] is varying[0])
 
 
 def _is_in_front(body: fx.GraphModule, node: fx.Node) -> bool:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-
 import torch
 from torch import fx, nn
 
 from network.affine import scale_outputs
 from network.graph import NORMS, SYNAPSES, Kind, kind_of, replace_module
+from network.passing import DIVISIONS, MULTIPLICATIONS, name_of
 from network.reparametrised import plain_copy
-
-_PRODUCTS = (operator.mul, operator.imul, torch.mul, torch.multiply, "mul", "mul_", "multiply")
-_DIVISIONS = (operator.truediv, operator.itruediv, torch.div, torch.divide, "div", "div_", "divide")
 
 
 @torch.no_grad()
@@ -23,7 +19,7 @@ def fold_scales(body: fx.GraphModule) -> None:
     the layer beside the multiplication keeps the multiplication where it is, to be refused.
     """
     for node in list(body.graph.nodes):
-        factor, source = _factor(node)
+        factor, source = _factor(body, node)
         if source is None or len(source.users) != 1:
             continue
         if kind_of(body, source) not in (Kind.SYNAPSE, Kind.NORM):
@@ -38,19 +34,20 @@ def fold_scales(body: fx.GraphModule) -> None:
     body.recompile()
 
 
-def _factor(node: fx.Node) -> tuple[float, fx.Node | None]:
+def _factor(body: fx.GraphModule, node: fx.Node) -> tuple[float, fx.Node | None]:
     """The number that a node multiplies by, and what it multiplies; None for any other node."""
     if node.op not in ("call_function", "call_method") or node.kwargs or len(node.args) != 2:
         return 1.0, None
     one, other = node.args
-    if node.target in _PRODUCTS and _is_number(one) and isinstance(other, fx.Node):
+    multiplies = name_of(body, node) in MULTIPLICATIONS
+    if multiplies and _is_number(one) and isinstance(other, fx.Node):
         one, other = other, one
     if not isinstance(one, fx.Node) or not _is_number(other):
         return 1.0, None
     number = float(other)  # type: ignore[arg-type]  # a number, as asked above
-    if node.target in _PRODUCTS:
+    if multiplies:
         return number, one
-    return (1 / number, one) if node.target in _DIVISIONS and number else (1.0, None)
+    return (1 / number, one) if name_of(body, node) in DIVISIONS and number else (1.0, None)
 
 
 def _is_number(value: object) -> bool:

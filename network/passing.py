@@ -14,10 +14,9 @@ from torch import Tensor, fx, nn
 from network.graph import NEAREST, Kind, kind_of
 
 SUBTRACTIONS = {"sub", "isub", "subtract", "rsub"}
-AFFINE = SUBTRACTIONS | {
-    "mul", "imul", "multiply", "div", "divide", "truedivide", "truediv", "itruediv", "neg",
-    "negative",
-}  # fmt: skip
+MULTIPLICATIONS = {"mul", "imul", "multiply"}
+DIVISIONS = {"div", "divide", "truedivide", "truediv", "itruediv"}
+AFFINE = SUBTRACTIONS | MULTIPLICATIONS | DIVISIONS | {"neg", "negative"}
 # They move, copy, add up or leave out numbers, or read no more than the shape.
 MOVES = {
     "pad", "interpolate", "upsample", "upsamplingnearest2d", "channelshuffle", "pixelshuffle",

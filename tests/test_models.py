@@ -106,7 +106,7 @@ def test_the_command_runs_beside_files_of_our_names(tmp_path: Path) -> None:
         ("raise SystemExit(0)", r"net fails when called: it ends the program \(sys.exit\)"),
         ("return Quitting()", r"of shape \(1, 8, 8\): it ends the program \(sys.exit\)"),
         ("return 3", "must return a torch.nn.Module, got int"),
-        ("return nn.Linear(3, 4)", "does not take images of shape"),
+        ("return nn.Linear(3, 4)", "does not take float32 images of shape"),
         ("return nn.Flatten()", "no weights that could be trained"),
         ("return Wrong()", r"must return class scores \[B, K\], got tuple"),
         ("return Wrong.Whole()", r"as floats, got torch.int64"),

@@ -117,9 +117,6 @@ def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
         return (name_cell(curve.network), name_cell(curve.label), *(MISSING,) * 10)
     macs = float(curve.mean("mac_per_image")[curve.index(timestep)])
     whole = energy_pj_per_image("horowitz-int32", additions, macs)
-    replaced = dense - macs  # what the spiking network multiplies itself is no synapse of spikes
-    load = spikes_per_synapse(additions, replaced) if replaced > 0 else None
-    against = MISSING if load is None else Cell(f"{load:.3g}", load, n=seeds_of(curve))
     return (
         name_cell(curve.network),
         name_cell(curve.label),
@@ -130,9 +127,17 @@ def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
         else MISSING,
         Cell(numbers.energy(whole), whole, n=seeds_of(curve)),
         number(matched_qnn(dense, timestep), numbers.energy),
-        against,
-        *(
-            MISSING if load is None else name_cell("below" if below else "above")
-            for below in standing(0.0 if load is None else load).values()
-        ),
+        *_against_break_even(additions, dense - macs, seeds_of(curve)),
     )
+
+
+def _against_break_even(additions: float, replaced: float, n: str) -> tuple[Cell, ...]:
+    """Spikes per synapse and where they stand; empty where spikes replace no multiply-add.
+
+    replaced: MACs of the ANN less those that the spiking network has too.
+    """
+    if replaced <= 0:
+        return (MISSING, *(MISSING for _ in standing(0.0)))
+    load = spikes_per_synapse(additions, replaced)
+    verdicts = (name_cell("below" if below else "above") for below in standing(load).values())
+    return (Cell(f"{load:.3g}", load, n=n), *verdicts)
