@@ -27,7 +27,6 @@ CHECKED_IMAGES = 4  # on which the graph is compared with the network itself
 # Largest difference between them, as a share of the largest output: folded norms round otherwise,
 # and TensorFloat-32, torch's default for convolutions on CUDA, keeps ten bits.
 SAME = 1e-2
-RANGES = {"poisson": (0.0, 1.0), "poisson-signed": (-1.0, 1.0)}  # of pixels, by encoding
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _batches(
 
 
 def _check_range(encoding: str, batches: Sequence[Tensor]) -> None:
-    ENCODINGS.get(encoding)
+    span = ENCODINGS.get(encoding).span
     if encoding == "events":
         raise ValueError("conversion runs on images, so encoding must not be 'events'")
     if encoding == "poisson-total":
@@ -193,13 +192,12 @@ def _check_range(encoding: str, batches: Sequence[Tensor]) -> None:
             "encoding poisson-total scales every image to one number of events, which the ANN has "
             "not seen: converted networks take constant, poisson or poisson-signed"
         )
-    if encoding not in RANGES:
+    if span is None:
         return
     low = min(float(images.min()) for images in batches)
     high = max(float(images.max()) for images in batches)
-    allowed = RANGES[encoding]
-    if low < allowed[0] or high > allowed[1]:
+    if low < span[0] or high > span[1]:
         raise ValueError(
-            f"encoding {encoding} needs pixels in [{allowed[0]:g}, {allowed[1]:g}], "
+            f"encoding {encoding} needs pixels in [{span[0]:g}, {span[1]:g}], "
             f"got [{low:.4g}, {high:.4g}]: train and convert on pixels of that range"
         )

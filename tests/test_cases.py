@@ -1,12 +1,16 @@
 """From a study to its cases and their names."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from compare.cases import VERSIONS, Case, expand
+from compare import setting_words
+from compare.cases import REPRESENTATIONS, VERSIONS, Case, expand
 from compare.method_facts import method_facts
 from compare.study import Study, StudyError, build_study, builtin_studies, load_study
+from compare.study_tables import Encoding
+from network.encodings import ENCODINGS
 
 
 def cases_of(**content: object) -> list[Case]:
@@ -132,3 +136,9 @@ def test_a_changed_architecture_has_other_cases() -> None:
     versions = {(case.architecture, case.method): case.version for case in cases}
     for method, more in (("ann", 1), ("data-norm", 2)):  # a conversion has its ANN's as well
         assert versions["airbench", method] == versions["lenet", method] + more
+
+
+def test_every_encoding_can_be_asked_for_and_has_a_representation() -> None:
+    assert list(get_args(Encoding)) == list(REPRESENTATIONS)
+    assert set(REPRESENTATIONS) == set(ENCODINGS.names())
+    assert all(name in setting_words.STUDY["encoding"] for name in REPRESENTATIONS)
