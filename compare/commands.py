@@ -142,7 +142,7 @@ def _report(directories: list[Path], out: Path | None) -> None:
 
 @app.command()
 def studies() -> None:
-    """Built-in studies: what each shows, its source, the time it takes."""
+    """Built-in studies: what each shows, the data it needs, its source, the time it takes."""
     from compare import study as known
     from compare.studies_page import expected
     from compare.terminal import show_rows
@@ -151,8 +151,9 @@ def studies() -> None:
     for name in known.builtin_studies():
         study = known.load_study(name)
         times = f"{expected(study.expected_minutes)} · {expected(study.expected_minutes_h100)}"
-        rows.append((name, study.title, study.source or "–", times))
-    show_rows(("study", "what it shows", "source", "time on 2 cores · H100"), rows)
+        data = ", ".join(study.every("datasets"))
+        rows.append((name, study.title, data, study.source or "–", times))
+    show_rows(("study", "what it shows", "data", "source", "time on 2 cores · H100"), rows)
 
 
 @app.command(name="list")

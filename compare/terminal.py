@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -14,9 +15,10 @@ from reports.tables.cells import Cell, Table
 ESSENTIAL = ("Network", "Method", "T", "Accuracy", "T*(1 point)", "Spikes per image")
 WIDER = (*ESSENTIAL, "SNN − ANN", "Energy per image")
 WIDE = 110  # columns of a terminal from which more columns are shown
-WIDEST = 160  # and from which every interval is
+WIDEST = 160  # and from which every interval is, and rows of many columns are one line
 LONGEST = 24  # letters of a name that are always shown
 PLAIN = 130  # columns where it is not a terminal
+FEW_COLUMNS = 3  # of plain rows, that fit any terminal
 NOTES = 2  # of a table, on the terminal; the page has them all
 
 
@@ -57,15 +59,26 @@ def show(table: Table) -> None:
 
 
 def show_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print plain rows under headings; whole, one per line, where it is not a terminal."""
+    """Print plain rows under headings, each with its name first.
+
+    Whole, one per line, where it is not a terminal; where it is too narrow for many columns, a
+    name with what follows it indented below.
+    """
     console = Console()
     if not console.is_terminal:
         for row in rows:
             console.file.write("  ".join(cell for cell in row if cell) + "\n")
         return
-    grid = Grid(header_style="bold", pad_edge=False, box=None)
-    for heading in headings:
-        grid.add_column(heading, overflow="fold")
+    if len(headings) > FEW_COLUMNS and console.width < WIDEST:
+        for name, *rest in rows:
+            console.print(Text(name, style="bold"))
+            below = Text("; ".join(cell for cell in rest if cell not in ("", "–")))
+            console.print(Padding(below, (0, 0, 0, 4)))
+        console.print(Text(f"Of each: {'; '.join(headings[1:])}.", style="dim"))
+        return
+    grid = Grid(header_style="bold", pad_edge=False, box=None, padding=(0, 2, 0, 0))
+    for i, heading in enumerate(headings):
+        grid.add_column(heading, overflow="fold", no_wrap=i == 0)
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     console.print(grid)
