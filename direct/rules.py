@@ -129,6 +129,7 @@ def prepare(
     READOUTS.get(chosen[1])
     resolved = resolve(rule, entry.options, options or {})
     body = _body(entry, model, start)
+    _check_dropout(body)
     _check_readout(entry, body, chosen[1])
     task = Task(
         body=body,
@@ -145,6 +146,16 @@ def prepare(
     trainable = entry.function(task)
     trainable.network.to(images.device)
     return trainable
+
+
+def _check_dropout(body: fx.GraphModule) -> None:
+    """Raise UnsupportedNetwork for dropout that is more than a mask on what passes."""
+    for node, module in layers(body, Kind.DROPOUT):
+        if isinstance(module, nn.AlphaDropout | nn.FeatureAlphaDropout):
+            raise UnsupportedNetwork(
+                f"{describe_node(body, node)} adds to what it drops, so that silent neurons "
+                f"would not stay silent: use Dropout{whereabouts(node)}"
+            )
 
 
 def _check_readout(rule: Rule, body: fx.GraphModule, readout: str) -> None:

@@ -24,7 +24,7 @@ class Functional(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("drop", [F.dropout, F.dropout2d, F.alpha_dropout])
+@pytest.mark.parametrize("drop", [F.dropout, F.dropout2d])
 @pytest.mark.parametrize("mode", [True, False])
 def test_functional_dropout_follows_the_mode(drop: object, mode: bool) -> None:
     torch.manual_seed(0)
@@ -34,6 +34,18 @@ def test_functional_dropout_follows_the_mode(drop: object, mode: bool) -> None:
     assert not torch.equal(network(images, 3), network(images, 3))
     network.eval()
     assert torch.equal(network(images, 3), network(images, 3))
+
+
+@pytest.mark.parametrize("dropout", [nn.AlphaDropout, nn.FeatureAlphaDropout])
+@pytest.mark.parametrize("rule", ["bptt", "rate-bp", "tdbn", "hybrid"])
+def test_dropout_that_wakes_silent_neurons_is_refused(rule: str, dropout: type[nn.Module]) -> None:
+    model, toy = seeded(WithoutNorm), Toy(4)
+    assert isinstance(model, nn.Sequential)
+    model.insert(3, dropout(0.5))
+    sample = {"timesteps": 2, "images": toy.images, "labels": toy.labels}
+    start = converted(model) if rule == "hybrid" else None
+    with pytest.raises(UnsupportedNetwork, match=r"3 \(.*AlphaDropout\) adds to what it drops"):
+        prepare(None if start else model, rule=rule, start=start, **sample)
 
 
 def linear(weights: float, *, inputs: int = 4, outputs: int = 4) -> nn.Linear:
