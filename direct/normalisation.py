@@ -19,15 +19,29 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from direct.editing import insert_after, leads_to
 from network.affine import affine, scale_outputs
-from network.graph import SYNAPSES, Kind, free_target, kind_of, layers, replace_module
+from network.graph import (
+    SYNAPSES,
+    Kind,
+    UnsupportedNetwork,
+    describe_node,
+    free_target,
+    kind_of,
+    layers,
+    replace_module,
+)
 
 
 class ThresholdNorm(_BatchNorm):
-    """tdBN of [T·B, C, ...]; gain = αθ."""
+    """tdBN of [T·B, C, ...]; gain = αθ.
+
+    linear: the linear layer that it stands behind, in words, or None. It can be folded into one
+    only where its channels are the layer's features, [T·B, F]; other inputs are refused.
+    """
 
     def __init__(self, channels: int, gain: float) -> None:
         super().__init__(channels)
         self.gain = gain
+        self.linear: str | None = None
 
     @property
     def scale(self) -> Tensor:
@@ -36,6 +50,11 @@ class ThresholdNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
+        if self.linear is not None and input.ndim != 2:
+            raise UnsupportedNetwork(
+                f"threshold-dependent batch norm behind {self.linear} takes features [B, F], "
+                f"got {input.ndim} axes: flatten in front of it, or train with bptt"
+            )
         return F.batch_norm(
             input,
             self.running_mean,
@@ -93,7 +112,9 @@ def install_threshold_norm(body: fx.GraphModule, theta: float, alpha: float) -> 
     for node, share in shares.items():
         old = body.get_submodule(str(node.target))
         assert isinstance(old, _BatchNorm)
-        replace_module(body, node, _like(old, old.num_features, share * theta))
+        norm = _like(old, old.num_features, share * theta)
+        norm.linear = _linear_before(body, node)
+        replace_module(body, node, norm)
     for branches in sums:
         places += _on_shortcuts(body, branches, alpha / math.sqrt(len(branches)) * theta)
     body.delete_all_unused_submodules()
@@ -150,6 +171,15 @@ def _origin(body: fx.GraphModule, node: fx.Node) -> fx.Node:
     while kind_of(body, node) in (Kind.DROPOUT, Kind.SHAPE, Kind.AVERAGE_POOL, Kind.MAX_POOL):
         node = node.all_input_nodes[0]
     return node
+
+
+def _linear_before(body: fx.GraphModule, norm: fx.Node) -> str | None:
+    """The linear layer whose output a norm reads, in words."""
+    source = norm.all_input_nodes[0]
+    if kind_of(body, source) is not Kind.SYNAPSE:
+        return None
+    is_linear = isinstance(body.get_submodule(str(source.target)), nn.Linear)
+    return describe_node(body, source) if is_linear else None
 
 
 def _like(layer: nn.Module, channels: int, gain: float) -> ThresholdNorm:

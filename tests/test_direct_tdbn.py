@@ -17,7 +17,7 @@ from direct.normalisation import (
     install_threshold_norm,
 )
 from network.architectures import Geometry, build
-from network.graph import Kind, kind_of, layers, trace
+from network.graph import Kind, UnsupportedNetwork, kind_of, layers, trace
 from network.neurons import NeuronState
 from network.unroll import unroll
 from tests.direct_networks import (
@@ -220,6 +220,28 @@ def test_a_sweep_computes_what_the_trained_network_does(
             torch.testing.assert_close(form(images, 6), expected, atol=1e-4, rtol=1e-4)
     for name, value in own.state_dict().items():  # folding leaves the user's own layers alone
         assert torch.equal(value, before[name]), name
+
+
+class Tokens(nn.Module):
+    """A linear layer on tokens [B, N, F] with N = F, with or without batch norm over them."""
+
+    def __init__(self, batch_norm: bool) -> None:
+        super().__init__()
+        self.hidden, self.output = nn.Linear(6, 6), nn.Linear(36, 2)
+        self.norm = nn.BatchNorm1d(6) if batch_norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.output(torch.relu(self.norm(self.hidden(x[:, 0]))).flatten(1))
+        return out
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_tokens_behind_a_linear_layer_are_refused(batch_norm: bool) -> None:
+    """The norm's channels would be the tokens, and folded they would be the features."""
+    toy, trainable = Toy(6), prepared("tdbn", 2, model=Tokens(batch_norm))
+    line = r"behind hidden \(Linear\) takes features \[B, F\], got 3 axes"
+    with pytest.raises(UnsupportedNetwork, match=line):
+        trainable.objective(toy.images, toy.labels, torch.arange(6))
 
 
 def test_a_norm_of_three_axes_stays_one() -> None:
