@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+Optimiser = Literal["adamw", "adam", "sgd"]
 Precision = Literal["float32", "bfloat16"]
 Schedule = Literal["one-cycle", "triangle", "step", "cosine", "constant"]
 _SHARE: ContextVar[float] = ContextVar("share of the peak learning rate", default=1.0)
@@ -33,7 +34,7 @@ class Recipe:
 
     epochs: int = 10
     batch_size: int = 100
-    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimiser: Optimiser = "adamw"
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     momentum: float = 0.9
@@ -51,6 +52,10 @@ class Recipe:
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
+        for name, allowed in (("optimiser", Optimiser), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(allowed):
+                known = ", ".join(get_args(allowed))
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

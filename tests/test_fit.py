@@ -228,3 +228,9 @@ def test_a_batch_of_one_image_and_batch_norm_is_said_plainly(images: int, batch_
         train(network(), data=data, recipe=replace(RECIPE, batch_size=batch_size))
     without = nn.Sequential(nn.Linear(3, 2))
     train(without, data=data, recipe=replace(RECIPE, batch_size=batch_size))
+
+
+@pytest.mark.parametrize(("name", "value"), [("optimiser", "rmsprop"), ("schedule", "steps")])
+def test_a_recipe_refuses_what_it_does_not_know(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be one of .+, got '{value}'"):
+        Recipe(**{name: value})
