@@ -39,10 +39,12 @@ def learning_rate_range(
     Every batch is trained on as `fit` would, in the recipe's precision and with its clipping; what
     follows the learning rate otherwise has its full share (`membrane-bp`: of its thresholds). The
     suggestion is a third of the rate with the least smoothed loss, below which it still falls.
-    The network ends as it began.
+    The network ends as it began, without gradients.
     """
     if not 0 < lowest < highest:
         raise ValueError(f"rates must rise from above 0, got {lowest} to {highest}")
+    if batches < 1:
+        raise ValueError(f"batches must be at least 1, got {batches}")
     network = trainable.network
     saved, mode = copy.deepcopy(network.state_dict()), network.training
     network.train()
@@ -57,6 +59,7 @@ def learning_rate_range(
         if not math.isfinite(loss) or (rows and smooth > BLOW_UP * min(r[1] for r in rows)):
             break
         rows.append((rate, smooth))
+    optimiser.zero_grad(set_to_none=True)
     network.load_state_dict(saved)
     network.train(mode)
     if not rows:

@@ -180,11 +180,14 @@ def test_range_test_finds_a_rate_and_puts_the_network_back() -> None:
     assert found.suggestion == pytest.approx(least[0] / 3)
     for name, value in trainable.network.state_dict().items():
         assert torch.equal(value, before[name]), name
+    assert all(parameter.grad is None for parameter in trainable.network.parameters())
 
 
-def test_range_test_refuses_rates_that_do_not_rise() -> None:
+def test_range_test_refuses_rates_that_do_not_rise_and_no_batches() -> None:
     with pytest.raises(ValueError, match="rates must rise from above 0"):
         learning_rate_range(prepared("bptt"), Toy(), seed=0, lowest=1.0, highest=0.1)
+    with pytest.raises(ValueError, match="batches must be at least 1, got 0"):
+        learning_rate_range(prepared("bptt"), Toy(), seed=0, batches=0)
 
 
 POTENTIALS = torch.tensor([0.5, 1.5, 0.2], requires_grad=True)
