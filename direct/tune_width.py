@@ -86,9 +86,11 @@ def tune(
         high *= 4.0
         evaluate(high)
     if not ratios[low] >= 1.0 > ratios[high]:
+        found = ratios[low], ratios[high]
+        why = " (inf: the second half of the layers has no gradients)" if math.inf in found else ""
         raise NoBalance(
-            f"no γ balances the gradients: their ratio is {ratios[low]:.3g} at γ = {low:.3g} "
-            f"and {ratios[high]:.3g} at γ = {high:.3g}"
+            f"no γ balances the gradients: their ratio is {found[0]:.3g} at γ = {low:.3g} "
+            f"and {found[1]:.3g} at γ = {high:.3g}{why}"
         )
     while (best := _nearest(ratios))[1] > tolerance and len(ratios) < limit:
         middle = math.sqrt(low * high)

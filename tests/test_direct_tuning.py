@@ -57,6 +57,8 @@ def test_no_balance_is_said() -> None:
         tune(lambda gamma: {"a": 4.0, "b": 1.0})
     with pytest.raises(NoBalance, match="got 1 layer"):
         tune(lambda gamma: {"a": 4.0})
+    with pytest.raises(NoBalance, match=r"\(inf: the second half of the layers has no gradients\)"):
+        tune(lambda gamma: {"a": 4.0, "b": 0.0})
 
 
 def step(gamma: float) -> dict[str, float]:
