@@ -2,7 +2,8 @@
 
 A wide slope (small γ) makes gradients explode towards the first layers, a narrow one makes them
 vanish: the ratio of the mean gradient over the first half of the layers to that over the second
-half falls as γ grows, so the γ of ratio 1 is found by bisection on log γ.
+half falls as γ grows, so the γ of ratio 1 is found by bisection on log γ. That holds for slopes of
+one height; those of one area, `rectangle` and `arctan`, are the higher the narrower they are.
 """
 
 from __future__ import annotations
@@ -145,6 +146,14 @@ RULES.register("tune-width")(
         options=MappingProxyType(
             {
                 **{k: v for k, v in OPTIONS.items() if k != "record_gradients"},
+                "surrogate": replace(
+                    OPTIONS["surrogate"],
+                    refused=dict.fromkeys(
+                        ("rectangle", "arctan"),
+                        "it is the higher the narrower it is, so that gradients do not fall as γ "
+                        "grows and no search finds their balance",
+                    ),
+                ),
                 "gamma": replace(
                     OPTIONS["gamma"],
                     meaning="steepness from which the search for a balanced one starts",

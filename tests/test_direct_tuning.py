@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from compare.run import result_of
 from compare.setting import Setting
-from direct import Trainable
+from direct import SURROGATES, OptionError, Trainable
 from direct.gradients import gradients_by_layer
 from direct.range_test import learning_rate_range
 from direct.single_neuron import (
@@ -22,6 +22,7 @@ from direct.single_neuron import (
     fit_spike_train,
     simulate,
 )
+from direct.surrogates import surrogate
 from direct.tune_width import NoBalance, ratio_of_halves, tune
 from network.fit import Outcome
 from network.recipe import Recipe
@@ -130,6 +131,16 @@ def test_wide_slopes_explode_narrow_ones_vanish_the_tuned_one_balances() -> None
         fixed[gamma] = ratio_of_halves(list(gradients.values()))
     assert fixed[0.2] > 2
     assert fixed[50.0] < 0.5
+
+
+@pytest.mark.parametrize("name", SURROGATES.names())
+def test_tuning_refuses_slopes_whose_height_follows_their_width(name: str) -> None:
+    narrow, wide = (surrogate(name, width).slope(torch.zeros(1)).item() for width in (0.5, 2.0))
+    if narrow == wide:
+        assert prepared("tune-width", 2, options={"surrogate": name}).facts["tuning"]["gamma"] > 0
+        return
+    with pytest.raises(OptionError, match="it is the higher the narrower it is"):
+        prepared("tune-width", 2, options={"surrogate": name})
 
 
 def test_measuring_gradients_changes_nothing() -> None:
