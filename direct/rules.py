@@ -116,9 +116,9 @@ def prepare(
     """The network of `model` made spiking, ready to be trained for `timesteps` steps.
 
     The layers, and so the weights, are shared with `model`, not copied. Rules with
-    `needs_conversion` take `start` instead of a model, and train it in place. recipe, encoding
-    and readout replace the rule's own. images and labels: a mixed sample of the training set, on
-    the device of the model; the network is there too.
+    `needs_conversion` take `start` instead of a model, and train it in place, with the encoding and
+    readout that it has. recipe, encoding and readout replace the rule's own. images and labels: a
+    mixed sample of the training set, on the device of the model; the network is there too.
     Raises UnknownName, OptionError, UnsupportedNetwork, or ValueError in one line.
     """
     entry = RULES.get(rule)
@@ -131,6 +131,8 @@ def prepare(
     body = _body(entry, model, start)
     _check_dropout(body)
     _check_readout(entry, body, chosen[1])
+    _check_start(start, encoding=encoding, readout=readout)
+    _check_sample(images, labels)
     task = Task(
         body=body,
         timesteps=timesteps,
@@ -171,6 +173,24 @@ def _check_readout(rule: Rule, body: fx.GraphModule, readout: str) -> None:
         f"readout spike-count needs a network that ends in neurons, got {last} as its last layer: "
         f"end it in a ReLU, or choose another readout ({', '.join(READOUTS)})"
     )
+
+
+def _check_start(start: SpikingNetwork | None, **asked: str | None) -> None:
+    """Raise ValueError where a converted network would be given another encoding or readout."""
+    for name, value in asked.items():
+        if start is not None and value not in (None, getattr(start, name)):
+            raise ValueError(
+                f"training goes on with the {name} of the converted network, "
+                f"{getattr(start, name)}: leave it out, got {value}"
+            )
+
+
+def _check_sample(images: Tensor, labels: Tensor) -> None:
+    if not len(images) == len(labels) > 0:
+        raise ValueError(
+            "a sample needs at least 1 image and a label for each, "
+            f"got {len(images)} images and {len(labels)} labels"
+        )
 
 
 def _body(rule: Rule, model: nn.Module | None, start: SpikingNetwork | None) -> fx.GraphModule:

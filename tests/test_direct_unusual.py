@@ -218,3 +218,30 @@ def test_diet_trains_as_many_thresholds_as_the_conversion_has() -> None:
         assert neuron.leak is not None
         assert (neuron.theta.shape, neuron.leak.shape) == (shape, ())
         assert neuron.theta.grad is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "has", "asked"),
+    [("encoding", "constant", "poisson"), ("readout", "mean-current", "membrane")],
+)
+def test_a_converted_network_keeps_its_encoding_and_readout(
+    name: str, has: str, asked: str
+) -> None:
+    toy, start = Toy(4), converted(seeded(WithoutNorm))
+    sample = {"timesteps": 2, "images": toy.images, "labels": toy.labels, "start": start}
+    with pytest.raises(
+        ValueError, match=f"{name} of the converted network, {has}: .+, got {asked}"
+    ):
+        prepare(None, rule="hybrid", **sample, **{name: asked})
+    assert getattr(prepare(None, rule="hybrid", **sample, **{name: has}).network, name) == has
+
+
+@pytest.mark.parametrize("labels", [0, 3])
+def test_a_sample_needs_a_label_for_every_image(labels: int) -> None:
+    toy = Toy(4)
+    images = toy.images[: 4 if labels else 0]
+    with pytest.raises(ValueError, match=f"got {len(images)} images and {labels} labels"):
+        prepare(
+            seeded(WithoutNorm), rule="bptt", timesteps=2, images=images,
+            labels=toy.labels[:labels],
+        )  # fmt: skip
