@@ -245,3 +245,21 @@ def test_a_sample_needs_a_label_for_every_image(labels: int) -> None:
             seeded(WithoutNorm), rule="bptt", timesteps=2, images=images,
             labels=toy.labels[:labels],
         )  # fmt: skip
+
+
+def test_trained_thresholds_stay_positive_and_leaks_shares_of_1() -> None:
+    toy, trainable = Toy(8), prepared("diet")
+    first, second = trainable.network.neurons().values()
+    assert first.leak is not None
+    assert second.leak is not None
+    with torch.no_grad():  # as an update too large may leave them
+        first.theta.fill_(-0.5)
+        first.leak.fill_(1.5)
+        second.leak.fill_(-0.5)
+    loss = trainable.objective(toy.images, toy.labels, torch.arange(8)).loss
+    assert torch.isfinite(loss)
+    assert first.theta.item() > 0
+    assert (first.leak.item(), second.leak.item()) == (1.0, 0.0)
+    with torch.no_grad():
+        first.theta.fill_(-0.5)
+    assert next(iter(trainable.finish().neurons().values())).theta.item() > 0
