@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from direct import prepare
 from direct.membrane_bp import gradient as g
 from direct.membrane_bp.rule import Counts
-from tests.direct_networks import Toy, prepared
+from tests.direct_networks import Flat, Toy, prepared, seeded
 
 
 def test_counts_by_hand() -> None:
@@ -76,3 +77,20 @@ def test_half_precision_changes_no_spike_and_no_gradient() -> None:
     assert len(found) == len(expected) > 0
     assert any(bool(gradient.abs().max() > 0) for gradient in expected)
     assert all(map(torch.equal, found, expected))
+
+
+def test_an_image_shown_at_every_step_counts_as_often() -> None:
+    """Pixels of 0 and 1 as a constant current are Poisson spikes of certain chance."""
+    toy, learned = Toy(10), []
+    images = (toy.images > 0.5).float()
+    for encoding in ("constant", "poisson"):
+        trainable = prepare(
+            seeded(Flat), rule="membrane-bp", timesteps=20, images=images, labels=toy.labels,
+            encoding=encoding,
+        )  # fmt: skip
+        trainable.objective(images, toy.labels, torch.arange(10)).loss.backward()
+        learned.append([p.grad for p in trainable.network.parameters() if p.grad is not None])
+    assert len(learned[0]) == len(learned[1]) == 4
+    for constant, poisson in zip(*learned, strict=True):
+        assert poisson.abs().max() > 0
+        torch.testing.assert_close(constant, poisson)

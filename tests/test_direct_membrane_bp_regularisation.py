@@ -1,5 +1,7 @@
 """membrane-bp: what regularises weights and thresholds in training (Lee 2016, section 5)."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,6 +11,12 @@ from direct.membrane_bp.group import Layer
 from direct.membrane_bp.rule import regularise_thresholds
 from network.recipe import learning_at
 from tests.direct_networks import Toy, prepared
+
+
+def test_the_exponent_of_regularisation_is_held_at_5() -> None:
+    weight = torch.tensor([[1.0, 1.0]])  # β(Σw² − 1) = 10 at β = 10
+    found = g.exponential_regularisation(weight, 0.02, 10.0)
+    assert found.tolist()[0] == pytest.approx([0.02 * 10 * math.exp(5.0)] * 2)
 
 
 @pytest.mark.parametrize(("name", "layer"), [("weight_lambda", 0), ("output_lambda", 1)])
