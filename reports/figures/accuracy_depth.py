@@ -16,27 +16,13 @@ if TYPE_CHECKING:
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Test accuracy with 95 % ends, and training accuracy of the last epoch where it is kept."""
-    rows = depth_rows(analysis, "accuracy")
     history = analysis.study.history
-    if not len(rows) or history is None:
-        return rows.assign(train_accuracy=float("nan"))
-    last = history.sort_values("epoch").groupby("case")["train_accuracy"].last()
-    means = {}
-    for curve in analysis.curves:
-        own = last.reindex(curve.cases)
-        means[(curve.dataset, curve.label, curve.depth, curve.architecture)] = float(own.mean())
-    train = [
-        next(
-            (
-                value
-                for (dataset, label, depth, _), value in means.items()
-                if (label, depth) == (row.label, row.depth) and str(row.panel).endswith(dataset)
-            ),
-            float("nan"),
-        )
-        for row in rows.itertuples()
-    ]
-    return rows.assign(train_accuracy=train)
+    last = pd.Series(dtype=float)
+    if history is not None:
+        last = history.sort_values("epoch").groupby("case")["train_accuracy"].last()
+    return depth_rows(
+        analysis, "accuracy", train_accuracy=lambda curve: float(last.reindex(curve.cases).mean())
+    )
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.curves import families
+from reports.curves import Curve, families
 from reports.figures.base import each, empty, identity, look_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
-    """A measure at the report T of every curve, with its ends over seeds, against depth."""
+def depth_rows(analysis: Analysis, measure: str, **more: Callable[[Curve], float]) -> pd.DataFrame:
+    """A measure at the report T of every curve, with its ends over seeds, against depth.
+
+    more: further columns, each worked out from the row's curve.
+    """
     rows = []
     for family, items in families(analysis.curves).items():
         for curve in items:
@@ -33,6 +37,7 @@ def depth_rows(analysis: Analysis, measure: str) -> pd.DataFrame:
                         "low": max(0.0, found.low),
                         "high": min(1.0, found.high) if measure == "accuracy" else found.high,
                     }
+                    | {name: value(curve) for name, value in more.items()}
                 )
     return pd.DataFrame(rows) if rows else empty()
 
