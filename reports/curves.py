@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -13,7 +12,7 @@ from reports.frame import ARMS, Study
 from reports.intervals import Interval, mean_t, spread, wilson
 from reports.labels import label_of, study_marks, variants
 from reports.metrics import NOT_REACHED, ROUNDING, sustained_timesteps, trained_timesteps
-from reports.settings import settings
+from reports.settings import family, settings
 
 MEASURES = (
     "accuracy",
@@ -60,7 +59,11 @@ class Curve:
     @property
     def network(self) -> str:
         """Architecture and data set, as one name, with what tells it from others of that name."""
-        name = f"{self.architecture} on {self.dataset}"
+        return self.named(self.architecture)
+
+    def named(self, what: str) -> str:
+        """An architecture or a family, with the data set and the setting of this curve."""
+        name = f"{what} on {self.dataset}"
         return f"{name} ({self.setting})" if self.setting else name
 
     @property
@@ -223,18 +226,18 @@ def rises(curve: Curve) -> bool:
 def families(items: Iterable[Curve]) -> dict[str, list[Curve]]:
     """Curves of architectures that differ in depth alone: `vgg5` and `vgg9` are one family.
 
-    Families of a single depth are left out.
+    Networks of other settings are other families. Families of a single depth are left out.
     """
     result: dict[str, list[Curve]] = {}
     for curve in items:
         if curve.depth is not None:
-            result.setdefault(f"{family_of(curve)} on {curve.dataset}", []).append(curve)
+            result.setdefault(curve.named(family_of(curve)), []).append(curve)
     return {name: own for name, own in result.items() if len({c.depth for c in own}) > 1}
 
 
 def family_of(curve: Curve) -> str:
     """The architecture's name without its depth: `vgg` of `vgg9`."""
-    return re.sub(r"[\d-]+$", "", curve.architecture)
+    return family(curve.architecture)
 
 
 def _curve(

@@ -2,12 +2,14 @@
 
 A spiking network is held against the ANN that it came from, or that has its layers and images.
 Where an architecture was trained as several ANNs (of several widths, with and without batch norm,
-on more or fewer images), each of them and what belongs to it is a network of its own.
+on more or fewer images), each of them and what belongs to it is a network of its own. The other
+depths of its family say the same of themselves, so that those of one setting are known.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,30 +24,47 @@ WORDS = {"train_images": "training images", "test_images": "test images"}
 
 def settings(study: Study) -> dict[str, str]:
     """Per case, what tells its network from others of its architecture and data set, in words."""
-    families: dict[tuple[str, str], list[Case]] = {}
+    families: dict[tuple[str, str], dict[str, list[Case]]] = {}
     for case in study.cases.values():
-        facts = case.specification
-        key = (str(facts.get("dataset")), str(facts.get("architecture")))
-        families.setdefault(key, []).append(case)
+        dataset, architecture = (
+            str(case.specification.get(key)) for key in ("dataset", "architecture")
+        )
+        members = families.setdefault((dataset, family(architecture)), {})
+        members.setdefault(architecture, []).append(case)
     result: dict[str, str] = {}
     for members in families.values():
-        result |= _of_family(members)
+        result |= _told_apart([_groups(own) for own in members.values()])
     return result
 
 
-def _of_family(members: list[Case]) -> dict[str, str]:
+def family(architecture: str) -> str:
+    """The architecture's name without its depth: `vgg` of `vgg9`."""
+    return re.sub(r"[\d-]+$", "", architecture)
+
+
+def _groups(members: list[Case]) -> dict[str, Mapping[str, str]]:
+    """Per case of one architecture, the facts of the ANN that it is held against."""
     facts = {case.name: _facts(case) for case in members}
     plain = [case.name for case in members if case.specification.get("method") == "ann"]
     owners = {case.name: _owner(case, plain, facts) for case in members}
-    groups = {name: facts[owner] if owner else _bare(facts[name]) for name, owner in owners.items()}
-    keys = sorted({key for group in groups.values() for key in group})
-    varying = [k for k in keys if len({g[k] for g in groups.values() if k in g}) > 1]
+    return {name: facts[owner] if owner else _bare(facts[name]) for name, owner in owners.items()}
+
+
+def _told_apart(architectures: list[dict[str, Mapping[str, str]]]) -> dict[str, str]:
+    """The facts in which groups of any one architecture differ, in words, for all of its family."""
+    varying = sorted({key for groups in architectures for key in _varying(groups)})
     if any(key in varying for key in WORDS):
         varying = [key for key in varying if key != "fingerprint"]
     return {
         name: ", ".join(_words(key, group[key]) for key in varying if key in group)
+        for groups in architectures
         for name, group in groups.items()
     }
+
+
+def _varying(groups: Mapping[str, Mapping[str, str]]) -> list[str]:
+    keys = {key for group in groups.values() for key in group}
+    return [k for k in keys if len({g[k] for g in groups.values() if k in g}) > 1]
 
 
 def _facts(case: Case) -> dict[str, str]:

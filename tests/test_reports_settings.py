@@ -90,3 +90,26 @@ def test_epochs_of_the_ann_tell_networks_apart() -> None:
         )
     )
     assert found == {"a": "epochs 1", "b": "epochs 30", "c": "epochs 30"}
+
+
+def test_other_depths_of_a_family_say_the_same_of_themselves() -> None:
+    deep = {"method": "ann", "architecture": "vgg9"}
+    found = settings(
+        study(
+            a={"method": "ann", "architecture": "vgg5", "width": 0.5},
+            b={**deep, "width": 0.5},
+            c={**deep, "width": 1.0},
+            d={"method": "ann"},
+        )
+    )
+    assert found == {"a": "width 0.5", "b": "width 0.5", "c": "width 1.0", "d": ""}
+
+
+def test_depths_that_were_trained_differently_are_one_family_still() -> None:
+    found = settings(
+        study(
+            a={"method": "ann", "architecture": "vgg5", "training": {"epochs": 5}},
+            b={"method": "ann", "architecture": "vgg9", "training": {"epochs": 9}},
+        )
+    )
+    assert set(found.values()) == {""}
