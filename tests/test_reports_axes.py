@@ -7,11 +7,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Canvas
 
+import reports
+from reports.analysis import Analysis
 from reports.figures import FIGURES
 from reports.figures.base import accuracy_axis, count_axis
 from reports.figures.lines import places_marked
 from reports.figures.timesteps_depth import BEYOND
 from reports.style import MARKERS, METHODS
+from tests.synthetic_study import write_study
 
 COMMON = {"panel": "p", "label": "rmp", "method": "rmp", "arm": "converted", "variant": 0}
 
@@ -118,3 +121,13 @@ def test_a_panel_of_zeros_says_so(largest):
 def test_curves_over_t_are_marked_at_powers_of_two(steps, marked):
     rows = pd.DataFrame({"latency": list(steps), "timestep": 1})
     assert places_marked(rows, "latency") == marked
+
+
+@pytest.mark.parametrize("name", ["accuracy-spikes", "accuracy-latency-spikes"])
+def test_a_network_whose_spikes_were_not_counted_has_no_panel_of_spikes(tmp_path, name):
+    write_study(tmp_path, seeds=1, timesteps=(1, 4), networks=(("vgg5", 5), ("vgg9", 9)))
+    records = pd.read_csv(tmp_path / "records.csv")
+    records.loc[records["architecture"] == "vgg9", "spikes_per_image"] = np.nan
+    records.to_csv(tmp_path / "records.csv", index=False)
+    rows = FIGURES[name].prepare(Analysis(reports.study(tmp_path)))
+    assert rows["panel"].unique().tolist() == ["vgg5 on mnist-5k"]

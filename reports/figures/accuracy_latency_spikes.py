@@ -11,8 +11,8 @@ from reports.analysis import Analysis
 from reports.figures.base import (
     Figure,
     accuracy_axis,
+    counted,
     each,
-    empty,
     latency_label,
     look_of,
     sweep_rows,
@@ -28,9 +28,9 @@ LARGEST_AREA = 220.0
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Accuracy and spikes at every T; `share` is spikes over the most of any method there."""
-    rows = sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"])
-    if not (rows["spikes_per_image"] > 0).any():
-        return empty()
+    rows = counted(
+        sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"]), "spikes_per_image"
+    )
     most = rows.groupby("panel")["spikes_per_image"].transform("max")
     return rows.assign(share=rows["spikes_per_image"] / most)
 

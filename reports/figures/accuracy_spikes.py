@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from reports.analysis import Analysis
-from reports.figures.base import Figure, accuracy_axis, count_axis, each, sweep_rows
+from reports.figures.base import Figure, accuracy_axis, count_axis, counted, each, sweep_rows
 from reports.figures.lines import ann_line, band
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Mean accuracy and mean spikes per image at every T; the ANN has no spikes."""
-    rows = sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"])
-    counted = rows["spikes_per_image"] > 0
-    return rows[counted | (rows["arm"] == "ann")] if counted.any() else rows[counted]
+    rows = counted(
+        sweep_rows(analysis.curves, ["accuracy", "spikes_per_image"]), "spikes_per_image"
+    )
+    return rows[(rows["spikes_per_image"] > 0) | (rows["arm"] == "ann")]
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:

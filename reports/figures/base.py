@@ -82,6 +82,11 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
+def counted(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The rows of the panels in which any network has spent something of a measure."""
+    return rows[rows[measure].gt(0).groupby(rows["panel"]).transform("any").astype(bool)]
+
+
 def trained_for(curve: Curve) -> int | None:
     """The T that a directly trained network was trained for."""
     return curve.train_timesteps if curve.arm == "direct" else None
