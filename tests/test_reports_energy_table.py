@@ -12,12 +12,13 @@ import reports
 from reports.energy import lemaire
 from reports.frame import Case
 from reports.tables import energies
-from reports.tables.energy_table import AGAINST, _leaks
+from reports.tables.energy_table import AGAINST, EFFECTIVE, _leaks
 from tests.synthetic_study import DENSE_MACS, FIRST_LAYER_MACS, write_study
 from tests.test_reports_energy import linear
 
 CALIBRATION, STEPS, TRAINED = 8, 8, 2
 GRID = (1, 2, 4, 8)
+EFFECTIVE_MACS = (50_000.0, 70_000.0)
 
 
 def study_of(home):
@@ -28,7 +29,10 @@ def study_of(home):
     records.to_csv(home / "records.csv", index=False)
     for seed in (0, 1):
         layer = linear(timestep=0, index=0, layer="fc", mac_per_image=6.0)
-        pd.DataFrame([layer]).to_csv(home / f"cases/ann-lenet-{seed}/layers.csv", index=False)
+        case = home / f"cases/ann-lenet-{seed}"
+        pd.DataFrame([layer]).to_csv(case / "layers.csv", index=False)
+        sweep = {"timestep": 0, "mac_per_image": DENSE_MACS, EFFECTIVE: EFFECTIVE_MACS[seed]}
+        pd.DataFrame([sweep]).to_csv(case / "sweep.csv", index=False)
     return home
 
 
@@ -46,6 +50,22 @@ def row_of(home, method):
 def by_lemaire(home, case, timestep, spent, **options):
     layers = pd.read_csv(home / "cases" / case / "layers.csv")
     return lemaire(layers[layers["timestep"] == timestep].to_dict("records"), spent, **options)
+
+
+@pytest.mark.parametrize("method", ["data-norm", "bptt"])
+def test_the_effective_ann_multiplies_what_is_not_zero_alone(home, method):
+    cell = row_of(home, method)["ANN, effective, horowitz-fp32"]
+    assert (cell.value, cell.low, cell.high) == pytest.approx((276_000, 230_000, 322_000))
+
+
+@pytest.mark.parametrize("macs", [math.nan, DENSE_MACS + 1, None])
+def test_no_effective_ann_where_a_record_has_none_or_more_than_all(home, tmp_path, macs):
+    kept = shutil.copytree(home, tmp_path / "kept")
+    sweep = kept / "cases/ann-lenet-1/sweep.csv"
+    table = pd.read_csv(sweep)
+    table = table.drop(columns=EFFECTIVE) if macs is None else table.assign(**{EFFECTIVE: macs})
+    table.to_csv(sweep, index=False)
+    assert row_of(kept, "bptt")["ANN, effective, horowitz-fp32"].value is None
 
 
 def test_simple_models_and_break_evens_by_hand(home):

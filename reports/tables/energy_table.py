@@ -29,6 +29,7 @@ from reports.tables.cells import (
 )
 from reports.words import LARGEST_T
 
+EFFECTIVE = "effective_mac_per_image"
 AGAINST = "Spikes per synapse against break-even"
 ABOVE = "above: the ANN costs less"
 LEAKY = ("tdbn", "tet", "spike-bp", "membrane-bp", "lee2016", "lee2020", "zheng2021")
@@ -44,17 +45,18 @@ def energies(study: Study | Analysis) -> Table:
             continue
         with_memory = _lemaire(analysis, ann)
         dense = float(ann.mean("mac_per_image")[0])
-        base = float(ann.mean("energy_pj_per_image")[0])
+        effective = _effective(analysis, ann)
         for curve in items:
             if curve.arm != "ann" and dense > 0:
                 memory = MISSING if with_memory is MISSING else _lemaire(analysis, curve)
-                rows.append((*_energy_row(curve, dense, base), memory, with_memory))
+                rows.append((*_energy_row(curve, ann, effective), memory, with_memory))
     columns = (
         Column("Network"),
         Column("Method"),
         Column("T", "steps"),
         Column("Energy, horowitz-fp32", "per image", False),
         Column("ANN over SNN", "", True),
+        Column("ANN, effective, horowitz-fp32", "per image", False),
         Column("Energy, horowitz-int32", "per image", False),
         Column("ANN, matched-qnn", "per image", False),
         Column("Spikes per synapse", "", False),
@@ -66,6 +68,8 @@ def energies(study: Study | Analysis) -> Table:
         LARGEST_T,
         "A model, never a measurement (constants: Horowitz 2014, 45 nm). Steps include "
         "observation steps; the bits of matched-qnn are those of the steps after them.",
+        "ANN over SNN: of all multiply-adds of the ANN. ANN, effective: of those whose activation "
+        "is not 0, as on hardware that skips the others; empty where a record does not have them.",
         "Spikes per synapse: ACs of the spiking network for each MAC of the ANN that they replace, "
         "which leaves out those that it has too (a first layer of constant input). Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
@@ -76,6 +80,19 @@ def energies(study: Study | Analysis) -> Table:
         "convolutions.",
     )
     return Table("energy", "Energy by model", columns, tuple(rows), notes)
+
+
+def _effective(analysis: Analysis, ann: Curve) -> Cell:
+    """Energy of an ANN that multiplies only what is not 0, by `horowitz-fp32`, mean over seeds."""
+    values, dense = [], float(ann.mean("mac_per_image")[0])
+    for name in ann.cases:
+        case = analysis.study.cases.get(name)
+        sweep = case.table("sweep.csv") if case is not None else None
+        kept = [] if sweep is None or EFFECTIVE not in sweep else sweep[EFFECTIVE].tolist()
+        if not kept or not kept[0] <= dense:  # records of old may count a pooled value many times
+            return MISSING
+        values.append(energy_pj_per_image("horowitz-fp32", 0.0, float(kept[0])))
+    return spread_cell(values, numbers.energy)
 
 
 def _lemaire(analysis: Analysis, curve: Curve) -> Cell:
@@ -109,12 +126,15 @@ def _leaks(case: Case) -> bool:
     return str(case.specification.get("base", case.specification.get("method"))) in LEAKY
 
 
-def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
+def _energy_row(curve: Curve, ann: Curve, effective: Cell) -> tuple[Cell, ...]:
+    """All columns but those of `lemaire`. effective: of the ANN, as `_effective` gives it."""
+    dense = float(ann.mean("mac_per_image")[0])
+    base = float(ann.mean("energy_pj_per_image")[0])
     timestep = curve.report_timestep
     spent = float(curve.mean("energy_pj_per_image")[curve.index(timestep)])
     additions = float(curve.mean("ac_per_image")[curve.index(timestep)])
     if np.isnan(additions):
-        return (name_cell(curve.network), name_cell(curve.label), *(MISSING,) * 10)
+        return (name_cell(curve.network), name_cell(curve.label), *(MISSING,) * 11)
     macs = float(curve.mean("mac_per_image")[curve.index(timestep)])
     whole = energy_pj_per_image("horowitz-int32", additions, macs)
     return (
@@ -125,6 +145,7 @@ def _energy_row(curve: Curve, dense: float, base: float) -> tuple[Cell, ...]:
         Cell(numbers.times(base / spent), base / spent, n=seeds_of(curve))
         if spent > 0
         else MISSING,
+        effective,
         Cell(numbers.energy(whole), whole, n=seeds_of(curve)),
         number(matched_qnn(dense, timestep), numbers.energy),
         *_against_break_even(additions, dense - macs, seeds_of(curve)),
