@@ -29,26 +29,22 @@ def commands(analysis: Analysis) -> tuple[str, ...]:
 def compared(analysis: Analysis) -> tuple[Fact, ...]:
     """What was compared, in a few lines."""
     curves, cases = analysis.curves, list(analysis.study.cases.values())
-    datasets = {}
+    images: dict[str, dict[str, None]] = {}
+    parameters: dict[str, set[int]] = {}
     for case in cases:
-        facts = case.facts.get("dataset") or {}
-        if facts.get("name"):
-            datasets[str(facts["name"])] = facts
-    parameters = {
-        str(case.specification.get("architecture")): int(case.facts["parameters"])
-        for case in cases
-        if case.facts.get("parameters")
-    }
-    networks = [
-        f"{name} ({numbers.count(parameters[name])} parameters)" if name in parameters else name
-        for name in dict.fromkeys(curve.architecture for curve in curves)
-    ]
+        data, count = case.facts.get("dataset") or {}, case.facts.get("parameters")
+        if text := _images(data):
+            images.setdefault(str(data.get("name")), {})[text] = None
+        if count:
+            architecture = str(case.specification.get("architecture"))
+            parameters.setdefault(architecture, set()).add(int(count))
     spiking = [curve for curve in curves if curve.arm != "ann"]
     seeds = sorted({seed for curve in curves for seed in curve.seeds})
     lines = [
-        Fact("Data", "; ".join(_images(d, datasets.get(d)) for d in
-                               dict.fromkeys(curve.dataset for curve in curves))),
-        Fact("Network", ", ".join(networks)),
+        Fact("Data", "; ".join(_with(name, images.get(name, ()))
+                               for name in dict.fromkeys(curve.dataset for curve in curves))),
+        Fact("Network", ", ".join(_with(name, _counts(parameters.get(name, ())), " parameters")
+                                  for name in dict.fromkeys(c.architecture for c in curves))),
         Fact("Converted by", _methods(c.label for c in spiking if c.arm == "converted")),
         Fact("Trained directly by", _methods(_trained(c.label, c.train_timesteps)
                                              for c in spiking if c.arm == "direct")),
@@ -79,10 +75,9 @@ def provenance(analysis: Analysis) -> tuple[Fact, ...]:
     return tuple(line for line in lines if line.text)
 
 
-def _images(name: str, facts: dict[str, Any] | None) -> str:
-    if not facts:
-        return name
-    parts = [
+def _images(facts: dict[str, Any]) -> str:
+    """How many images a case trained on, held out and was tested on."""
+    return ", ".join(
         f"{facts[key]:,} {word}"
         for key, word in (
             ("train_images", "training"),
@@ -90,8 +85,17 @@ def _images(name: str, facts: dict[str, Any] | None) -> str:
             ("test_images", "test images"),
         )
         if facts.get(key)
-    ]
-    return f"{name} ({', '.join(parts)})" if parts else name
+    )
+
+
+def _counts(values: Iterable[int]) -> list[str]:
+    return [numbers.count(value) for value in sorted(values)]
+
+
+def _with(name: str, known: Iterable[str], what: str = "") -> str:
+    """A name with what its cases say of it in brackets, each once."""
+    texts = " or ".join(dict.fromkeys(known))
+    return f"{name} ({texts}{what})" if texts else name
 
 
 def _trained(label: str, timesteps: int | None) -> str:

@@ -16,6 +16,7 @@ from reports.caveats import caveats, left_out
 from reports.figures import FIGURES
 from reports.figures.base import latency_label
 from reports.frame import StudyError
+from reports.provenance import compared
 from reports.tables import Cell, all_tables
 from tests.synthetic_study import write_study
 
@@ -245,3 +246,16 @@ def test_sort_keys():
     assert page.sort_key(Cell("1.2 k", 1234.5)) == "1234.5"
     assert page.sort_key(Cell("not reached", float("inf"))) == "Infinity"
     assert page.sort_key(Cell("–")) == ""
+
+
+def test_what_was_compared_has_every_size_of_its_cases(study):
+    (case,) = (study / "cases").glob("bptt-lenet-0-*")
+    facts = json.loads((case / "case.json").read_text("utf-8"))
+    facts["parameters"] = 41_000
+    facts["dataset"] |= {"train_images": 1000, "test_images": 50}
+    (case / "case.json").write_text(json.dumps(facts), "utf-8")
+    found = {fact.name: fact.text for fact in compared(Analysis(reports.study(study)))}
+    assert found["Network"] == "lenet (41.0 k or 61.7 k parameters)"
+    sizes = ("3,500 training, 500 validation, 400", "1,000 training, 500 validation, 50")
+    for words in sizes:
+        assert f"{words} test images" in found["Data"]
