@@ -83,6 +83,11 @@ class Curve:
             return int(self.train_timesteps or 0)
         return int(self.timesteps[-1])
 
+    @property
+    def report_latency(self) -> int:
+        """Steps until the readout of the summary, those of observation included."""
+        return self.report_timestep + self.calibration_timesteps
+
     def mean(self, measure: str) -> np.ndarray:
         """Mean of a measure over seeds: [n]; NaN where a seed has no value."""
         return np.asarray(self.measures[measure].mean(axis=0))

@@ -9,6 +9,7 @@ import pytest
 
 import reports
 from reports.analysis import Analysis
+from reports.figures import FIGURES
 from reports.tables import accuracy_at, differences, over_grid, paper, summary, training_times
 from reports.tables.accuracy_table import timestep_grid
 from reports.tables.paper_measures import BEST_ACCURACY, cell_of
@@ -106,9 +107,21 @@ def test_of_two_conversions_the_better_at_the_largest_steps_is_compared(analysis
     records.loc[rows, "accuracy"] = [0.99, 0.1, 0.1, 0.1, 0.1, 0.2]
     found = over_grid(Analysis(replace(study, records=records)))
     assert {row[2].text for row in found.rows} == {"spike-norm"}
+    assert not any("observation steps" in note for note in found.notes)
     records.loc[rows, "accuracy"] = [0.1, 0.1, 0.1, 0.1, 0.1, 0.99]
     found = over_grid(Analysis(replace(study, records=records)))
     assert {row[2].text for row in found.rows} == {"data-norm"}
+    assert found.notes[-1] == "T: the steps after the observation steps (data-norm 3)."
+
+
+def test_figures_name_the_steps_with_calibration(analysis):
+    rows = FIGURES["layer-spikes"].prepare(analysis)
+    steps = rows.groupby("label")["latency"].unique().map(list).to_dict()
+    assert steps == {"data-norm": [6 + CALIBRATION], "spike-norm": [6], "bptt": [6]}
+    study = analysis.study
+    one = replace(study, records=study.records[study.records["method"] != "spike-norm"])
+    panels = FIGURES["confusion"].prepare(Analysis(one))["panel"].unique()
+    assert [panel.split(", ")[1] for panel in panels] == ["bptt at T = 6", "data-norm at T = 9"]
 
 
 def test_an_answer_within_four_steps_has_its_calibration_among_them(home, analysis):

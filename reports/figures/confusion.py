@@ -40,7 +40,7 @@ def _rows(analysis: Analysis, curve: Curve) -> list[dict[str, object]]:
     counts = np.zeros((classes, classes))
     np.add.at(counts, (labels, predicted), 1)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    panel = f"{curve.network}, {curve.label} at T = {curve.report_timestep}"
+    panel = f"{curve.network}, {curve.label} at T = {curve.report_latency}"
     return [
         identity(curve) | {"panel": panel, "true": true, "answer": answer, "share": float(share)}
         for (true, answer), share in np.ndenumerate(shares)

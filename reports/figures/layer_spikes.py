@@ -30,7 +30,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
         rates = own["spikes_per_image"] / own["neurons"]
         for place, (name, values) in enumerate(rates.groupby(own["layer"], sort=False)):
             row = identity(curve) | {"layer": name, "place": place + 1}
-            row |= {"timestep": curve.report_timestep}
+            row |= {"latency": curve.report_latency}
             rows.append(row | spread("spikes_per_neuron", values.to_numpy()))
     return pd.DataFrame(rows) if rows else empty()
 
@@ -38,7 +38,7 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
     """One network: rows as `prepare` gives them."""
     for label, own in each(rows):
-        name = f"{label} at T = {own['timestep'].iloc[0]}"
+        name = f"{label} at T = {own['latency'].iloc[0]}"
         ax.plot(own["place"], own["spikes_per_neuron"], label=name, **look_of(own))
     places = rows.drop_duplicates("place")
     short = len(places) <= 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.analysis import Analysis, analyse
 from reports.curves import Curve
@@ -30,9 +30,13 @@ def accuracy_at(study: Study | Analysis) -> Table:
         )
         for curve in items
     )
-    notes = [INTERVAL_NOTE]
-    if before := {c.label: c.calibration_timesteps for c in items if c.calibration_timesteps}:
-        steps = ", ".join(f"{label} {count}" for label, count in before.items())
-        notes.append(f"T: the steps after the observation steps ({steps}).")
+    before = {c.label: c.calibration_timesteps for c in items if c.calibration_timesteps}
+    notes = (INTERVAL_NOTE, *steps_before(before))
     columns = (Column("Network"), Column("Method"), *(Column(f"T = {t}", "%", True) for t in grid))
-    return Table("accuracy-at-T", "Accuracy at T", columns, rows, tuple(notes))
+    return Table("accuracy-at-T", "Accuracy at T", columns, rows, notes)
+
+
+def steps_before(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """What T leaves out: method -> its observation steps."""
+    steps = ", ".join(f"{label} {count}" for label, count in counts.items())
+    return (f"T: the steps after the observation steps ({steps}).",) if steps else ()

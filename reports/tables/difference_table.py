@@ -46,4 +46,4 @@ def differences(study: Study | Analysis) -> Table:
 def _at(curve: Curve) -> str:
     if curve.arm == "ann":
         return curve.label
-    return f"{curve.label} at T = {curve.report_timestep + curve.calibration_timesteps}"
+    return f"{curve.label} at T = {curve.report_latency}"

@@ -101,7 +101,7 @@ def _lemaire(analysis: Analysis, curve: Curve) -> Cell:
     if layers is None:
         return MISSING
     layers = layers[layers["timestep"] == curve.report_timestep]
-    spent = curve.report_timestep + curve.calibration_timesteps
+    spent = curve.report_latency
     values = []
     for name in curve.cases:
         own = layers[layers["case"] == name]
@@ -140,7 +140,7 @@ def _energy_row(curve: Curve, ann: Curve, effective: Cell) -> tuple[Cell, ...]:
     return (
         name_cell(curve.network),
         name_cell(curve.label),
-        number(timestep + curve.calibration_timesteps, numbers.steps),
+        number(curve.report_latency, numbers.steps),
         measure_cell(curve, "energy_pj_per_image", timestep, numbers.energy),
         Cell(numbers.times(base / spent), base / spent, n=seeds_of(curve))
         if spent > 0

@@ -96,7 +96,7 @@ def _summary_row(
     return (
         name_cell(curve.network),
         name_cell(curve.label),
-        MISSING if ann else number(timestep + curve.calibration_timesteps, numbers.steps),
+        MISSING if ann else number(curve.report_latency, numbers.steps),
         accuracy_cell(curve, timestep, strong),
         difference_cell(against),
         best_cell(analysis, pace),
