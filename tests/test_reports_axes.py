@@ -5,15 +5,16 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 import reports
 from reports.analysis import Analysis
-from reports.figures import FIGURES
+from reports.figures import FIGURES, render
 from reports.figures.base import accuracy_axis, count_axis
 from reports.figures.lines import places_marked
 from reports.figures.timesteps_depth import BEYOND
-from reports.style import MARKERS, METHODS
+from reports.style import MARKERS, METHODS, SIZES
 from tests.synthetic_study import write_study
 
 COMMON = {"panel": "p", "label": "rmp", "method": "rmp", "arm": "converted", "variant": 0}
@@ -131,3 +132,30 @@ def test_a_network_whose_spikes_were_not_counted_has_no_panel_of_spikes(tmp_path
     records.to_csv(tmp_path / "records.csv", index=False)
     rows = FIGURES[name].prepare(Analysis(reports.study(tmp_path)))
     assert rows["panel"].unique().tolist() == ["vgg5 on mnist-5k"]
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("panels", [1, 2, 3])
+def test_titles_of_panels_are_not_cut_off(panels, size):
+    names = [f"lenet on mnist-5k, bptt (T={n}) (64 steps; trained for {n})" for n in range(panels)]
+    step = {"answer": 0, "true": 0, "share": 1.0}
+    rows = pd.DataFrame([COMMON | step | {"panel": name} for name in names])
+    canvas = FigureCanvasAgg(render(FIGURES["confusion"], rows, size))
+    canvas.draw()
+    for name, ax in zip(names, canvas.figure.axes, strict=False):
+        (title,) = (text for text in ax.get_children() if " ".join(words(text).split()) == name)
+        assert title.get_window_extent().x1 <= canvas.figure.bbox.x1
+
+
+def words(artist):
+    return artist.get_text() if hasattr(artist, "get_text") else ""
+
+
+def test_a_bubble_has_the_marker_of_its_method():
+    rows = [
+        {"timestep": t, "latency": t, "accuracy": 0.5, "accuracy_low": np.nan, "share": 0.5,
+         "accuracy_high": np.nan, "spikes_per_image": 9.0}
+        for t in (1, 2)
+    ]  # fmt: skip
+    (line,) = drawn("accuracy-latency-spikes", rows).lines
+    assert line.get_marker() == METHODS["rmp"].marker

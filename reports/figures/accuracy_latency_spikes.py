@@ -36,14 +36,15 @@ def prepare(analysis: Analysis) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, ax: Axes) -> None:
-    """One network: the area of a bubble is its spikes per image."""
+    """One network: the area of a bubble around a marker is its spikes per image."""
     ann_line(ax, rows)
     spiking = rows[rows["arm"] != "ann"]
     for label, own in each(spiking):
         arguments = look_of(own)
-        picked = own.iloc[places_marked(own, "latency")]
-        ax.plot(own["latency"], own["accuracy"] * 100, label=label, color=arguments["color"],
-                linestyle=arguments["linestyle"], linewidth=0.9)  # fmt: skip
+        marks = places_marked(own, "latency")
+        picked = own.iloc[marks]
+        ax.plot(own["latency"], own["accuracy"] * 100, label=label, markevery=marks,
+                **arguments | {"linewidth": 0.9, "markersize": 3})  # fmt: skip
         ax.scatter(
             picked["latency"],
             picked["accuracy"] * 100,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ MOST_COLUMNS = 3
 MOST_PANELS = 4
 LEGEND_ROW = 0.17
 """Height of a row of the legend in inches at the text size of a paper column."""
+LETTER = 0.08
+"""Width of a letter of a title in inches at that size; the axis takes some of the panel, too."""
 
 
 def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> Canvas:
@@ -42,12 +45,17 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
             figure.draw(rows[rows["panel"] == panel], ax)
             for drawn in (*ax.lines, *ax.collections, *ax.patches):
                 drawn.set_in_layout(False)  # what is clipped to the axes needs no room of its own
-            ax.set_title(panel, loc="left", y=1.0)
+            ax.set_title(_folded(panel, width / columns / size.scale), loc="left", y=1.0)
         for ax in grid[len(panels) :]:
             ax.set_axis_off()
         if figure.legend:
             _legend(canvas, list(grid[: len(panels)]), size)
     return canvas
+
+
+def _folded(title: str, width: float) -> str:
+    """A title in lines no wider than its panel, which is so many inches wide at RC's text size."""
+    return textwrap.fill(title, int(width / LETTER), break_long_words=False, break_on_hyphens=False)
 
 
 def leading(
