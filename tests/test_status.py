@@ -95,6 +95,40 @@ def test_not_begun_and_not_a_study(tmp_path: Path) -> None:
     assert lines(status(tmp_path)) == [f"{tmp_path}: not begun", "finished cases: 0"]
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("progress.json", "{}"),
+        ("progress.json", '{"cases": 3, "fini'),
+        ("progress.json", '{"state": "failed"}'),
+        ("cases/a-ann-s0/case.json", '{"spec": 1}'),
+        ("cases/a-ann-s0/sweep.csv", "timestep,accuracy\n1,high\n"),
+    ],
+)
+def test_a_foreign_file_is_named(tmp_path: Path, file: str, text: str) -> None:
+    write(tmp_path)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(StatusError, match=rf"{tmp_path / file} is not .*: remove "):
+        status(tmp_path, NOW)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cases": "3"}, {"process": 0}, {"process": 2**70}, {"written": "2026-01-01"}]
+)
+def test_what_no_run_writes_is_said(tmp_path: Path, changes: dict[str, object]) -> None:
+    write(tmp_path, **changes)
+    with pytest.raises(StatusError, match=r"progress\.json is not one that a run has written"):
+        status(tmp_path, NOW)
+
+
+def test_cases_without_progress(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "progress.json").unlink()
+    said = lines(status(tmp_path, NOW))
+    assert said[0] == f"{tmp_path}: not known to run (it has no progress.json)"
+    assert said[1] == "finished cases: 2 (1 ann, 1 bptt)"
+
+
 def test_the_command_needs_no_torch(tmp_path: Path) -> None:
     write(tmp_path)
     program = (
