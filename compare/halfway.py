@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from compare.store import replacing
 from network.activity import ActivityCounter
+from network.checkpoint import load_archive
 
 SAVE_EVERY_S = 60.0
 
@@ -114,7 +115,7 @@ def key_of(network: nn.Module, *facts: object) -> str:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_archive(file, "cpu")
     except Exception:  # a damaged archive may raise anything; the sweep then begins anew
         return None
     complete = isinstance(content, dict) and {"key", "counter", "predicted", "labels"} <= set(

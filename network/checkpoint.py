@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import socket
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
         raise
 
 
+def load_archive(file: Path, device: torch.device | str) -> Any:
+    """Tensors and plain values that torch saved; raises where the file is none of these, or where
+    a part of it is not what was written: torch itself does not compare the archive's CRC-32."""
+    stream = io.BytesIO(file.read_bytes())  # it raises no OSError: those are the system's alone
+    with zipfile.ZipFile(stream) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{file}: {damaged} differs from what was written")
+    stream.seek(0)
+    return torch.load(stream, map_location=device, weights_only=True)
+
+
 def read_checkpoint(
     file: Path, device: torch.device, recipe: str, seed: int
 ) -> dict[str, Any] | Exception | None:
@@ -35,10 +48,10 @@ def read_checkpoint(
     if not file.exists():
         return None
     try:
-        content: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
+        content: dict[str, Any] = load_archive(file, device)
         if content["recipe"] == recipe and content["seed"] == seed:
             return content
-    except OSError as error:
+    except (OSError, MemoryError, torch.OutOfMemoryError) as error:  # of a file that may be whole
         return error
     except Exception:  # what a damaged archive raises has no common base
         return ValueError(f"checkpoint {file} is damaged: remove it, and the training begins anew")

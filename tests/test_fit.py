@@ -1,5 +1,6 @@
 """The training loop: it goes on to the same end, and says in one line what it cannot go on from."""
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,12 +70,24 @@ def test_a_training_that_was_cut_off_ends_bit_for_bit_the_same(
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "another recipe"])
+def flip_a_bit(file: Path) -> None:
+    """In the values of the largest tensor in a file of torch's."""
+    with zipfile.ZipFile(file) as archive:
+        tensors = [name for name in archive.namelist() if "/data/" in name]
+        content = max(map(archive.read, tensors), key=len)
+    raw = bytearray(file.read_bytes())
+    raw[raw.index(content) + len(content) // 2] ^= 1
+    file.write_bytes(raw)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "edited", "empty", "foreign", "another recipe"])
 def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(tmp_path: Path, damage: str) -> None:
     file = tmp_path / "checkpoint.pt"
     train(network(), file)
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:300])
+    elif damage == "edited":
+        flip_a_bit(file)
     elif damage == "empty":
         file.write_bytes(b"")
     elif damage == "foreign":
@@ -85,6 +98,18 @@ def test_a_checkpoint_that_cannot_be_gone_on_from_is_named(tmp_path: Path, damag
     ) as raised:
         train(network(), file, recipe=recipe)
     assert "\n" not in str(raised.value)
+
+
+def test_a_checkpoint_that_memory_does_not_hold_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(self: Path) -> bytes:
+        raise MemoryError
+
+    train(network(), tmp_path / "checkpoint.pt")
+    monkeypatch.setattr(Path, "read_bytes", short)
+    with pytest.raises(MemoryError):
+        train(network(), tmp_path / "checkpoint.pt")
 
 
 def test_a_loss_that_is_not_finite_is_one_line() -> None:

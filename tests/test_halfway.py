@@ -17,6 +17,7 @@ from network.fixed import FixedPointNetwork, NotFixedPoint, unroll_fixed
 from network.graph import trace
 from network.unroll import SpikingNetwork
 from tests import small_networks
+from tests.test_fit import flip_a_bit
 
 IMAGES, STEPS = 21, 9
 CPU = torch.device("cpu")
@@ -139,7 +140,7 @@ def test_potentials_that_end_at_the_limit_are_said(tmp_path: Path) -> None:
     assert swept(network, precision="int24", halfway=halfway).arithmetic == whole.arithmetic
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other network", "foreign", "a pickle"])
+@pytest.mark.parametrize("damage", ["truncated", "edited", "other network", "foreign", "a pickle"])
 def test_what_does_not_belong_to_the_sweep_is_not_used(
     network: SpikingNetwork, damage: str, tmp_path: Path
 ) -> None:
@@ -147,6 +148,8 @@ def test_what_does_not_belong_to_the_sweep_is_not_used(
     swept(network, halfway=Halfway(file, every_s=0.0))
     if damage == "truncated":
         file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "edited":
+        flip_a_bit(file)
     elif damage == "other network":
         other = convert(
             small_networks.network("plain", 5), small_networks.images(9), method="robust-norm"
