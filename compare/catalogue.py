@@ -13,6 +13,8 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import Any
 
+from network.architectures import is_perceptron
+
 KINDS = (
     "datasets",
     "architectures",
@@ -86,8 +88,8 @@ def kinds() -> dict[str, str]:
 
 def check(kind: str, name: str) -> None:
     """Raise UnknownEntry in one line unless `name` exists (or is a kind of the user's own)."""
-    if kind == "architectures" and (":" in name or name.startswith("mlp-")):
-        return  # a module of the user's, or a parametric name: checked when it is built
+    if kind == "architectures" and (":" in name or is_perceptron(name)):
+        return  # a module of the user's is checked when it is loaded
     if name.startswith(USER_PREFIXES.get(kind, ("\0",))):
         return
     if name not in entries(kind):

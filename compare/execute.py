@@ -17,7 +17,7 @@ from compare.data import Dataset
 from compare.earlier import earlier_study, others
 from compare.faults import plain
 from compare.joint import joined
-from compare.plan import Plan, cuts_of, dataset_of, make_plan, resolve
+from compare.plan import Plan, check, cuts_of, dataset_of, make_plan, resolve
 from compare.progress import Progress
 from compare.resolved import in_force
 from compare.store import CaseBusy, replace_text, write_first
@@ -54,6 +54,7 @@ def _run_study(
     study: Study, directory: Path, settings: Settings, console: Console
 ) -> tuple[Plan, Failures]:
     earlier = earlier_study(directory)
+    check(study)  # before data are downloaded, and read
     with ExitStack() as stack:
         team = None
         if ranks.world_size() > 1:

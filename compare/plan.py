@@ -16,7 +16,7 @@ from compare.data import Dataset
 from compare.faults import memory_for
 from compare.fingerprint import fingerprint
 from compare.method_facts import method_facts
-from compare.models import make_network
+from compare.models import load_function, make_network
 from compare.options import check_options, check_unused
 from compare.prepared import View, load_dataset, sample
 from compare.resolved import recipe_of
@@ -92,14 +92,26 @@ def resolve(
     return study.model_copy(update=resolved)
 
 
-def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
-    """The cases of a resolved study with their names and their work."""
-    methods = sorted({study.base_method(name) for name in study.every("methods")})
-    facts = method_facts(methods)
-    cases = tuple(expand(study, facts, sweep_precision=study.sweep_precision))
+def check(study: Study) -> None:
+    """Raise in one line for what shows to be wrong with a study before any data is there: an
+    option, a setting without effect, a network of the user's that cannot be loaded."""
+    cases = _cases(study)
     check_options(cases)
     check_unused(study)
     check_settings(study, cases)
+    for architecture in study.every("architectures"):
+        if ":" in architecture:
+            load_function(architecture)
+
+
+def _cases(study: Study) -> tuple[Case, ...]:
+    methods = sorted({study.base_method(name) for name in study.every("methods")})
+    return tuple(expand(study, method_facts(methods), sweep_precision=study.sweep_precision))
+
+
+def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
+    """The cases of a resolved study that was checked, with their names and their work."""
+    cases = _cases(study)
     names = tuple(case.identity(fingerprint(case, datasets[case.dataset])) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:

@@ -33,6 +33,24 @@ def run(plan: Plan) -> None:
     execute.run_study(plan.study, plan.directory, SETTINGS, Console(stderr=True))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architectures": ["absent.py:net"]}, r"model file absent\.py does not exist"),
+        ({"options": {"robust-norm": {"percentil": 99}}}, "percentil"),
+        ({"methods": ["data-norm"], "ann": {"momentum": 0.5}}, "momentum has an effect"),
+    ],
+)
+def test_what_needs_no_data_is_checked_before_they_are_read(
+    change: dict[str, object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execute, "dataset_of", lambda *given: pytest.fail("data were read"))
+    study = build_study({"name": "mine", **change}, where="here")
+    with pytest.raises(ValueError, match=message):
+        execute.run_study(study, tmp_path / "out", SETTINGS, Console(quiet=True))
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_interrupted_study_has_records_of_what_is_finished(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def test_every_builtin_study_parses_and_says_what_it_shows(name: str) -> None:
         ("methods = ['robust-nrom']", ["unknown method 'robust-nrom'", "'robust-norm'", "bptt"]),
         ("datasets = ['cifr10']", ["unknown dataset 'cifr10'", "'cifar10'", "mnist-5k"]),
         ("architectures = ['lent']", ["unknown architecture 'lent'", "'lenet'"]),
+        ("architectures = ['mlp-0-300']", ["unknown architecture 'mlp-0-300'", "'mlp-300-300'"]),
         ("methods = []", ["methods", "at least one"]),
         ("seeds = 0", ["seeds", "at least one"]),
         ("seeds = [1, 1]", ["seeds", "twice"]),

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from network.architectures import plain, resnet, small, vgg  # noqa: F401  (they register)
 from network.architectures.blueprint import Blueprint, Geometry, GeometryError, check_fits
-from network.architectures.catalogue import ARCHITECTURES, Description, blueprint_of, describe
+from network.architectures.catalogue import (
+    ARCHITECTURES,
+    Description,
+    blueprint_of,
+    describe,
+    is_perceptron,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +29,7 @@ __all__ = [
     "build",
     "depth_of",
     "describe",
+    "is_perceptron",
 ]
 
 

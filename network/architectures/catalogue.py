@@ -29,9 +29,14 @@ def perceptron(*units: int) -> Blueprint:
     )
 
 
+def is_perceptron(name: str) -> bool:
+    """Whether the name is mlp-H-H, with any number of widths from 1 on."""
+    return _PERCEPTRON.fullmatch(name) is not None
+
+
 def blueprint_of(name: str) -> Blueprint:
     """Blueprint of a registered name or of mlp-H-H with any widths; raises UnknownName."""
-    if name not in ARCHITECTURES and _PERCEPTRON.fullmatch(name):
+    if name not in ARCHITECTURES and is_perceptron(name):
         return perceptron(*(int(width) for width in name.split("-")[1:]))
     return ARCHITECTURES.get(name)
 
