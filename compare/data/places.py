@@ -54,7 +54,7 @@ def locate(name: str, directory: Path | None = None) -> Where:
     best: tuple[str, ...] = source.files
     for place in source.places or ("",):
         folder = searched / place
-        missing = missing_files(folder, source.files)
+        missing = missing_files(folder, source.files, packed=source.packed)
         other = bool(source.also) and not missing_files(folder, source.also)
         if other or (not missing and folder.exists()):
             return Where(name, True, folder, (), "")
@@ -63,12 +63,12 @@ def locate(name: str, directory: Path | None = None) -> Where:
     return Where(name, False, searched, best, way(source, searched, given=directory is not None))
 
 
-def missing_files(folder: Path, files: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the files that are in the folder neither as they are nor packed as .gz."""
+def missing_files(folder: Path, files: tuple[str, ...], *, packed: bool = False) -> tuple[str, ...]:
+    """Those of the files that are not in the folder, where `packed` not as .gz either."""
     return tuple(
         name
         for name in files
-        if not (folder / name).exists() and not (folder / f"{name}.gz").exists()
+        if not (folder / name).exists() and not (packed and (folder / f"{name}.gz").exists())
     )
 
 

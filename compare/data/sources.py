@@ -79,10 +79,10 @@ class Source:
     """One data set.
 
     `places` are the folders below the data directory where it may lie, best first; `files` must all
-    lie in one of them (a file `x` may also be there as `x.gz`), or all of `also`, the same data in
-    another layout. `embedded` finds a data set that comes with an installed package instead.
-    `obtain` completes "put ..." where it can be downloaded, and stands alone where it cannot.
-    `validation` training images are held out by default (None: a tenth, at most 5,000).
+    lie in one of them, or all of `also`, the same data in another layout. `packed`: a file `x` may
+    also be there as `x.gz`. `embedded` finds a data set that comes with an installed package
+    instead. `obtain` completes "put ..." where it can be downloaded, and stands alone where it
+    cannot. `validation` training images are held out by default (None: a tenth, at most 5,000).
     """
 
     name: str
@@ -92,6 +92,7 @@ class Source:
     places: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    packed: bool = False
     embedded: Callable[[], Path | None] | None = None
     download: Callable[[Path], None] | None = None
     validation: int | None = None
