@@ -26,7 +26,8 @@ from compare.store import replace_text
 LINE_EVERY_S = 10.0
 FILE_EVERY_S = 1.0
 ESTIMATE_AFTER_S = 10.0
-ESTIMATE_AFTER = 0.02  # of the work: before, its rate is not known
+ESTIMATE_AFTER = 0.02  # of the work: before, its rate is not known,
+ESTIMATE_AT_LATEST_S = 120.0  # but of days of work it is
 REMEMBERED = 400  # moments over the whole time, for the rate of its later half
 MOST_UNFINISHED = 0.99  # the largest share that is shown before the last case is done
 
@@ -112,7 +113,8 @@ class Progress:
         elapsed = now - self.started
         if self.finished >= self.cases:
             return 0.0
-        if elapsed < ESTIMATE_AFTER_S or not ESTIMATE_AFTER * self.total <= self.done < self.total:
+        least = ESTIMATE_AFTER * self.total if elapsed < ESTIMATE_AT_LATEST_S else 0.0
+        if elapsed < ESTIMATE_AFTER_S or not least <= self.done < self.total:
             return None
         moment, before = self._halfway(now)
         gained = self.done - before

@@ -36,6 +36,9 @@ def progress(done: float, *, finished: int = 0, elapsed: float = 60.0) -> Progre
     ("shown", "line"),
     [
         (progress(1.9), "[  2%] 0/5 cases done · now"),  # too little to know a rate
+        (progress(0.1, elapsed=119.0), "[  0%] 0/5 cases done · now"),
+        (progress(0.1, elapsed=120.0), "[  0%] 0/5 cases done, 33.3 h left · now"),
+        (progress(0.0, elapsed=120.0), "[  0%] 0/5 cases done · now"),
         (progress(2.0, elapsed=6.0), "[  2%] 0/5 cases done · now"),
         (progress(2.0), "[  2%] 0/5 cases done, 49 min left · now"),
         (progress(50.0, finished=2), "[ 50%] 2/5 cases done, 60 s left · now"),
