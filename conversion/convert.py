@@ -136,8 +136,8 @@ def _check_same(model: nn.Module, body: fx.GraphModule, images: Tensor) -> None:
         raise UnsupportedNetwork(f"a network must return one tensor, got {type(expected).__name__}")
     if not bool(expected.isfinite().all()):
         raise ValueError(
-            "the network's outputs are not finite on the calibration images: the images or the "
-            "weights are not"
+            "the network's outputs are not finite on the calibration images: its weights are not, "
+            "or sums grow too large"
         )
     found = body(images.clone())
     scale = expected.abs().max().clamp(min=torch.finfo(expected.dtype).tiny)
@@ -178,8 +178,18 @@ def _batches(
     batches = tuple(part.to(device) for images in whole for part in images.split(size) if len(part))
     if not batches:
         raise ValueError("calibration needs at least one image, got none")
-    if not all(images.is_floating_point() for images in batches):
-        raise ValueError(f"calibration images must be floats, got {batches[0].dtype}")
+    forms = dict.fromkeys((images.dtype, tuple(images.shape[1:])) for images in batches)
+    for dtype, _ in forms:
+        if not dtype.is_floating_point:
+            raise ValueError(f"calibration images must be floats, got {dtype}")
+    if len(forms) > 1:
+        (dtype, shape), (other, another) = list(forms)[:2]
+        raise ValueError(
+            "calibration images must be of one shape and one type, "
+            f"got {dtype} of {shape} and {other} of {another}"
+        )
+    if not all(bool(images.isfinite().all()) for images in batches):
+        raise ValueError("calibration images must be finite, got NaN or infinity")
     return batches
 
 

@@ -97,7 +97,7 @@ class Source:
             if not bool(torch.isfinite(value).all()):
                 raise SilentLayer(
                     f"layer {self.paths[name]} gets a threshold that is not finite: the network's "
-                    "weights or the calibration images are not"
+                    "weights are not, or sums grow too large on the calibration images"
                 )
             if largest <= 0:
                 raise SilentLayer(

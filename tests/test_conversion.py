@@ -205,10 +205,34 @@ def test_calibration_images_are_checked() -> None:
         convert(network("plain"), images(2)[:0])
     with pytest.raises(ValueError, match="must be floats"):
         convert(network("plain"), (images(2) * 255).byte())
+    with pytest.raises(ValueError, match=r"must be floats, got torch\.uint8"):
+        convert(network("plain"), [images(2), (images(2) * 255).byte()])
+    one = r"one shape and one type, got torch\.float32 of \(3, 8, 8\) and torch\.float"
+    with pytest.raises(ValueError, match=one + r"32 of \(3, 9, 9\)"):
+        convert(network("branches"), [images(2), torch.rand(2, 3, 9, 9)])
+    with pytest.raises(ValueError, match=one + r"64 of \(3, 8, 8\)"):
+        convert(network("plain"), [images(2), images(2, double=True)])
     with pytest.raises(ValueError, match=r"poisson needs pixels in \[0, 1\], got \[-0\.9"):
         convert(network("plain"), images(2) * 2 - 1, encoding="poisson")
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         convert(network("plain"), images(2), batch_size=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [("qcfs", {"correction": 4}), ("robust-norm", {"percentile": 80.0}), ("srp", {})],
+)
+def test_one_pixel_that_is_no_number_is_found_in_any_image(
+    method: str, options: dict[str, object], value: float
+) -> None:
+    """A percentile would cut it off, a mean would spread it."""
+    x, model = images(20), network("plain")
+    x[15, 0, 0, 0] = value
+    if CONVERSIONS.get(method).ann == "qcfs":
+        model = quantise_activations(model, 4)
+    with pytest.raises(ValueError, match="must be finite, got NaN or infinity"):
+        convert(model, x, method=method, options=options)
 
 
 def test_qcfs_wants_quantised_activations() -> None:
