@@ -1,12 +1,14 @@
 """Why a conversion loses accuracy: the error of each layer, split into three parts.
 
-With the ANN's activation a and the spiking output o = rate·θ after T steps, as shares
-of ‖a‖ over the images::
+With the ANN's activation a of the current z and the spiking output o = rate·θ after T steps, as
+shares of ‖a‖ over the images::
 
     clipping      c = min(a, θ) − a        the threshold is too low: take a higher percentile
-    quantisation  r = q(a) − min(a, θ)     q: the neuron's output for an even current a;
-                                           mended by more steps, lower θ, a start of θ/2
-    unevenness    u = o − q(a)             the rest: spikes came in another order than evenly, and
+    quantisation  r = q(z) − min(a, θ)     q: the neuron's output for an even current, without a
+                                           corrected bias; mended by more steps, lower θ, a start
+                                           of θ/2. Where a is quantised (qcfs) what a rounds away
+                                           is part of it, which more steps do not mend
+    unevenness    u = o − q(z)             the rest: spikes came in another order than evenly, and
                                            what the layers before passed on (calibration, srp)
     total         o − a = c + r + u
 """
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from conversion.rates import mean_outputs_at
+from conversion.rates import Replay, mean_outputs_at
 from conversion.statistics import activations
 from network.encodings import image_keys
 from network.graph import Kind, UnsupportedNetwork, layers
@@ -60,26 +62,33 @@ def error_split(
             f"the ANN and the spiking network must have the same layers, got {names} "
             f"and {list(network.neurons())}"
         )
-    targets = activations(ann, images)
+    targets, replay = activations(ann, images), Replay(ann, {}, until=names[-1])
+    replay.run(images)
+    seen = network.observation
+    delay = seen.steps if seen is not None and seen.only_delays else 0
     keys = image_keys(seed, torch.arange(len(images), device=images.device))
     rows = []
     for steps, outputs in mean_outputs_at(network, images, keys, sorted(timesteps)).items():
         for index, (name, neuron) in enumerate(network.neurons().items()):
-            parts = split(neuron, outputs[name], targets[name], steps)
-            rows.append(ErrorRow(steps, index, name, *_shares(name, parts, targets[name])))
+            current, target = replay.currents[name], targets[name]
+            parts = split(neuron, outputs[name], current, target, steps, delay=delay)
+            rows.append(ErrorRow(steps, index, name, *_shares(name, parts, target)))
     return rows
 
 
 def split(
-    neuron: Neuron, output: Tensor, target: Tensor, steps: int
+    neuron: Neuron, output: Tensor, current: Tensor, target: Tensor, steps: int, *, delay: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Clipping, quantisation and unevenness of one layer, each [B, ...]; they add up to o − a."""
-    current = target.unsqueeze(0).expand(steps, *target.shape)
-    theta = per_channel(neuron.theta, current)
+    """Clipping, quantisation and unevenness of one layer, each [B, ...]; they add up to o − a.
+
+    output: o. current: z, of the ANN. target: a. delay: first steps that o leaves out.
+    """
+    evenly = current.unsqueeze(0).expand(delay + steps, *current.shape)
+    theta = per_channel(neuron.theta, evenly)
     dynamics = neuron.dynamics
-    start = neuron.initial_state(current).v
-    spikes, _ = advance(current, start, theta, decay=dynamics.decay, reset=dynamics.reset)
-    even = spikes.mean(0) * theta
+    start = neuron.initial_state(evenly).v
+    spikes, _ = advance(evenly, start, theta, decay=dynamics.decay, reset=dynamics.reset)
+    even = spikes[delay:].mean(0) * theta
     clipped = target.minimum(theta)
     return clipped - target, even - clipped, output - even
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from conversion import convert
+from conversion import CONVERSIONS, convert, quantise_activations
 from conversion.convert import prepare_ann
 from conversion.errors import error_split, split
 from conversion.rates import mean_outputs
@@ -23,7 +23,7 @@ def test_the_three_parts_by_hand() -> None:
     """
     neuron = Neuron(theta=1.0, height="threshold")
     target = torch.tensor([[1.6, 0.6, 0.2]])
-    clipping, quantisation, unevenness = split(neuron, torch.full((1, 3), 0.5), target, 4)
+    clipping, quantisation, unevenness = split(neuron, torch.full((1, 3), 0.5), target, target, 4)
     torch.testing.assert_close(clipping, torch.tensor([[-0.6, 0.0, 0.0]]))
     torch.testing.assert_close(quantisation, torch.tensor([[0.0, -0.1, -0.2]]))
     torch.testing.assert_close(unevenness, torch.tensor([[-0.5, 0.0, 0.5]]))
@@ -56,6 +56,47 @@ def test_the_first_layer_of_a_constant_input_has_no_unevenness() -> None:
     assert row.clipping == 0.0  # θ is the largest activation of these very images
     assert row.unevenness < 0.01  # a spike more or less where a sum falls on θ exactly
     assert row.quantisation == pytest.approx(row.total, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("qcfs", {}),
+        ("qcfs", {"delay": 3}),
+        ("offset", {}),
+        ("local-balance", {"delay": True}),
+        ("half-shift", {}),
+    ],
+)
+def test_nor_has_it_of_quantised_activations_or_behind_a_delay(
+    method: str, options: dict[str, object]
+) -> None:
+    """The neuron gets the current in front of the rounding: what it rounds is quantisation."""
+    model, x = network("plain"), images(40)
+    if CONVERSIONS.get(method).ann == "qcfs":
+        model = quantise_activations(model, 4, start=0.7).eval()
+    body, _, _ = prepare_ann(model)
+    result = convert(model, x, method=method, options=options)
+    for row in error_split(body, result.network, x, [1, 4, 16]):
+        if row.index == 0:
+            assert row.unevenness < 0.02, row  # a sum that falls on θ exactly
+            assert row.clipping <= row.total < row.clipping + row.quantisation + 0.02
+
+
+def test_the_quantisation_of_qcfs_is_by_the_quantiser() -> None:
+    """r = θ/T·clip(⌊T·z/θ + ½⌋, 0, T) − a of the first layer; 0 at T = L."""
+    model, x = quantise_activations(network("plain"), 4, start=0.7).eval(), images(40)
+    body, _, _ = prepare_ann(model)
+    result = convert(model, x, method="qcfs")
+    with torch.no_grad():
+        z, theta = network("plain")[:2](x), 0.7
+    a = theta / 4 * (4 * z / theta + 0.5).floor().clamp(0, 4)
+    for row in error_split(body, result.network, x, [1, 4, 16]):
+        steps = row.timestep
+        q = theta / steps * (steps * z / theta + 0.5).floor().clamp(0, steps)
+        if row.index == 0:
+            expected = float((q - a).norm() / a.norm())
+            assert row.quantisation == pytest.approx(expected, abs=0.01)
 
 
 def test_low_thresholds_show_as_clipping_and_high_ones_as_quantisation() -> None:
