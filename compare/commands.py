@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,7 +121,13 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
         line = f"isospike: {len(failures)} of {len(plan.names)} cases failed: {reasons}"
         typer.echo(" ".join(line.split()), err=True)
     if len(failures) < len(plan.names):
-        _report([directory], None)
+        try:
+            _report([directory], None)
+        except OSError as error:
+            raise ValueError(
+                f"{directory}: the report cannot be written: {error.strerror or error}; all cases "
+                f"are kept: once this is mended, isospike report {directory} makes it"
+            ) from error
     if failures:
         raise typer.Exit(2)  # as every bad input
 
@@ -132,11 +139,14 @@ def _report(directories: list[Path], out: Path | None) -> None:
     from reports import page
     from reports.analysis import analyse
     from reports.tables import summary
+    from reports.written import changed, in_words
 
     analyses = [analyse(reports.study(directory)) for directory in directories]
     path = page.build(analyses, out)
-    for analysis in analyses:
+    for directory, analysis in zip(directories, analyses, strict=True):
         show(summary(analysis))
+        if altered := in_words(changed(analysis.study)):
+            warnings.warn(f"{directory}: {altered}", stacklevel=2)
     typer.echo(str(path))
 
 

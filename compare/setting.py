@@ -125,9 +125,10 @@ class Setting:
         return network.to(self.place.device)
 
     def trained_ann(self) -> nn.Module:
-        """The finished ANN that this case starts from."""
+        """The finished ANN that this case starts from; DamagedCase where it has been changed."""
         assert self.ann is not None
         assert self.case.ann is not None
+        self.place.store.read(self.ann)
         network = self.network(self.case.ann)
         file = self.place.store.path(self.ann) / "weights.safetensors"
         network.load_state_dict(safetensors.torch.load_file(file))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, fx
 
@@ -17,6 +19,22 @@ def steps_at_once(largest: int, device: torch.device) -> int:
     if largest == 0 or device.type != "cpu":
         return INFERENCE_CHUNK
     return max(1, min(INFERENCE_CHUNK, LARGEST_MAP // largest))
+
+
+def check_run(timesteps: int, images: Tensor, keys: Tensor | None) -> None:
+    """Raises ValueError for timesteps below 1 or not whole, and keys that are not one per image."""
+    if isinstance(timesteps, bool) or not isinstance(timesteps, Integral):
+        raise ValueError(f"timesteps must be a whole number, got {timesteps!r}")
+    if timesteps < 1:
+        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    if keys is not None and keys.shape != images.shape[:1]:
+        raise ValueError(f"keys must be one per image, [{len(images)}], got {list(keys.shape)}")
+
+
+def refuse_nan(images: Tensor) -> None:
+    """Raises ValueError for images with NaN: such a current never fires, and no score shows it."""
+    if bool(images.isnan().any()):
+        raise ValueError("images must be numbers, got NaN")
 
 
 def check_chunk(chunk: int, timesteps: int, *, graph: bool) -> None:

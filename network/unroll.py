@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from network.chunks import by_steps, check_chunk, steps_at_once
+from network.chunks import by_steps, check_chunk, check_run, refuse_nan, steps_at_once
 from network.encodings import ENCODINGS
 from network.graph import Kind, kind_of, layers, reads_input
 from network.layout import channels_last
@@ -57,7 +57,8 @@ class SpikingNetwork(nn.Module):
         return {node.name: module for node, module in found if isinstance(module, Neuron)}
 
     def forward(self, images: Tensor, timesteps: int, keys: Tensor | None = None) -> Tensor:
-        """Class scores after every step, [T, B, K], of images and keys as `unroll` takes them."""
+        """Class scores after every step, [T, B, K], as `unroll`; ValueError for images with NaN."""
+        refuse_nan(images)
         return self.read(unroll(self, images, timesteps, keys=keys))
 
     def read(self, outputs: Tensor) -> Tensor:
@@ -90,10 +91,9 @@ def unroll(
         here: the same numbers apart from the order of float32 rounding.
 
     Raises ValueError for timesteps or a chunk below 1, a chunk below T where gradients are wanted,
-    keys that are missing, or too few frames.
+    keys that are missing or not one per image, or too few frames.
     """
-    if timesteps < 1:
-        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    check_run(timesteps, images, keys)
     if chunk is not None:
         slopes = any(neuron.slope is not None for neuron in network.neurons().values())
         check_chunk(chunk, timesteps, graph=slopes and torch.is_grad_enabled())

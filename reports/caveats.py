@@ -10,6 +10,7 @@ from reports.arithmetic import sweeps, training_precisions
 from reports.curves import Curve, reference, rises, the_ann
 from reports.figures.base import Figure
 from reports.metrics import NOT_REACHED, TOLERANCES
+from reports.written import changed, in_words
 
 ENERGY = (
     "Energy is a model (constants of 45 nm CMOS, Horowitz 2014), never a measurement; memory "
@@ -23,7 +24,9 @@ HELD_OUT = (
 
 def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
     """Sentences, the gravest first. failed: title and reason of figures that could not be drawn."""
+    altered = in_words(changed(analysis.study))
     found = [
+        *([altered] if altered else []),
         *_seeds(analysis),
         *_no_spread(analysis),
         *_references(analysis),

@@ -11,7 +11,7 @@ function sortBy(header) {
   const numeric = [...body.rows].every((line) => key(line) === "" || !Number.isNaN(Number(key(line))));
   const compare = (a, b) => {
     if (key(a) === "" || key(b) === "") return (key(a) === "") - (key(b) === "");
-    const order = numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b));
+    const order = numeric ? Number(key(a)) - Number(key(b)) : key(a).localeCompare(key(b), undefined, { numeric: true });
     return falling ? -order : order;
   };
   body.append(...[...body.rows].sort(compare));

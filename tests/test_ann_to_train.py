@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from compare.resolved import recipe_of
 from compare.run import result_of
 from compare.setting import Setting, Workplace
-from compare.store import Store
+from compare.store import DamagedCase, Store
 from compare.study import StudyError, build_study
 from network.start import StartError
 from tests.test_half_a_batch import ann_case, made_up
@@ -108,3 +109,18 @@ def test_direct_training_starts_with_the_same_first_weights(tmp_path: Path, rule
 def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
     with pytest.raises(StudyError, match=f"unknown key 'direct.{key}'"):
         build_study({"name": "s", "direct": {key: 0.1}}, where="study s")
+
+
+def test_an_ann_that_changed_since_it_was_written_is_not_taken(tmp_path: Path) -> None:
+    ann = setting_of(tmp_path, "lenet")
+    network, _ = ann.ann_to_train()
+    with ann.place.store.writing("ann", {}) as partial:
+        save_file(network.state_dict(), partial / "weights.safetensors")
+    later = Setting(replace(ann.case, arm="converted", ann=ann.case), "later", "ann", ann.place)
+    assert torch.equal(later.trained_ann().output.weight, network.output.weight)
+    file = ann.place.store.path("ann") / "weights.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[-1] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(DamagedCase, match=r"weights\.safetensors differs from what was written"):
+        later.trained_ann()

@@ -1,5 +1,6 @@
 """The command line: bad input in one line and code 2, lists without torch."""
 
+import errno
 import json
 import os
 import signal
@@ -256,3 +257,24 @@ def test_failed_cases_are_said_before_the_report(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("isospike: ")]
     assert said[0] == "isospike: 1 of 2 cases failed: bptt: a reason"
     assert said[1:] == (["isospike: of the report"] if broken else [])
+
+
+def test_a_report_that_a_full_disk_stops_says_that_cases_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    from compare import commands, execute
+
+    def full(directories: list[Path], out: Path | None) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    out = tmp_path / "out"
+    monkeypatch.setattr(execute, "run_study", lambda *given: (SimpleNamespace(names=["ann"]), {}))
+    monkeypatch.setattr(commands, "_report", full)
+    monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--out", str(out)])
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"isospike: {out}: the report cannot be written: No space left on device; all cases are "
+        f"kept: once this is mended, isospike report {out} makes it"
+    )

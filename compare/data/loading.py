@@ -1,5 +1,6 @@
 """From a name to a data set: locate, download where allowed, read, split, measure."""
 
+import platform
 import tarfile
 import warnings
 from collections.abc import Iterator
@@ -78,7 +79,15 @@ def find(name: str, source: Source, directory: Path | None, download: bool) -> P
 
 @contextmanager
 def _safe_archives() -> Iterator[None]:
-    """Refuse tar members that would lie outside the directory, whatever library unpacks them."""
+    """Refuse tar members that would lie outside the directory, whatever library unpacks them.
+
+    Raises DataError where Python has no filter for them: 3.11 before 3.11.4.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        raise DataError(
+            "archives are unpacked with Python 3.11.4 or later, which refuses members outside "
+            f"their directory; this is {platform.python_version()}"
+        )
     before = tarfile.TarFile.extraction_filter
     tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
     try:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, fx
 
-from network.chunks import INFERENCE_CHUNK
+from network.chunks import INFERENCE_CHUNK, check_run
 from network.encodings import ENCODINGS
 from network.fixed.firing import Membrane, dense_parts, fire_by_kernel, fire_plainly
 from network.fixed.integers import LIMIT
@@ -55,8 +55,7 @@ def unroll_fixed(
     the last step (of all images: it is added to).
     Raises NotFixedPoint where a constant current is too large for whole numbers.
     """
-    if timesteps < 1:
-        raise ValueError(f"timesteps must be at least 1, got {timesteps}")
+    check_run(timesteps, images, keys)
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     observation = network.source.observation
