@@ -97,7 +97,8 @@ class Study(Table):
     def _not_empty(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         if not value:
             raise ValueError("must name at least one")
-        if len(set(value)) != len(value):
+        named = [entry for entry in value if entry != ""]  # that one is unknown, even twice
+        if len(set(named)) != len(named):
             raise ValueError("names one entry twice")
         return value
 

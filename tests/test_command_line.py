@@ -36,7 +36,8 @@ RECEIPT = Path(__file__).resolve().parent.parent / "docs" / "receipts" / "timest
         (["list", "nothing"], ["nothing", "datasets"]),
         (["data", "cifr10"], ["'cifr10'", "cifar10"]),
         (["report", "nowhere"], ["nowhere"]),
-        (["compare", "--dataset", "folder:nowhere"], ["folder:nowhere is not in"]),
+        (["compare", "--methods", ","], ["unknown method ''", "robust-norm"]),
+        (["compare", "--dataset", "folder:nowhere"], ["folder:nowhere: nowhere does not exist"]),
         (["convert", "lenet", "--dataset", "mnist-5k"], ["weights"]),
         (["convert", "lenet", "--dataset", "mnist-5k", "--method", "x"], ["'x'", "spike-norm"]),
         (

@@ -89,7 +89,10 @@ def test_frames_are_kept_for_each_binning(tmp_path: Path, monkeypatch: pytest.Mo
     cache[1].write_bytes(cache[1].read_bytes()[:100])  # a damaged file is made anew
     assert load_events("nmnist", tmp_path, 5).fingerprint == first.fingerprint
     (tmp_path / "NMNIST" / "Test" / "0" / "00000.bin").write_bytes(nmnist_bytes([(9, 9, 1, 5)] * 2))
-    assert load_events("nmnist", tmp_path, 5).fingerprint != first.fingerprint
+    second = load_events("nmnist", tmp_path, 5).fingerprint
+    assert second != first.fingerprint
+    (tmp_path / "NMNIST" / "Test" / "0" / "00000.bin").write_bytes(nmnist_bytes([(8, 9, 1, 5)] * 2))
+    assert load_events("nmnist", tmp_path, 5).fingerprint != second  # of the same size
 
 
 @needs_tonic

@@ -9,7 +9,7 @@ from PIL import Image
 
 from compare.data import DataError, DataWarning, load
 from compare.data.arrays import FolderImages
-from compare.data.folders import IMAGENETTE
+from compare.data.folders import IMAGENETTE, other_numbers
 from compare.prepared import load_dataset
 
 
@@ -92,7 +92,7 @@ def test_wrong_trees_are_refused(folder: Path) -> None:
     (folder / "train" / "eel").mkdir()
     with pytest.raises(DataError, match=r"train/eel: a class without a picture"):
         load(f"folder:{folder}")
-    with pytest.raises(DataError, match="missing: train, test"):
+    with pytest.raises(DataError, match="nowhere does not exist; to get it: one directory per class"):
         load(f"folder:{folder / 'nowhere'}")
     with pytest.raises(DataError, match="write folder:PATH"):
         load("folder:")
@@ -182,7 +182,7 @@ def test_npz_that_is_none(tmp_path: Path) -> None:
     np.savez(path, **arrays(x_train=np.array([{}] * 12)))
     with pytest.raises(DataError, match=r"not an \.npz file of plain arrays"):
         load(f"npz:{path}")
-    with pytest.raises(DataError, match="is not in"):
+    with pytest.raises(DataError, match=r"^npz:.*absent\.npz: /.*absent\.npz does not exist; to "):
         load(f"npz:{tmp_path / 'absent.npz'}")
 
 
@@ -198,7 +198,11 @@ def write_wordnet_tree(root: Path, wnids: tuple[str, ...], train: int, test: int
 @pytest.mark.parametrize(("name", "size"), [("imagenette", 128), ("imagenette-64", 64)])
 def test_imagenette_is_resized_into_memory(tmp_path: Path, name: str, size: int) -> None:
     write_wordnet_tree(tmp_path / "imagenette2-160", tuple(sorted(IMAGENETTE)), train=2, test=1)
-    data = load(name, tmp_path, validation=10)
+    with pytest.warns(
+        DataWarning, match=r"Imagenette: 20 \+ 10 pictures, the official .*9,469 \+ "
+    ):
+        data = load(name, tmp_path, validation=10)
+    assert data.note.startswith("Imagenette: 20 + 10 pictures")
     assert data.shape == (3, size, size)
     assert data.classes[:2] == ("tench", "English springer")
     assert (len(data.train), len(data.validation), len(data.test)) == (10, 10, 10)
@@ -212,6 +216,7 @@ def test_imagenette_refuses_other_classes(tmp_path: Path) -> None:
         load("imagenette", tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:ImageNet. 1[23] . 3 pictures:compare.data.DataWarning")
 def test_imagenet_stays_on_disk(tmp_path: Path) -> None:
     root = write_wordnet_tree(tmp_path / "imagenet", ("n01", "n02", "n03"), train=4, test=1)
     data = load("imagenet", tmp_path, validation=3)
@@ -231,6 +236,10 @@ def test_imagenet_stays_on_disk(tmp_path: Path) -> None:
     assert load("imagenet", tmp_path, validation=3).fingerprint == before
     (root / "train" / "n01" / "extra.JPEG").write_bytes(b"x")
     assert load("imagenet", tmp_path, validation=3).fingerprint != before
+
+
+def test_the_official_numbers_need_no_note() -> None:
+    assert other_numbers("ImageNet", [1_281_167, 50_000], (1_281_167, 50_000)) == ""
 
 
 def test_pixels_of_one_bit_are_black_and_white(tmp_path: Path) -> None:

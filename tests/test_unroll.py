@@ -18,7 +18,7 @@ from network.observation import Observation
 from network.pooling import PooledCurrent
 from network.registry import UnknownName
 from network.unroll import SpikingNetwork, unroll
-from tests.fixed_point import fixed
+from tests.fixed_point import converted, fixed
 from tests.small_networks import NETWORKS, images, network
 
 
@@ -247,7 +247,7 @@ def test_wrong_numbers_are_refused(arguments: dict[str, Any], words: str) -> Non
     with pytest.raises(ValueError, match=words):
         unroll(spiking("plain"), images(1), **arguments)
     with pytest.raises(ValueError, match=words):
-        unroll_fixed(fixed(spiking("plain"), 16), images(1), **arguments)
+        unroll_fixed(fixed(converted("plain"), 16), images(1), **arguments)
 
 
 def test_whole_numbers_of_numpy_are_timesteps() -> None:

@@ -122,11 +122,14 @@ def refuse_large(recordings: Recordings, binning: Binning, name: str) -> None:
 
 
 def key(parts: tuple[Recordings, Recordings], binning: Binning) -> str:
-    """What the frames depend on: the binning, and names, sizes, spans and labels of the files."""
+    """What the frames depend on: the binning, and the files' names, sizes, times of change, spans
+    and labels."""
     digest = hashlib.sha256(repr(astuple(binning)).encode())
     for part in parts:
         for path, span, label in zip(part.paths, part.spans, part.labels, strict=True):
-            digest.update(f"{path} {(part.root / path).stat().st_size} {span} {label}\n".encode())
+            found = (part.root / path).stat()
+            line = f"{path} {found.st_size} {found.st_mtime_ns} {span} {label}\n"
+            digest.update(line.encode())
     return digest.hexdigest()[:16]
 
 

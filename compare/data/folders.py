@@ -1,5 +1,6 @@
 """Directories of pictures, one per class: the user's own, Imagenette and ImageNet."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -124,7 +125,9 @@ def read_imagenette(size: int, folder: Path) -> Contents:
         for index, path in enumerate(paths):
             images[index] = decode_square(folder / path, size)
         parts.append(Pictures(images, labels))
-    return Contents(parts[0], parts[1], tuple(IMAGENETTE[wnid] for wnid in wnids))
+    classes = tuple(IMAGENETTE[wnid] for wnid in wnids)
+    note = other_numbers("Imagenette", [len(part.labels) for part in parts], (9_469, 3_925))
+    return Contents(parts[0], parts[1], classes, note=note)
 
 
 def read_imagenet(folder: Path) -> Contents:
@@ -133,7 +136,17 @@ def read_imagenet(folder: Path) -> Contents:
     train, test = (
         PictureFiles(folder, *listed(folder, part, wnids), size=224) for part in ("train", "val")
     )
-    return Contents(train, test, wnids)
+    counts = (1_281_167, 50_000)
+    note = other_numbers("ImageNet", [len(part.labels) for part in (train, test)], counts)
+    return Contents(train, test, wnids, note=note)
+
+
+def other_numbers(title: str, found: Sequence[int], official: Sequence[int]) -> str:
+    """A note on numbers of training and test pictures that are not the official ones."""
+    if tuple(found) == tuple(official):
+        return ""
+    ours, theirs = (" + ".join(f"{count:,}" for count in counts) for counts in (found, official))
+    return f"{title}: {ours} pictures, the official numbers are {theirs}"
 
 
 def download_imagenette(directory: Path) -> None:

@@ -84,5 +84,7 @@ def way(source: Source, searched: Path, *, given: bool) -> str:
 
 def absent(where: Where) -> DataError:
     """The one line for a data set that is not there."""
+    if ":" in where.name and not where.path.exists():  # folder:PATH, npz:PATH
+        return DataError(f"{where.name}: {where.path} does not exist; to get it: {where.how}")
     missing = f"; missing: {', '.join(where.missing)}" if where.missing else ""
     return DataError(f"{where.name} is not in {where.path}{missing}; to get it: {where.how}")
