@@ -92,7 +92,7 @@ def test_wrong_trees_are_refused(folder: Path) -> None:
     (folder / "train" / "eel").mkdir()
     with pytest.raises(DataError, match=r"train/eel: a class without a picture"):
         load(f"folder:{folder}")
-    with pytest.raises(DataError, match="nowhere does not exist; to get it: one directory per class"):
+    with pytest.raises(DataError, match="nowhere does not exist; to get it: one directory"):
         load(f"folder:{folder / 'nowhere'}")
     with pytest.raises(DataError, match="write folder:PATH"):
         load("folder:")
