@@ -55,6 +55,7 @@ def render(figure: Figure, rows: pd.DataFrame, size: Size = SIZES["column"]) -> 
 
 def _folded(title: str, width: float) -> str:
     """A title in lines no wider than its panel, which is so many inches wide at RC's text size."""
+    title = title.replace("T = ", "T\u00a0=\u00a0")  # a number stays with its sign
     return textwrap.fill(title, int(width / LETTER), break_long_words=False, break_on_hyphens=False)
 
 
