@@ -12,7 +12,7 @@ from reports.tables.cells import TRAINED
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIPTS = ROOT / "docs" / "receipts"
-MNIST, CIFAR = RECEIPTS / "mnist-lenet", RECEIPTS / "cifar10-ways"
+MNIST, CIFAR = RECEIPTS / "mnist-lenet", RECEIPTS / "vgg9-cifar10"
 
 
 def quoted() -> dict[str, list[str]]:
