@@ -248,6 +248,14 @@ def convert(
     option: Annotated[
         list[str] | None, typer.Option(help="option of the method", metavar="NAME=VALUE")
     ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="constant, poisson, poisson-signed; that of the weights' ANN")
+    ] = None,
+    reset: Annotated[str, typer.Option(help="of the neurons: soft or hard")] = "soft",
+    seed: Annotated[int, typer.Option(help="of what is drawn", min=0, max=2**31 - 1)] = 0,
+    calibration_images: Annotated[
+        int | None, typer.Option(help="the method's number by default", min=1)
+    ] = None,
     data: DataOption = None,
     out: OutOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
@@ -260,16 +268,17 @@ def convert(
     catalogue.check("conversions", method)
     catalogue.check("architectures", model)
     from compare.convert_command import convert_model, parse_options, summary_lines
+    from compare.terms import Terms
 
     check_directory(out)
     place, _, function = model.rpartition(":")
     words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
     directory = out or Path("runs") / plain_name(words)
-    chosen = parse_options(option or [])
+    chosen, terms = parse_options(option or []), Terms(encoding, reset, seed, calibration_images)
     ended = f"{ENDED}; the same command begins anew: {command_line()}"
     with last_word(ended), results_in(out):
         written = convert_model(
-            model, dataset, method, weights, timesteps, data, directory, device, chosen
+            model, dataset, method, weights, timesteps, data, directory, device, chosen, terms
         )
     for line in summary_lines(written):
         typer.echo(line)

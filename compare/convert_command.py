@@ -12,17 +12,20 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
+from compare.cases import REPRESENTATIONS, Representation
 from compare.data import Dataset, load
+from compare.data.arrays import Arrays
 from compare.faults import memory_for
 from compare.machine import choose_device, commit, machine, versions
 from compare.models import ModelError, check_network, make_network
 from compare.plan import SWEEP_PRECISION
-from compare.prepared import View, sample
+from compare.prepared import View, offset_and_scale, sample
 from compare.progress import Progress
 from compare.replaced_directory import check_replaceable, is_partial, replacing_directory
 from compare.store import replace_text, write_csv
 from compare.sweep import Sweep, accuracy_of, sweep
 from compare.sweep_tables import SWEEP_COLUMNS
+from compare.terms import Terms, encoding_of, settled
 from compare.weights import Made, load_weights, made_with
 from conversion import CONVERSIONS, Audit, Conversion, convert, quantise_activations
 from conversion.export import save_plain, write_nir
@@ -46,6 +49,7 @@ def convert_model(
     directory: Path,
     device_name: str,
     options: dict[str, Any],
+    terms: Terms | None = None,
 ) -> Path:
     """Convert, sweep, write; the directory with conversion.json, sweep.csv, snn.json, snn.nir.
 
@@ -61,7 +65,9 @@ def convert_model(
     options = resolve(method, CONVERSIONS.get(method).options, options)
     check_replaceable(directory)  # before anything takes its time
     made = Made() if weights is None else made_with(weights, model)
+    encoding = encoding_of(terms or Terms(), made)
     dataset = load(dataset_name, data, download=data is None)
+    terms = settled(terms or Terms(), encoding, method, len(dataset.train))
     geometry = Geometry(*dataset.shape, len(dataset.classes))
     network = _network(model, geometry, made)
     if weights is not None:
@@ -70,18 +76,20 @@ def convert_model(
     check_network(network, geometry, to_train=False)
     work = len(dataset.test) * (1 + timesteps)
     with Progress(work, 1, Console(stderr=True)) as progress:
-        converted = _converted(network, dataset, method, options, progress)
-        accuracy, outcome = _swept(network, converted, dataset, timesteps, device, progress)
+        converted = _converted(network, dataset, method, options, terms, progress)
+        accuracy, outcome = _swept(network, converted, dataset, timesteps, terms, device, progress)
         progress.finish_case()
+    mean, std = offset_and_scale(_representation(terms), dataset.mean, dataset.std)
     content = {
         "model": model,
         "dataset": dataset.name,
         "dataset_note": dataset.note,
         "fingerprint": dataset.fingerprint,
-        "mean": list(dataset.mean),  # what is taken off pixels in [0, 1], per channel,
-        "std": list(dataset.std),  # and what they are divided by: the input of snn.nir
+        "mean": list(mean),  # what is taken off pixels in [0, 1], per channel,
+        "std": list(std),  # and what they are divided by: the input of snn.nir
         "method": method,
         "options": options,
+        **asdict(terms),
         "ann_accuracy": accuracy,
         "snn_accuracy": outcome.rows[-1]["accuracy"],
         "timesteps": timesteps,
@@ -95,6 +103,15 @@ def convert_model(
     }
     _write(directory, content, outcome, converted.network.cpu(), dataset.shape)
     return directory
+
+
+def _representation(terms: Terms) -> Representation:
+    return REPRESENTATIONS[str(terms.encoding)]
+
+
+def _view(arrays: Arrays, dataset: Dataset, terms: Terms) -> View:
+    """Images as the network sees them under its encoding."""
+    return View(arrays, _representation(terms), dataset.mean, dataset.std)
 
 
 def _refuse_others(directory: Path) -> None:
@@ -140,12 +157,20 @@ def _write(
 
 
 def _converted(
-    network: nn.Module, dataset: Dataset, method: str, options: dict[str, Any], progress: Progress
+    network: nn.Module,
+    dataset: Dataset,
+    method: str,
+    options: dict[str, Any],
+    terms: Terms,
+    progress: Progress,
 ) -> Conversion:
     progress.begin(f"conversion by {method}")
-    train = View(dataset.train, "normalised", dataset.mean, dataset.std)
-    images, _ = sample(train, CONVERSIONS.get(method).calibration_images, 0)
-    return convert(network, images, method=method, options=options, encoding="constant")
+    count = terms.calibration_images or len(dataset.train)
+    images, _ = sample(_view(dataset.train, dataset, terms), count, terms.seed)
+    return convert(
+        network, images, method=method, options=options, encoding=terms.encoding,
+        reset="hard" if terms.reset == "hard" else "soft", seed=terms.seed,
+    )  # fmt: skip
 
 
 def _swept(
@@ -153,11 +178,12 @@ def _swept(
     converted: Conversion,
     dataset: Dataset,
     timesteps: int,
+    terms: Terms,
     device: torch.device,
     progress: Progress,
 ) -> tuple[float, Sweep]:
     """Accuracy of the ANN and the sweep of the converted network, over all test images."""
-    test = View(dataset.test, "normalised", dataset.mean, dataset.std)
+    test = _view(dataset.test, dataset, terms)
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
         scores: Tensor = network(images.to(device))
@@ -175,7 +201,7 @@ def _swept(
         test,
         dataset.shape,
         timesteps,
-        seed=0,
+        seed=terms.seed,
         batch_size=BATCH,
         device=device,
         precision=SWEEP_PRECISION,

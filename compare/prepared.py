@@ -52,8 +52,23 @@ def represent(
     scaled = normalise(scaled, mean, std)
     if representation == "normalised":
         return scaled
-    bound = max(max(m / s, (1 - m) / s) for m, s in zip(mean, std, strict=True))
-    return scaled / bound
+    return scaled / _bound(mean, std)
+
+
+def offset_and_scale(
+    representation: Representation, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What `represent` takes off pixels in [0, 1], per channel, and what it divides them by."""
+    if representation == "pixels":
+        return tuple(0.0 for _ in mean), tuple(1.0 for _ in std)
+    if representation == "signed":
+        return mean, tuple(s * _bound(mean, std) for s in std)
+    return mean, std
+
+
+def _bound(mean: tuple[float, ...], std: tuple[float, ...]) -> float:
+    """The largest magnitude that a normalised pixel can have."""
+    return max(max(m / s, (1 - m) / s) for m, s in zip(mean, std, strict=True))
 
 
 def load_dataset(

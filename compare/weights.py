@@ -20,12 +20,16 @@ from compare.study import QUANTISED_ANN
 
 @dataclass(frozen=True)
 class Made:
-    """How the network was built that the weights are of; `quantisation`: of its activations."""
+    """How the network was built that the weights are of; `quantisation`: of its activations.
+
+    encoding: of the spiking networks that it was trained for; it decides what the images are.
+    """
 
     width: float = 1.0
     batch_norm: bool = True
     dropout: float = 0.0
     quantisation: dict[str, Any] | None = None
+    encoding: str = "constant"
 
 
 def made_with(weights: Path, architecture: str) -> Made:
@@ -41,6 +45,7 @@ def made_with(weights: Path, architecture: str) -> Made:
             bool(spec["batch_norm"]),
             float(spec["dropout"]),
             dict(spec["options"]) if base == QUANTISED_ANN else None,
+            str(spec["encoding"]),
         )
     except (OSError, ValueError, KeyError, TypeError):  # none, or not one of a study's
         return Made()

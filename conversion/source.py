@@ -103,7 +103,8 @@ class Source:
                 raise SilentLayer(
                     f"layer {self.paths[name]} gets the threshold {largest.item():g} from "
                     f"{self.image_count} calibration images; it must be positive: its neurons are "
-                    "(almost) never active, so give more or other images, or a higher percentile"
+                    "(almost) never active, so give more or other images, a higher percentile, or, "
+                    "where the spiking network is run for it, more timesteps"
                 )
             silent = value <= 0
             if silent.any():

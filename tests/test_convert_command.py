@@ -9,10 +9,13 @@ import safetensors.torch
 import torch
 
 from compare import convert_command
+from compare.cases import REPRESENTATIONS
 from compare.convert_command import convert_model, summary_lines
 from compare.data import ArrayImages, Dataset
 from compare.models import ModelError
-from conversion import quantise_activations
+from compare.prepared import View, sample
+from compare.terms import Terms
+from conversion import convert, quantise_activations
 from network.architectures import Geometry, build
 
 GEOMETRY = Geometry(1, 28, 28, 10)
@@ -32,13 +35,16 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert_command, "load", lambda *args, **given: data)
 
 
-def weights_of_a_case(folder: Path, base: str = "ann", **options: Any) -> Path:
+def weights_of_a_case(
+    folder: Path, base: str = "ann", encoding: str = "constant", **options: Any
+) -> Path:
     """As a study leaves them: lenet with settings of its own, and case.json."""
     network = build("lenet", GEOMETRY, seed=3, **MADE)  # type: ignore[arg-type]
     if base != "ann":
         network = quantise_activations(network, **options)
     safetensors.torch.save_file(network.state_dict(), folder / "weights.safetensors")
     spec = {"architecture": "lenet", "arm": "ann", "base": base, "options": options, **MADE}
+    spec["encoding"] = encoding
     (folder / "case.json").write_text(json.dumps({"spec": spec}))
     return folder / "weights.safetensors"
 
@@ -107,3 +113,55 @@ def test_a_conversion_in_the_present_directory_and_again_but_not_over_other_file
     (out / "notes.md").write_text("mine")
     with pytest.raises(ModelError, match=r"holds other files.*notes\.md"):
         converted(weights, "data-norm", Path())
+
+
+def content_of(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "conversion.json").read_text())
+
+
+def with_terms(weights: Path, out: Path, terms: Terms, method: str = "spike-norm") -> Path:
+    return convert_model("lenet", "noise", method, weights, 3, None, out, "cpu", {}, terms)
+
+
+def test_the_encoding_is_that_of_the_weights_case_unless_another_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    weights = weights_of_a_case(tmp_path, encoding="poisson")
+    own = content_of(with_terms(weights, tmp_path / "own", Terms()))
+    assert (own["encoding"], own["mean"], own["std"]) == ("poisson", [0.0], [1.0])
+    asked = content_of(with_terms(weights, tmp_path / "asked", Terms(encoding="constant")))
+    assert (asked["encoding"], asked["mean"], asked["std"]) == ("constant", [0.5], [0.3])
+    assert own["thresholds"] != asked["thresholds"]
+    signed = content_of(with_terms(weights, tmp_path / "signed", Terms("poisson-signed")))
+    assert signed["std"] == [pytest.approx(0.5)]  # (p − 0.5)/0.5 lies in [−1, 1]
+
+
+def test_an_encoding_that_conversions_do_not_take_is_refused(tmp_path: Path) -> None:
+    weights = weights_of_a_case(tmp_path, encoding="poisson-total")
+    with pytest.raises(ModelError, match="for the encoding poisson-total, which converted"):
+        with_terms(weights, tmp_path / "out", Terms())
+    with pytest.raises(ValueError, match=r"--encoding must be one of constant, poisson, .* rate"):
+        Terms(encoding="rate")
+    with pytest.raises(ValueError, match="--reset must be one of soft, hard, got none"):
+        Terms(reset="none")
+
+
+@pytest.mark.parametrize(
+    "terms", [Terms(reset="hard"), Terms(seed=1), Terms(calibration_images=3), Terms("poisson")]
+)
+def test_the_shell_converts_as_a_call_does(tmp_path: Path, terms: Terms) -> None:
+    """Thresholds of the command are those of `convert` on the images that it says."""
+    written = content_of(with_terms(weights_of_a_case(tmp_path), tmp_path / "out", terms))
+    network = build("lenet", GEOMETRY, seed=3, **MADE).eval()  # type: ignore[arg-type]
+    data = convert_command.load("noise", None, download=False)
+    kind = REPRESENTATIONS[str(written["encoding"])]
+    view = View(data.train, kind, data.mean, data.std)
+    images, _ = sample(view, written["calibration_images"], terms.seed)
+    assert len(images) == written["calibration_images"] == (terms.calibration_images or 40)
+    alike = convert(
+        network, images, method="spike-norm", encoding=written["encoding"],
+        reset=terms.reset, seed=terms.seed,  # type: ignore[arg-type]
+    )  # fmt: skip
+    expected = {name: theta.tolist() for name, theta in alike.thresholds.items()}
+    assert written["thresholds"] == expected
+    assert (written["reset"], written["seed"]) == (terms.reset, terms.seed)
