@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
+from compare.cases import REPRESENTATIONS
 from compare.models import ModelError
 from compare.weights import Made
 from conversion import CONVERSIONS
@@ -37,11 +39,18 @@ class Terms:
 
 def encoding_of(terms: Terms, made: Made) -> str:
     """That which is asked for, or that of the weights' case."""
-    encoding = terms.encoding or made.encoding
+    encoding = terms.encoding or made.encoding or "constant"
     if encoding not in ENCODINGS:
         raise ModelError(
             f"the weights are of an ANN for the encoding {encoding}, which converted networks do "
             f"not take: {', '.join(ENCODINGS)}"
+        )
+    trained, shown = REPRESENTATIONS[made.encoding or encoding], REPRESENTATIONS[encoding]
+    if trained != shown:
+        warnings.warn(
+            f"the ANN was trained on images that are {trained}, for the encoding {made.encoding}; "
+            f"for {encoding} it sees them as {shown}",
+            stacklevel=2,
         )
     return encoding
 

@@ -22,14 +22,15 @@ from compare.study import QUANTISED_ANN
 class Made:
     """How the network was built that the weights are of; `quantisation`: of its activations.
 
-    encoding: of the spiking networks that it was trained for; it decides what the images are.
+    encoding: of the spiking networks that it was trained for, which decides what the images are;
+        None where nothing is known of it.
     """
 
     width: float = 1.0
     batch_norm: bool = True
     dropout: float = 0.0
     quantisation: dict[str, Any] | None = None
-    encoding: str = "constant"
+    encoding: str | None = None
 
 
 def made_with(weights: Path, architecture: str) -> Made:

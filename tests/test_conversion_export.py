@@ -228,6 +228,10 @@ def test_the_plain_form_is_refused_in_another_format(tmp_path: Path) -> None:
     graph.write_text(json.dumps({**content, "format": 9}))
     with pytest.raises(ValueError, match=r"snn.json: format must be 1, got 9"):
         load_plain(tmp_path)
+    for text in ("{", "[]", "{}"):
+        (tmp_path / "snn.json").write_text(text)
+        with pytest.raises(ValueError, match=r"snn\.json is not one that save_plain has written"):
+            load_plain(str(tmp_path))
 
 
 def test_the_plain_form_builds_only_known_modules(tmp_path: Path) -> None:

@@ -69,15 +69,20 @@ def save_plain(network: SpikingNetwork, directory: Path) -> tuple[Path, Path]:
     return tensors, graph
 
 
-def load_plain(directory: Path) -> SpikingNetwork:
+def load_plain(directory: str | Path) -> SpikingNetwork:
     """The network that `save_plain` wrote, in eval mode; it spikes identically.
 
     Raises ValueError for another format.
     """
-    content = json.loads((directory / "snn.json").read_text(encoding="utf-8"))
-    if content["format"] != FORMAT:
-        raise ValueError(f"snn.json: format must be {FORMAT}, got {content['format']!r}")
-    state = load_file(directory / "snn.safetensors")
+    file = Path(directory) / "snn.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found = content["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file} is not one that save_plain has written, or cut off") from error
+    if found != FORMAT:
+        raise ValueError(f"{file}: format must be {FORMAT}, got {found!r}")
+    state = load_file(Path(directory) / "snn.safetensors")
     root = nn.Module()
     with torch.random.fork_rng(devices=[]):  # first weights are drawn, and not used
         for target, description in content["modules"].items():
