@@ -91,6 +91,30 @@ def test_nir_spikes_as_the_network_does(name: str, method: str, pooling: str) ->
     torch.testing.assert_close(their_outputs.mean(0), outputs.mean(0), rtol=1e-2, atol=2e-2)
 
 
+class MeanOfMaps(nn.Module):
+    """A mean over the maps in front of the last layer, as a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.output = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.output(torch.relu(self.conv(x)).mean((2, 3)))
+        return out
+
+
+@pytest.mark.parametrize("pooling", ["sum", "average"])
+def test_nir_has_a_mean_over_the_maps(pooling: str) -> None:
+    x = images(8)
+    result = convert(MeanOfMaps(), x, method="channel-norm")
+    ours, outputs = own_spikes(result.network, x, STEPS)
+    theirs, their_outputs = read_nir(nir_graph(result.network, SHAPE, pooling=pooling), x, STEPS)
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(spikes, theirs[layer]) for layer, spikes in ours.items())
+    torch.testing.assert_close(their_outputs, outputs)
+
+
 def test_nir_holds_unit_spikes_and_folded_heights() -> None:
     """θ of the first layer is folded into the second's weights, with ¼ of the 2×2 pooling."""
     result = convert(network("plain"), images(8), method="data-norm")

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from network.functional import GlobalAverage
 from network.graph import Kind, UnsupportedNetwork, describe_node, kind_of
 from network.neurons import Neuron
 from network.unroll import SpikingNetwork
@@ -96,7 +97,8 @@ class _Writer:
             elif kind is Kind.DROPOUT or self._calls(node, nn.Identity):
                 self.signals[node] = self.signals[node.all_input_nodes[0]]
             elif self._flattens(node):
-                self.signals[node] = self._flatten(node, self.signals[node.all_input_nodes[0]])
+                signal = self.signals[node.all_input_nodes[0]]
+                self.signals[node] = self._flatten(_name(node), signal)
             elif kind in self.writers and node.op == "call_module":
                 module = self.body.get_submodule(str(node.target))
                 signal = self.signals[node.all_input_nodes[0]]
@@ -158,11 +160,12 @@ class _Writer:
         return _Signal((_name(node),), height, signal.shape)
 
     def _pool(self, node: fx.Node, module: Any, signal: _Signal) -> _Signal:
+        if isinstance(module, GlobalAverage):  # a mean over the map, without its axes
+            pooled = self._pool(node, nn.AdaptiveAvgPool2d(1), signal)
+            return self._flatten(f"{_name(node)}_flatten", pooled)
         if isinstance(module, nn.AdaptiveAvgPool2d):
             output = module(torch.zeros(1, *signal.shape)).shape
-            if len(output) != 4 or any(
-                a % b for a, b in zip(signal.shape[1:], output[2:], strict=True)
-            ):
+            if any(a % b for a, b in zip(signal.shape[1:], output[2:], strict=True)):
                 raise UnsupportedNetwork(f"NIR cannot express {describe_node(self.body, node)}")
             kernel = [a // b for a, b in zip(signal.shape[1:], output[2:], strict=True)]
             module = nn.AvgPool2d(tuple(kernel))
@@ -180,15 +183,15 @@ class _Writer:
         shape = tuple(module(torch.zeros(1, *signal.shape)).shape[1:])
         return _Signal((_name(node),), signal.height / window, shape)
 
-    def _flatten(self, node: fx.Node, signal: _Signal) -> _Signal:
+    def _flatten(self, name: str, signal: _Signal) -> _Signal:
         if len(signal.shape) == 1:
             return signal
         per_channel = _per_channel(signal.height, signal.shape[0])
         places = int(np.prod(signal.shape[1:]))
         input_type = {"input": np.array(signal.shape)}
-        self._add(_name(node), nir.Flatten(input_type, start_dim=0, end_dim=-1), signal)
+        self._add(name, nir.Flatten(input_type, start_dim=0, end_dim=-1), signal)
         heights = per_channel.repeat_interleave(places)
-        return _Signal((_name(node),), heights, (signal.shape[0] * places,))
+        return _Signal((name,), heights, (signal.shape[0] * places,))
 
     def _sum(self, node: fx.Node) -> _Signal:
         if node.kwargs or len(node.args) != 2:
