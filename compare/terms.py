@@ -45,7 +45,8 @@ def encoding_of(terms: Terms, made: Made) -> str:
             f"the weights are of an ANN for the encoding {encoding}, which converted networks do "
             f"not take: {', '.join(ENCODINGS)}"
         )
-    trained, shown = REPRESENTATIONS[made.encoding or encoding], REPRESENTATIONS[encoding]
+    shown = REPRESENTATIONS[encoding]
+    trained = REPRESENTATIONS.get(made.encoding or encoding, shown)
     if trained != shown:
         warnings.warn(
             f"the ANN was trained on images that are {trained}, for the encoding {made.encoding}; "

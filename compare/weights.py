@@ -46,7 +46,7 @@ def made_with(weights: Path, architecture: str) -> Made:
             bool(spec["batch_norm"]),
             float(spec["dropout"]),
             dict(spec["options"]) if base == QUANTISED_ANN else None,
-            str(spec["encoding"]),
+            str(spec["encoding"]) if "encoding" in spec else None,
         )
     except (OSError, ValueError, KeyError, TypeError):  # none, or not one of a study's
         return Made()

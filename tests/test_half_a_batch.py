@@ -18,6 +18,7 @@ from compare.progress import Progress
 from compare.setting import Setting, Workplace
 from compare.store import Store
 from compare.sweep import accuracy_of
+from compare.terms import Terms
 from conversion import convert
 from network.fit import Outcome
 from network.recipe import Recipe
@@ -94,7 +95,7 @@ def test_convert_says_that_it_halved_a_batch(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(View, "batch", short)
     with Progress(360, 1, Console(file=said)) as progress:
-        convert_command._swept(ann, converted, made_up(), 2, CPU, progress)
+        convert_command._swept(ann, converted, made_up(), 2, Terms("constant"), CPU, progress)
     lines = said.getvalue().splitlines()
     assert lines.count("memory did not suffice for 100 images at once: went on with 50") == 2
     assert progress.done == 360

@@ -266,6 +266,8 @@ def test_weights_of_a_case_say_how_its_network_was_made(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="are of the architecture lenet, got vgg9"):
         made_with(weights, "vgg9")
     assert made_with(weights, "net.py:net") == Made(0.5, False, 0.25)
+    case_beside(tmp_path, encoding="poisson")
+    assert made_with(weights, "lenet") == Made(0.5, False, 0.25, encoding="poisson")
     case_beside(tmp_path, base="qcfs-ann", options={"levels": 4})
     assert made_with(weights, "lenet") == Made(0.5, False, 0.25, {"levels": 4})
     case_beside(tmp_path, arm="direct", base="bptt")
