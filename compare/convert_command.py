@@ -6,7 +6,7 @@ import json
 import tomllib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -31,6 +31,7 @@ from conversion import CONVERSIONS, Audit, Conversion, convert, quantise_activat
 from conversion.export import save_plain, write_nir
 from network.architectures import Geometry
 from network.graph import UnsupportedNetwork
+from network.neurons import Reset
 from network.options import resolve
 from network.unroll import SpikingNetwork
 
@@ -49,7 +50,7 @@ def convert_model(
     directory: Path,
     device_name: str,
     options: dict[str, Any],
-    terms: Terms | None = None,
+    terms: Terms,
 ) -> Path:
     """Convert, sweep, write; the directory with conversion.json, sweep.csv, snn.json, snn.nir.
 
@@ -65,15 +66,10 @@ def convert_model(
     options = resolve(method, CONVERSIONS.get(method).options, options)
     check_replaceable(directory)  # before anything takes its time
     made = Made() if weights is None else made_with(weights, model)
-    encoding = encoding_of(terms or Terms(), made)
+    encoding = encoding_of(terms, made)
     dataset = load(dataset_name, data, download=data is None)
-    terms = settled(terms or Terms(), encoding, method, len(dataset.train))
-    geometry = Geometry(*dataset.shape, len(dataset.classes))
-    network = _network(model, geometry, made)
-    if weights is not None:
-        load_weights(network, weights)
-    network.eval().to(device)
-    check_network(network, geometry, to_train=False)
+    terms = settled(terms, encoding, method, len(dataset.train))
+    network = _network(model, dataset, made, weights, device)
     work = len(dataset.test) * (1 + timesteps)
     with Progress(work, 1, Console(stderr=True)) as progress:
         converted = _converted(network, dataset, method, options, terms, progress)
@@ -126,7 +122,11 @@ def _refuse_others(directory: Path) -> None:
         )
 
 
-def _network(model: str, geometry: Geometry, made: Made) -> nn.Module:
+def _network(
+    model: str, dataset: Dataset, made: Made, weights: Path | None, device: torch.device
+) -> nn.Module:
+    """The trained network in eval mode, with its weights where they come apart from it."""
+    geometry = Geometry(*dataset.shape, len(dataset.classes))
     with memory_for(f"network {model}"):
         network = make_network(
             model,
@@ -137,9 +137,13 @@ def _network(model: str, geometry: Geometry, made: Made) -> nn.Module:
             seed=0,
             to_train=False,
         )
-    if made.quantisation is None:
-        return network
-    return quantise_activations(network, **made.quantisation)
+    if made.quantisation is not None:
+        network = quantise_activations(network, **made.quantisation)
+    if weights is not None:
+        load_weights(network, weights)
+    network.eval().to(device)
+    check_network(network, geometry, to_train=False)
+    return network
 
 
 def _write(
@@ -169,7 +173,7 @@ def _converted(
     images, _ = sample(_view(dataset.train, dataset, terms), count, terms.seed)
     return convert(
         network, images, method=method, options=options, encoding=terms.encoding,
-        reset="hard" if terms.reset == "hard" else "soft", seed=terms.seed,
+        reset=cast(Reset, terms.reset), seed=terms.seed,
     )  # fmt: skip
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from compare.cases import REPRESENTATIONS
 from compare.models import ModelError
 from compare.weights import Made
 from conversion import CONVERSIONS
+from network.neurons import Reset
 
 ENCODINGS = ("constant", "poisson", "poisson-signed")  # of converted networks
-RESETS = ("soft", "hard")
+RESETS = get_args(Reset)
 
 
 @dataclass(frozen=True)

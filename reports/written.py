@@ -1,4 +1,7 @@
-"""Whether the files that a report reads are the ones that their cases wrote."""
+"""Whether the files that a report reads are the ones that their cases wrote.
+
+compare.store refuses such a case for good; a report names it and goes on, with records alone.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def weights_of_a_case(
 
 
 def converted(weights: Path, method: str, out: Path, **options: Any) -> Path:
-    return convert_model("lenet", "noise", method, weights, 2, None, out, "cpu", options)
+    return convert_model("lenet", "noise", method, weights, 2, None, out, "cpu", options, Terms())
 
 
 def test_the_network_is_built_as_its_case_says(tmp_path: Path) -> None:

@@ -201,3 +201,12 @@ def test_nothing_in_a_study_is_evaluated(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="cannot be found"):
         run_study(study, tmp_path / "study", settings, Console(file=io.StringIO()))
     assert not (tmp_path / "ran").exists()
+
+
+def test_archives_need_a_python_that_filters_their_members(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("tarfile.data_filter")
+    monkeypatch.setattr("socket.socket.connect", lambda *given: pytest.fail("a connection"))
+    with pytest.raises(DataError, match=r"cifar10: .*archives are unpacked with Python 3\.11\.4"):
+        loading.load("cifar10", tmp_path, download=True)

@@ -1,8 +1,5 @@
 """The loop over time, against a plain step-by-step run."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from network.encodings import ENCODINGS, image_keys
-from network.fixed import unroll_fixed
 from network.graph import Kind, kind_of, layers, swap_activations, trace
 from network.neurons import Dynamics, Neuron, NeuronState
 from network.nodes import static_nodes
@@ -18,7 +14,6 @@ from network.observation import Observation
 from network.pooling import PooledCurrent
 from network.registry import UnknownName
 from network.unroll import SpikingNetwork, unroll
-from tests.fixed_point import converted, fixed
 from tests.small_networks import NETWORKS, images, network
 
 
@@ -227,39 +222,6 @@ def test_gradients_reach_the_weights_through_time() -> None:
         unroll(net, images(2), 5, chunk=2)
     with torch.no_grad():
         assert unroll(net, images(2), 5, chunk=2).shape == (5, 2, 5)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"timesteps": 0}, "timesteps must be at least 1, got 0"),
-        ({"timesteps": 1.5}, "timesteps must be a whole number, got 1.5"),
-        ({"timesteps": "4"}, "timesteps must be a whole number, got '4'"),
-        ({"timesteps": True}, "timesteps must be a whole number, got True"),
-        ({"timesteps": 3, "chunk": 0}, "chunk must be at least 1, got 0"),
-        (
-            {"timesteps": 3, "keys": torch.arange(2)},
-            r"keys must be one per image, \[1\], got \[2\]",
-        ),
-    ],
-)
-def test_wrong_numbers_are_refused(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        unroll(spiking("plain"), images(1), **arguments)
-    with pytest.raises(ValueError, match=words):
-        unroll_fixed(fixed(converted("plain"), 16), images(1), **arguments)
-
-
-def test_whole_numbers_of_numpy_are_timesteps() -> None:
-    assert len(unroll(spiking("plain"), images(1), np.int64(3))) == 3
-
-
-def test_images_with_nan_are_refused_by_the_network() -> None:
-    """A neuron whose current is NaN never fires: the scores would be finite."""
-    x = images(2)
-    x[1, 0, 0, 0] = float("nan")
-    with pytest.raises(ValueError, match="images must be numbers, got NaN"):
-        spiking("plain")(x, 3)
 
 
 def test_unknown_encodings_and_readouts_are_refused_at_construction() -> None:
