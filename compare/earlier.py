@@ -7,8 +7,9 @@ import tomllib
 from collections.abc import Collection
 from pathlib import Path
 
+import tomlkit
+
 from compare.study import Study, StudyError, parse_study
-from compare.toml_text import as_toml
 
 MARK = "# In force, defaults included:"  # ends every study.toml that is written now
 
@@ -53,8 +54,8 @@ def _check_records(file: Path) -> None:
 def is_resolved(text: str) -> bool:
     """Whether a study.toml is one that a run has written.
 
-    Earlier versions wrote no mark: theirs says, letter by letter in our way of writing TOML, what
-    only a run fills in.
+    Earlier versions wrote no mark: theirs says what only a run fills in, with no line that we would
+    write otherwise.
     """
     if MARK in text.splitlines():
         return True
@@ -63,7 +64,12 @@ def is_resolved(text: str) -> bool:
     except (tomllib.TOMLDecodeError, RecursionError):
         return False
     filled_in = "threads" in content and content.get("precision", "auto") != "auto"
-    return filled_in and as_toml(content) == text
+    return filled_in and _settings(tomlkit.dumps(content)) == _settings(text)
+
+
+def _settings(text: str) -> list[str]:
+    """The lines of a TOML text but its headings, in whatever order its tables stand."""
+    return sorted(line for line in text.splitlines() if line and not line.startswith("["))
 
 
 def others(directory: Path, names: Collection[str]) -> list[str]:

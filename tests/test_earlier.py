@@ -79,6 +79,16 @@ def test_so_does_every_receipt() -> None:
     assert [file for file in files if not is_resolved(file.read_text("utf-8"))] == []
 
 
+def test_one_without_a_mark_is_known_by_its_settings_whatever_the_order_of_its_tables() -> None:
+    study = study_of(variants={"steep": {"method": "bptt", "options": {"gamma": 9.0}}})
+    text = to_toml(study)
+    assert is_resolved(text)
+    values, *tables = text.split("\n\n")
+    assert is_resolved("\n\n[variants]\n".join((values, "\n\n".join(reversed(tables)))))
+    for other in (text.replace("gamma = 9.0", "gamma = 9e0"), f"{text}# mine\n"):
+        assert not is_resolved(other)
+
+
 def test_records_of_another_study_are_told_apart(tmp_path: Path) -> None:
     assert others(tmp_path, []) == []
     rows = [{"case": case, "timestep": t} for case in ("a", "b") for t in (1, 2)]
