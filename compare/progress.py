@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,8 +191,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
-
-
-def join(words: Iterable[object]) -> str:
-    """Words of a label, without the empty ones."""
-    return " ".join(str(word) for word in words if word not in (None, ""))

@@ -25,14 +25,13 @@ class Statistic(Protocol):
 
 
 class Maximum:
-    """Largest value seen, of all channels together or [C]."""
+    """Largest value seen, of all channels together."""
 
-    def __init__(self, *, per_channel: bool = False) -> None:
-        self.per_channel = per_channel
+    def __init__(self) -> None:
         self.largest: Tensor | None = None
 
     def add(self, values: Tensor) -> None:
-        largest = values.transpose(0, 1).flatten(1).amax(1) if self.per_channel else values.amax()
+        largest = values.amax()
         self.largest = largest if self.largest is None else torch.maximum(self.largest, largest)
 
     def result(self) -> Tensor:

@@ -41,7 +41,6 @@ LATEX = {
     "θ": r"$\theta$",
     "τ": r"$\tau$",
     "λ": r"$\lambda$",
-    "χ²": r"$\chi^2$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "<": r"$<$",
@@ -49,7 +48,7 @@ LATEX = {
     "[": "{[}",
     "]": "{]}",
 }
-"""What LaTeX would misread, and the signs of our own tables; longest first where they overlap."""
+"""What LaTeX would misread, and the signs of our own tables."""
 
 
 def write(table: Table, directory: Path, name: str | None = None) -> tuple[Path, ...]:
@@ -143,14 +142,8 @@ def escape_latex(text: str) -> str:
 
     Letters with accents (À to ž) stay: LaTeX reads UTF-8.
     """
-    out = []
-    rest = text
-    while rest:
-        sign = rest[:2] if rest[:2] in LATEX else rest[:1]
-        known = LATEX.get(sign, sign)
-        out.append(known if known.isascii() or "À" <= known <= "ž" else "?")
-        rest = rest[len(sign) :]
-    return "".join(out)
+    known = (LATEX.get(sign, sign) for sign in text)
+    return "".join(sign if sign.isascii() or "À" <= sign <= "ž" else "?" for sign in known)
 
 
 def _latex_cell(cell: Cell) -> str:

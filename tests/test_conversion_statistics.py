@@ -67,14 +67,12 @@ def test_a_row_of_zeros_has_percentile_zero() -> None:
     assert statistic.result().item() == 0.0
 
 
-def test_maximum_over_all_and_by_channel() -> None:
+def test_maximum_over_all_batches() -> None:
     x = values(3)
-    whole, channels = Maximum(), Maximum(per_channel=True)
+    whole = Maximum()
     for part in x.split(7):
         whole.add(part)
-        channels.add(part)
     assert whole.result() == x.max()
-    assert torch.equal(channels.result(), x.amax((0, 2, 3)))
 
 
 def test_a_statistic_of_nothing_is_an_error() -> None:

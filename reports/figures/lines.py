@@ -54,24 +54,24 @@ def of_seeds(rows: pd.DataFrame, y: str) -> list[np.ndarray]:
     ]
 
 
-def ann_line(ax: Axes, rows: pd.DataFrame, y: str = "accuracy", scale: float = 100.0) -> None:
-    """The ANN as a horizontal line with its 95 % band, or with the lines of its seeds."""
+def ann_line(ax: Axes, rows: pd.DataFrame) -> None:
+    """The ANN's accuracy as a horizontal line, with its 95 % band or the lines of its seeds."""
     for label, own in each(rows[rows["arm"] == "ann"]):
         arguments = look_of(own)
         first = own.iloc[0]
         ax.axhline(
-            first[y] * scale,
+            first["accuracy"] * 100,
             color=arguments["color"],
             linestyle=arguments["linestyle"],
             label=label,
             linewidth=1.1,
         )
-        seeds = of_seeds(own, y)
+        seeds = of_seeds(own, "accuracy")
         for (value,) in seeds:
-            ax.axhline(value * scale, color=arguments["color"], linewidth=SEED_WIDTH,
+            ax.axhline(value * 100, color=arguments["color"], linewidth=SEED_WIDTH,
                        alpha=SEED_ALPHA)  # fmt: skip
-        if not seeds and np.isfinite(first[f"{y}_low"]):
-            low, high = first[f"{y}_low"] * scale, first[f"{y}_high"] * scale
+        if not seeds and np.isfinite(first["accuracy_low"]):
+            low, high = first["accuracy_low"] * 100, first["accuracy_high"] * 100
             ax.axhspan(low, high, color=GREY, alpha=0.13, linewidth=0)
 
 
