@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-Schedule = Literal["one-cycle", "triangle", "step", "cosine", "constant"]
+from network.recipe import Optimiser, Schedule
 
 
 class Table(BaseModel):
@@ -45,7 +45,7 @@ class Training(Table):
 
     epochs: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
-    optimiser: Literal["adamw", "adam", "sgd"] | None = None
+    optimiser: Optimiser | None = None
     learning_rate: float | None = Field(default=None, gt=0)
     weight_decay: float | None = Field(default=None, ge=0)
     momentum: float | None = Field(default=None, ge=0, lt=1)

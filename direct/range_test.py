@@ -10,7 +10,7 @@ import torch
 
 from direct.rules import Trainable
 from network.fit import Batches
-from network.recipe import make_optimiser, set_rate
+from network.optimiser import make_optimiser, set_rate
 from network.seeds import derived_seed
 
 SMOOTHING = 0.7  # weight of the past in the running mean of the loss

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from network.checkpoint import read_checkpoint, write_checkpoint
 from network.lookahead import Lookahead
+from network.optimiser import make_optimiser, set_rate
 from network.order import Order
-from network.recipe import Recipe, learning_at, learning_rate_at, make_optimiser, set_rate
+from network.recipe import Recipe, learning_at, learning_rate_at
 from network.seeds import derived_seed
 from network.team import Team, WholeBatch
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from network.fit import Outcome, TrainingDiverged, fit
+from network.optimiser import make_optimiser, set_rate
 from network.order import Order, batch_sizes
-from network.recipe import AnnRecipe, Recipe, learning_rate_at, make_optimiser, set_rate
+from network.recipe import AnnRecipe, Recipe, learning_rate_at
 from tests.direct_networks import Toy
 
 RECIPE = Recipe(epochs=2, batch_size=4, learning_rate=0.01)
