@@ -7,7 +7,6 @@ bit as one that was never cut off (in float32: with the same batch size).
 from __future__ import annotations
 
 import hashlib
-import io
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from compare.store import replacing
 from network.activity import ActivityCounter
-from network.checkpoint import load_archive
+from network.checkpoint import load_archive, write_archive
 
 SAVE_EVERY_S = 60.0
 
@@ -72,7 +70,6 @@ class Halfway:
         """Write all that was counted, whole or not at all, if it is time again."""
         if self.file is None or time.monotonic() - self.saved < self.every_s:
             return
-        buffer = io.BytesIO()
         content = {
             "key": key,
             "counter": snapshot(counter),
@@ -80,9 +77,7 @@ class Halfway:
             "labels": torch.cat(counted.labels),
             "held": dict(counted.held),
         }
-        torch.save(content, buffer)
-        with replacing(self.file) as partial:
-            partial.write_bytes(buffer.getbuffer())
+        write_archive(self.file, content)
         self.saved = time.monotonic()
 
 

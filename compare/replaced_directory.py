@@ -7,12 +7,12 @@ import errno
 import glob
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from compare.store import STALE_S, sync
+from compare.store import STALE_S
+from network.files import owner, partial_of, sync
 
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.EXDEV}
 
@@ -56,14 +56,10 @@ def replacing_directory(directory: Path) -> Iterator[Path]:
         raise
 
 
-def _owner() -> str:
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
 def _begun(directory: Path) -> Path:
     """The empty directory to write into: beside, or inside where only that is possible."""
     if not (os.path.ismount(directory) or Path.cwd().is_relative_to(directory)):
-        beside = directory.with_name(f".{directory.name}.{_owner()}.partial")
+        beside = partial_of(directory)
         shutil.rmtree(beside, ignore_errors=True)
         try:
             beside.mkdir(parents=True)
@@ -76,7 +72,7 @@ def _begun(directory: Path) -> Path:
 
 
 def _begun_inside(directory: Path) -> Path:
-    inside = directory / f".{_owner()}.partial"
+    inside = directory / f".{owner()}.partial"
     shutil.rmtree(inside, ignore_errors=True)
     inside.mkdir()
     return inside

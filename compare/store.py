@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from network.files import partial_of, replacing, sync
+
 FORMAT = 1
 CASE_FILE = "case.json"
 LOG_FILE = "log.txt"
@@ -111,7 +113,7 @@ class Store:
         """
         for left in self.cases.glob(f".{case}.*partial"):
             shutil.rmtree(left, ignore_errors=True)
-        partial = self.cases / f".{case}.{socket.gethostname()}-{os.getpid()}.partial"
+        partial = partial_of(self.path(case))
         partial.mkdir(parents=True)
         try:
             yield partial
@@ -121,7 +123,7 @@ class Store:
             checksums = {name: sha256(partial / name) for name in names}
             full = {"format": FORMAT, "case": case, **content, "checksums": checksums}
             full["checksum"] = text_sha256(as_json(full))  # of all that stands above it
-            write_text(partial / CASE_FILE, as_json(full))
+            (partial / CASE_FILE).write_text(as_json(full), "utf-8")
             for file in partial.iterdir():
                 sync(file)
             sync(partial)
@@ -204,48 +206,20 @@ def _number(value: Any) -> Any:
     return value
 
 
-def write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def as_json(content: dict[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
-
-
-@contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A file to write in place of `path`, which changes only if the block ends well, as a whole.
-
-    Its name is of this process alone, so that two of them never write into one file.
-    durable: wait until it is on the disk.
-    """
-    partial = _partial(path)
-    try:
-        yield partial
-        if durable:
-            sync(partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    if durable:
-        sync(path.parent)
 
 
 def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Write a file whole or not at all."""
     with replacing(path, durable=durable) as partial:
-        write_text(partial, text)
+        partial.write_text(text, "utf-8")
 
 
 def write_first(path: Path, text: str) -> bool:
     """Write a file that is not there, whole; False where another process has done so meanwhile."""
-    partial = _partial(path)
-    write_text(partial, text)
+    partial = partial_of(path)
+    partial.write_text(text, "utf-8")
     try:
         os.link(partial, path)
     except FileExistsError:
@@ -264,12 +238,3 @@ def text_sha256(text: str) -> str:
 def sha256(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Make the kernel write a file or directory to disk now."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,32 +1,23 @@
-"""The file that a training goes on from: written whole or not at all, read with its training."""
+"""Files that a training, or a sweep, goes on from: written whole or not at all, read with care."""
 
 from __future__ import annotations
 
 import io
-import os
-import socket
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from network.files import replacing
 
-def write_checkpoint(file: Path, content: dict[str, Any]) -> None:
+
+def write_archive(file: Path, content: dict[str, Any]) -> None:
     """Put `content` (tensors and plain values) in the place of the file."""
     buffer = io.BytesIO()  # torch turns a full disk into errors of its own
     torch.save(content, buffer)
-    owner = f"{socket.gethostname()}-{os.getpid()}"  # where locks do not hold, two may write
-    partial = file.with_name(f"{file.name}.{owner}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(buffer.getbuffer())
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
+    with replacing(file) as partial:
+        partial.write_bytes(buffer.getbuffer())
 
 
 def load_archive(file: Path, device: torch.device | str) -> Any:

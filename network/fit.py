@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from network.checkpoint import read_checkpoint, write_checkpoint
+from network.checkpoint import read_checkpoint, write_archive
 from network.lookahead import Lookahead
 from network.optimiser import make_optimiser, set_rate
 from network.order import Order
@@ -277,7 +277,7 @@ class _Trainer:
             "recipe": repr(self.recipe),
             "seed": self.seed,
         }
-        write_checkpoint(self.file, content)
+        write_archive(self.file, content)
 
     def resume(self) -> None:
         """Continue from the checkpoint where there is one of the same training."""

@@ -18,9 +18,10 @@ from compare.store import (
     Store,
     _owner,
     replace_text,
-    replacing,
     write_csv,
 )
+from network import files
+from network.files import replacing
 
 CONTENT = {"spec": {"dataset": "d", "seed": 0}, "calibration_timesteps": 0}
 
@@ -144,8 +145,9 @@ def test_files_are_on_the_disk_before_they_have_their_names(
         there = store.path("case-1").exists() or (store.directory / "records.csv").exists()
         synced.append(f"{path.name.split('.host-')[0]}{' named' if there else ''}")
 
-    monkeypatch.setattr(store_module, "sync", sync)
-    monkeypatch.setattr(store_module.socket, "gethostname", lambda: "host")
+    for module in (store_module, files):
+        monkeypatch.setattr(module, "sync", sync)
+    monkeypatch.setattr(files.socket, "gethostname", lambda: "host")
     write_case(store)
     assert set(synced[:3]) == {"case.json", "sweep.csv", "weights.safetensors"}
     assert synced[3:] == [".case-1", "cases named"]

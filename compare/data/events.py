@@ -1,7 +1,6 @@
 """Event recordings as frames: T counts of events per pixel and polarity, kept for the next time."""
 
 import hashlib
-import os
 import warnings
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from compare.data.folders import LARGEST_BYTES
 from compare.data.loading import find, held_out
 from compare.data.places import data_directory, source_of
 from compare.data.sources import Contents, Events, Recordings, Span
+from network.files import replacing
 
 LONGEST_MS = 1e12  # in µs it still fits 64 bits
 Frames = npt.NDArray[np.uint8]
@@ -145,12 +145,8 @@ def read_cache(path: Path) -> tuple[Frames, Frames] | None:
 def write_cache(path: Path, train: Frames, test: Frames) -> None:
     """Whole or not at all: written beside its place, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.{os.getpid()}.partial.npz")
-    try:
-        np.savez_compressed(partial, train=train, test=test)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, durable=False) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, train=train, test=test)
 
 
 def all_frames(recordings: Recordings, binning: Binning) -> Frames:
