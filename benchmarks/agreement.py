@@ -51,7 +51,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     dataset, train, test = data_of(options)
-    network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
+    network = given_or_trained(options, train, dataset.geometry)
     rows, notes = [], []
     for method, spiking in conversions(options, network, train):
         names = options.arithmetics.split(",")

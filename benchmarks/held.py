@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.agreement import conversions, data_of, given_or_trained, parser_of, write_rows
-from network.architectures import Geometry
 from network.fixed import fixed_point
 from network.fixed.plan import Fire
 from network.fixed.run import _Run
@@ -30,7 +29,7 @@ def main() -> None:
     options = parser_of("Potentials held at the limit, beside 64 bits.").parse_args()
     torch.set_num_threads(options.threads)
     dataset, train, test = data_of(options)
-    network = given_or_trained(options, train, Geometry(*dataset.shape, len(dataset.classes)))
+    network = given_or_trained(options, train, dataset.geometry)
     images, _ = test.batch(torch.arange(len(test)))
     rows = []
     for method, spiking in conversions(options, network, train):

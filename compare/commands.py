@@ -267,19 +267,20 @@ def convert(
     catalogue.check("datasets", dataset)
     catalogue.check("conversions", method)
     catalogue.check("architectures", model)
-    from compare.convert_command import convert_model, parse_options, summary_lines
+    from compare.convert_command import Request, convert_model, parse_options, summary_lines
     from compare.terms import Terms
 
     check_directory(out)
     place, _, function = model.rpartition(":")
     words = "-".join(filter(None, ["convert", Path(place).stem, function, dataset, method]))
     directory = out or Path("runs") / plain_name(words)
-    chosen, terms = parse_options(option or []), Terms(encoding, reset, seed, calibration_images)
+    terms, chosen = Terms(encoding, reset, seed, calibration_images), parse_options(option or [])
+    request = Request(
+        model, dataset, method, directory, weights, timesteps, chosen, terms, data, device
+    )
     ended = f"{ENDED}; the same command begins anew: {command_line()}"
     with last_word(ended), results_in(out):
-        written = convert_model(
-            model, dataset, method, weights, timesteps, data, directory, device, chosen, terms
-        )
+        written = convert_model(request)
     for line in summary_lines(written):
         typer.echo(line)
     typer.echo(str(written))

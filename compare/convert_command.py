@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,6 @@ from compare.terms import Terms, encoding_of, settled
 from compare.weights import Made, load_weights, made_with
 from conversion import CONVERSIONS, Audit, Conversion, convert, quantise_activations
 from conversion.export import save_plain, write_nir
-from network.architectures import Geometry
 from network.graph import UnsupportedNetwork
 from network.neurons import Reset
 from network.options import resolve
@@ -40,55 +40,65 @@ RESULT = "conversion.json"
 FILES = {RESULT, "sweep.csv", "snn.json", "snn.safetensors", "snn.nir"}
 
 
-def convert_model(
-    model: str,
-    dataset_name: str,
-    method: str,
-    weights: Path | None,
-    timesteps: int,
-    data: Path | None,
-    directory: Path,
-    device_name: str,
-    options: dict[str, Any],
-    terms: Terms,
-) -> Path:
+@dataclass(frozen=True)
+class Request:
+    """What is to be converted, how, and where to: the arguments of the command.
+
+    data: directory of the data sets, None where they may be downloaded. directory: of the results.
+    """
+
+    model: str
+    dataset: str
+    method: str
+    directory: Path
+    weights: Path | None = None
+    timesteps: int = 64
+    options: Mapping[str, Any] = field(default_factory=dict)
+    terms: Terms = field(default_factory=Terms)
+    data: Path | None = None
+    device: str = "auto"
+
+
+def convert_model(request: Request) -> Path:
     """Convert, sweep, write; the directory with conversion.json, sweep.csv, snn.json, snn.nir.
 
     Raises ModelError for a registered architecture without weights: they would be random.
     """
-    if weights is None and ":" not in model:
+    if request.weights is None and ":" not in request.model:
         raise ModelError(
-            f"architecture {model} needs trained weights: give --weights FILE "
+            f"architecture {request.model} needs trained weights: give --weights FILE "
             "(safetensors or state_dict), or module:function that returns a trained network"
         )
-    _refuse_others(directory)
-    device = choose_device(device_name)
-    options = resolve(method, CONVERSIONS.get(method).options, options)
-    check_replaceable(directory)  # before anything takes its time
-    made = Made() if weights is None else made_with(weights, model)
-    encoding = encoding_of(terms, made)
-    dataset = load(dataset_name, data, download=data is None)
-    terms = settled(terms, encoding, method, len(dataset.train))
-    network = _network(model, dataset, made, weights, device)
-    work = len(dataset.test) * (1 + timesteps)
+    _refuse_others(request.directory)
+    device = choose_device(request.device)
+    method = CONVERSIONS.get(request.method)
+    options = resolve(method.name, method.options, request.options)
+    check_replaceable(request.directory)  # before anything takes its time
+    made = Made() if request.weights is None else made_with(request.weights, request.model)
+    encoding = encoding_of(request.terms, made)
+    dataset = load(request.dataset, request.data, download=request.data is None)
+    terms = settled(request.terms, encoding, method.name, len(dataset.train))
+    request = replace(request, options=options, terms=terms)
+    network = _network(request, dataset, made, device)
+    work = len(dataset.test) * (1 + request.timesteps)
     with Progress(work, 1, Console(stderr=True)) as progress:
-        converted = _converted(network, dataset, method, options, terms, progress)
-        accuracy, outcome = _swept(network, converted, dataset, timesteps, terms, device, progress)
+        converted = _converted(request, network, dataset, progress)
+        accuracy, outcome = _swept(request, network, converted, dataset, device, progress)
         progress.finish_case()
     mean, std = offset_and_scale(_representation(terms), dataset.mean, dataset.std)
     content = {
-        "model": model,
+        "model": request.model,
         "dataset": dataset.name,
         "dataset_note": dataset.note,
         "fingerprint": dataset.fingerprint,
         "mean": list(mean),  # what is taken off pixels in [0, 1], per channel,
         "std": list(std),  # and what they are divided by: the input of snn.nir
-        "method": method,
+        "method": method.name,
         "options": options,
         **asdict(terms),
         "ann_accuracy": accuracy,
         "snn_accuracy": outcome.rows[-1]["accuracy"],
-        "timesteps": timesteps,
+        "timesteps": request.timesteps,
         "calibration_timesteps": converted.calibration_timesteps,
         "audit": {key: list(value) for key, value in asdict(converted.audit).items()},
         "layers": dict(zip(converted.thresholds, converted.audit.replaced, strict=True)),
@@ -97,8 +107,8 @@ def convert_model(
         "commit": commit(),
         "machine": {**machine(device), "sweep_arithmetic": outcome.arithmetic},
     }
-    _write(directory, content, outcome, converted.network.cpu(), dataset.shape)
-    return directory
+    _write(request.directory, content, outcome, converted.network.cpu(), dataset.shape)
+    return request.directory
 
 
 def _representation(terms: Terms) -> Representation:
@@ -122,15 +132,12 @@ def _refuse_others(directory: Path) -> None:
         )
 
 
-def _network(
-    model: str, dataset: Dataset, made: Made, weights: Path | None, device: torch.device
-) -> nn.Module:
+def _network(request: Request, dataset: Dataset, made: Made, device: torch.device) -> nn.Module:
     """The trained network in eval mode, with its weights where they come apart from it."""
-    geometry = Geometry(*dataset.shape, len(dataset.classes))
-    with memory_for(f"network {model}"):
+    with memory_for(f"network {request.model}"):
         network = make_network(
-            model,
-            geometry,
+            request.model,
+            dataset.geometry,
             width=made.width,
             batch_norm=made.batch_norm,
             dropout=made.dropout,
@@ -139,10 +146,10 @@ def _network(
         )
     if made.quantisation is not None:
         network = quantise_activations(network, **made.quantisation)
-    if weights is not None:
-        load_weights(network, weights)
+    if request.weights is not None:
+        load_weights(network, request.weights)
     network.eval().to(device)
-    check_network(network, geometry, to_train=False)
+    check_network(network, dataset.geometry, to_train=False)
     return network
 
 
@@ -161,33 +168,29 @@ def _write(
 
 
 def _converted(
-    network: nn.Module,
-    dataset: Dataset,
-    method: str,
-    options: dict[str, Any],
-    terms: Terms,
-    progress: Progress,
+    request: Request, network: nn.Module, dataset: Dataset, progress: Progress
 ) -> Conversion:
-    progress.begin(f"conversion by {method}")
+    """By a request with nothing left open."""
+    terms = request.terms
+    progress.begin(f"conversion by {request.method}")
     count = terms.calibration_images or len(dataset.train)
     images, _ = sample(_view(dataset.train, dataset, terms), count, terms.seed)
     return convert(
-        network, images, method=method, options=options, encoding=terms.encoding,
+        network, images, method=request.method, options=request.options, encoding=terms.encoding,
         reset=cast(Reset, terms.reset), seed=terms.seed,
     )  # fmt: skip
 
 
 def _swept(
+    request: Request,
     network: nn.Module,
     converted: Conversion,
     dataset: Dataset,
-    timesteps: int,
-    terms: Terms,
     device: torch.device,
     progress: Progress,
 ) -> tuple[float, Sweep]:
     """Accuracy of the ANN and the sweep of the converted network, over all test images."""
-    test = _view(dataset.test, dataset, terms)
+    test, timesteps = _view(dataset.test, dataset, request.terms), request.timesteps
 
     def classify(images: Tensor, indices: Tensor) -> Tensor:
         scores: Tensor = network(images.to(device))
@@ -205,7 +208,7 @@ def _swept(
         test,
         dataset.shape,
         timesteps,
-        seed=terms.seed,
+        seed=request.terms.seed,
         batch_size=BATCH,
         device=device,
         precision=SWEEP_PRECISION,

@@ -11,16 +11,18 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
-from compare.cases import Case, expand
-from compare.method_facts import method_facts
-from compare.plan import SWEEP_PRECISION
-from compare.resolved import recipe_of
+from compare.cases import Case
+from compare.plan import (
+    CALIBRATION_STEPS,
+    SMALL_NETWORK,
+    SWEEP_PRECISION,
+    cases_of,
+    multiplications,
+)
+from compare.resolved import calibration_images, recipe_of
 from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
-from conversion import CONVERSIONS
 from network.architectures import Geometry, build, describe
-from network.graph import trace
-from network.wiring import wiring
 
 
 class Size(NamedTuple):
@@ -45,18 +47,14 @@ SIZES = {
 }
 SMALL, LARGE = 3e10, 1e11  # multiply-adds per second on 2 cores, in training
 SMALL_SWEEP, LARGE_SWEEP = 5e10, 2.8e11  # and in sweeps, those of the ANN counted per step
-SMALL_NETWORK = 20e6  # multiply-adds of an image below which a network is small
 H100, H100_LAYER_S = 5e13, 3e-5  # multiply-adds per second; seconds to start a layer's kernels
 SWEEP_BATCH = 100
-CALIBRATION_STEPS = 100
 
 
 def minutes(study: Study) -> tuple[float, float]:
     """Minutes on 2 cores and on an H100, all cases one after another."""
-    study = study.model_copy(update={"precision": "float32", "threads": 1})
-    methods = sorted({study.base_method(name) for name in study.every("methods")})
-    cases = expand(study, method_facts(methods), sweep_precision=SWEEP_PRECISION)
-    times = [_case(case) for case in cases]
+    settled = {"precision": "float32", "sweep_precision": SWEEP_PRECISION, "threads": 1}
+    times = [_case(case) for case in cases_of(study.model_copy(update=settled))]
     return sum(t[0] for t in times) / 60, sum(t[1] for t in times) / 60
 
 
@@ -68,8 +66,7 @@ def _case(case: Case) -> tuple[float, float]:
     batches = swept / SWEEP_BATCH
     recipe = recipe_of(case)
     if recipe is None:
-        count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
-        swept += count * CALIBRATION_STEPS
+        swept += calibration_images(case, case.base) * CALIBRATION_STEPS
     else:
         images = (case.train_images or size.train) * recipe.epochs * (case.train_timesteps or 1)
         trained = TRAINING_COST * images
@@ -86,7 +83,7 @@ def _operations(dataset: str, architecture: str, width: float) -> int:
     """Multiply-adds of one forward pass of one image."""
     size = SIZES[dataset]
     network = build(architecture, Geometry(*size.shape, size.classes), width=width)
-    return sum(s.operations for s in wiring(trace(network.eval()), size.shape).synapses)
+    return multiplications(network, size.shape)
 
 
 def main() -> None:

@@ -26,9 +26,8 @@ def fingerprint(case: Case, dataset: Dataset) -> str:
     """
     if ":" not in case.architecture:
         return dataset.fingerprint
-    channels, height, width = dataset.shape
-    geometry = Geometry(channels, height, width, len(dataset.classes))
-    network = _of_network(case.architecture, geometry, derived_seed(case.seed, NETWORK_SEED))
+    seed = derived_seed(case.seed, NETWORK_SEED)
+    network = _of_network(case.architecture, dataset.geometry, seed)
     return hashlib.sha256(f"{dataset.fingerprint} {network}".encode()).hexdigest()
 
 

@@ -19,15 +19,13 @@ from compare.method_facts import method_facts
 from compare.models import load_function, make_network
 from compare.options import check_options, check_unused
 from compare.prepared import View, load_dataset, sample
-from compare.resolved import recipe_of
+from compare.resolved import calibration_images, recipe_of
 from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Precision, Study
 from compare.study_tables import Frames
 from compare.sweep import BITS
 from compare.without_effect import check_settings
-from conversion import CONVERSIONS
-from network.architectures import Geometry
 from network.graph import UnsupportedNetwork, trace
 from network.wiring import wiring
 
@@ -36,7 +34,7 @@ SWEEP_PRECISION: Precision = (
 )
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
 PROBED_IMAGES = 64  # of the step by which a precision is chosen
-SPIKE_NORM_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
+CALIBRATION_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def resolve(
 def check(study: Study) -> None:
     """Raise in one line for what shows to be wrong with a study before any data is there: an
     option, a setting without effect, a network of the user's that cannot be loaded."""
-    cases = _cases(study)
+    cases = cases_of(study)
     check_options(cases)
     check_unused(study)
     check_settings(study, cases)
@@ -104,14 +102,15 @@ def check(study: Study) -> None:
             load_function(architecture)
 
 
-def _cases(study: Study) -> tuple[Case, ...]:
+def cases_of(study: Study) -> tuple[Case, ...]:
+    """The cases of a study, its ANNs first."""
     methods = sorted({study.base_method(name) for name in study.every("methods")})
     return tuple(expand(study, method_facts(methods), sweep_precision=study.sweep_precision))
 
 
 def make_plan(study: Study, directory: Path, datasets: dict[str, Dataset]) -> Plan:
     """The cases of a resolved study that was checked, with their names and their work."""
-    cases = _cases(study)
+    cases = cases_of(study)
     names = tuple(case.identity(fingerprint(case, datasets[case.dataset])) for case in cases)
     operations: dict[tuple[str, str, float], int] = {}
     for case in cases:
@@ -131,8 +130,7 @@ def image_steps(case: Case, dataset: Dataset) -> float:
     test = float(len(dataset.test) * max(1, case.timesteps))
     recipe = recipe_of(case)
     if recipe is None:
-        count = case.calibration_images or CONVERSIONS.get(case.base).calibration_images
-        return test + count * SPIKE_NORM_STEPS
+        return test + calibration_images(case, case.base) * CALIBRATION_STEPS
     epoch = TRAINING_COST * len(dataset.train) + len(dataset.validation)
     return test + recipe.epochs * (case.train_timesteps or 1) * epoch
 
@@ -187,9 +185,8 @@ def multiplications(network: torch.nn.Module, shape: tuple[int, ...]) -> int:
 def _network(
     dataset: Dataset, architecture: str, width: float, *, batch_norm: bool, dropout: float
 ) -> torch.nn.Module:
-    geometry = Geometry(*dataset.shape, len(dataset.classes))
     return make_network(
-        architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=0
+        architecture, dataset.geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=0
     )
 
 

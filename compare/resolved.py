@@ -38,6 +38,11 @@ def options_of(case: Case) -> dict[str, Any]:
     return resolved(case.base, case.options)
 
 
+def calibration_images(case: Case, conversion: str) -> int:
+    """How many images a conversion looks at: the case's number, or its own."""
+    return case.calibration_images or CONVERSIONS.get(conversion).calibration_images
+
+
 def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
     """For the end of study.toml: images, recipe and options of every method, as comments."""
     cases = list(cases)
@@ -53,8 +58,7 @@ def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
             lines[f"# {case.method}, options: {', '.join(pairs(options))}"] = None
         start = case.base if case.arm == "converted" else options.get("conversion")
         if start is not None:
-            count = case.calibration_images or CONVERSIONS.get(start).calibration_images
-            count = min(count, len(datasets[case.dataset].train))
+            count = min(calibration_images(case, start), len(datasets[case.dataset].train))
             lines[f"# {case.method}, calibration: calibration_images = {count}"] = None
     return "\n".join(["", MARK, *lines, ""])
 

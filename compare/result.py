@@ -18,7 +18,7 @@ from compare.setting import Workplace
 from compare.store import write_csv
 from compare.sweep import Sweep
 from compare.sweep_tables import LAYER_COLUMNS, SWEEP_COLUMNS
-from compare.traces import Arrays
+from compare.traces import Traces
 from network.fit import Epoch
 
 HISTORY_COLUMNS = (
@@ -41,7 +41,7 @@ class Result:
     calibration_timesteps: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    traces: Arrays | None = None
+    traces: Traces | None = None
     elapsed_s: dict[str, float] = field(default_factory=dict)
 
 

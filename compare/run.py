@@ -16,12 +16,12 @@ from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
-from compare.resolved import for_case
+from compare.resolved import calibration_images, for_case
 from compare.result import Result, describe, write_files
 from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann, folded
 from compare.ways import way_of
-from conversion import CONVERSIONS, Conversion, convert
+from conversion import Conversion, convert
 from conversion.convert import prepare_ann
 from conversion.errors import error_split
 from direct import Trainable, prepare
@@ -166,9 +166,8 @@ def _errors(
 def _convert(
     case: Case, setting: Setting, ann: nn.Module, method: str, options: dict[str, Any]
 ) -> Conversion:
-    count = case.calibration_images or CONVERSIONS.get(method).calibration_images
     seed = derived_seed(case.seed, 13)
-    images, _ = sample(setting.train, count, seed)
+    images, _ = sample(setting.train, calibration_images(case, method), seed)
 
     def attempt(batch_size: int) -> Conversion:
         return convert(

@@ -25,10 +25,9 @@ from compare.resolved import ANN_RECIPE, for_case
 from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
-from compare.traces import Arrays, trace_neurons
-from compare.trained_before import Training, trained_before
+from compare.traces import Traces, trace_neurons
+from compare.trained_before import FinishedTraining, trained_before
 from conversion import quantise_activations
-from network.architectures import Geometry
 from network.fit import Augment, Epoch, Outcome, fit
 from network.order import batch_sizes
 from network.recipe import AnnRecipe, Recipe
@@ -70,8 +69,6 @@ class Setting:
         self.train = self._view(self.dataset.train)
         self.validation = self._view(self.dataset.validation)
         self.test = self._view(self.dataset.test)
-        channels, height, width = self.dataset.shape
-        self.geometry = Geometry(channels, height, width, len(self.dataset.classes))
 
     def log_data(self) -> None:
         """What the case sees, and on what it runs."""
@@ -90,7 +87,7 @@ class Setting:
         case = case or self.case
         network = make_network(
             case.architecture,
-            self.geometry,
+            self.dataset.geometry,
             width=case.width,
             batch_norm=case.batch_norm,
             dropout=case.dropout,
@@ -134,7 +131,7 @@ class Setting:
         network.load_state_dict(safetensors.torch.load_file(file))
         return network.eval().to(self.place.device)
 
-    def trained_before(self) -> Training | None:
+    def trained_before(self) -> FinishedTraining | None:
         """This case's training, where the study has done it for another sweep.
 
         Processes that train together train again: they would have to agree on it.
@@ -266,7 +263,7 @@ class Setting:
             f"went on with {size}"
         )
 
-    def traces(self, network: SpikingNetwork) -> Arrays:
+    def traces(self, network: SpikingNetwork) -> Traces:
         return trace_neurons(
             network,
             self.test,

@@ -20,7 +20,7 @@ IMAGES = 32  # over which rates are averaged; the first of them is the one that 
 WATCHED = 768  # neurons of the whole network, so that deep networks leave small files too
 WATCHED_PER_LAYER = 64
 
-Arrays = dict[str, npt.NDArray[Any]]
+Traces = dict[str, npt.NDArray[Any]]
 
 
 @torch.no_grad()
@@ -32,7 +32,7 @@ def trace_neurons(
     run_seed: int,
     watch_seed: int,
     device: torch.device,
-) -> Arrays:
+) -> Traces:
     """The arrays of traces.npz, from the first images of `data`, run in float32.
 
     run_seed: of the input's random numbers, as in the sweep; watch_seed: of the choice of neurons.
@@ -84,11 +84,11 @@ class _Watch:
         self.membranes[name].append(share.flatten()[chosen])
         self.counts[name] = self.counts.get(name, 0) + fired[:, chosen].sum(0)
 
-    def arrays(self, steps: int, images: int) -> Arrays:
+    def arrays(self, steps: int, images: int) -> Traces:
         """What was kept, by name of the array."""
         sizes = [len(self.chosen[name]) for name in self.layers]
         raster = [torch.stack(self.spikes[name]) for name in self.layers]
-        kept: Arrays = {
+        kept: Traces = {
             "layers": np.array(list(self.layers)),
             "raster_layer": np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
             "raster": torch.cat(raster, dim=1).cpu().numpy(),

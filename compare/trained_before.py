@@ -23,7 +23,7 @@ STAGES = ("train", "convert")
 
 
 @dataclass(frozen=True)
-class Training:
+class FinishedTraining:
     """What a finished case keeps of its training; elapsed_s: the seconds of its stages."""
 
     case: str
@@ -37,7 +37,7 @@ class Training:
         return f"training and its times are those of {self.case}"
 
 
-def trained_before(case: Case, store: Store, fingerprint: str) -> Training | None:
+def trained_before(case: Case, store: Store, fingerprint: str) -> FinishedTraining | None:
     """The training of a directly trained case, where the study has done it for another sweep.
 
     fingerprint: of the data and the network. A case that is damaged or was made in another way
@@ -63,10 +63,10 @@ def _alike(store: Store, own: str) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
 
 
-def _read(store: Store, name: str) -> Training:
+def _read(store: Store, name: str) -> FinishedTraining:
     content, folder = store.read(name), store.path(name)
     elapsed = content["elapsed_s"]
-    return Training(
+    return FinishedTraining(
         case=name,
         weights=safetensors.torch.load_file(folder / "weights.safetensors"),
         history=[_epoch(row) for row in _rows(folder / "history.csv")],

@@ -10,7 +10,7 @@ import torch
 
 from compare import convert_command
 from compare.cases import REPRESENTATIONS
-from compare.convert_command import convert_model, summary_lines
+from compare.convert_command import Request, convert_model, summary_lines
 from compare.data import ArrayImages, Dataset
 from compare.models import ModelError
 from compare.prepared import View, sample
@@ -50,7 +50,9 @@ def weights_of_a_case(
 
 
 def converted(weights: Path, method: str, out: Path, **options: Any) -> Path:
-    return convert_model("lenet", "noise", method, weights, 2, None, out, "cpu", options, Terms())
+    return convert_model(
+        Request("lenet", "noise", method, out, weights, 2, options=options, device="cpu")
+    )
 
 
 def test_the_network_is_built_as_its_case_says(tmp_path: Path) -> None:
@@ -120,7 +122,9 @@ def content_of(directory: Path) -> dict[str, Any]:
 
 
 def with_terms(weights: Path, out: Path, terms: Terms, method: str = "spike-norm") -> Path:
-    return convert_model("lenet", "noise", method, weights, 3, None, out, "cpu", {}, terms)
+    return convert_model(
+        Request("lenet", "noise", method, out, weights, 3, terms=terms, device="cpu")
+    )
 
 
 def test_the_encoding_is_that_of_the_weights_case_unless_another_is_asked_for(

@@ -87,6 +87,10 @@ def test_convert_says_that_it_halved_a_batch(monkeypatch: pytest.MonkeyPatch) ->
     """Once for the ANN's accuracy, once for the sweep."""
     ann, said = small_networks.network("plain").eval(), io.StringIO()
     converted = convert(ann, small_networks.images(32), method="robust-norm")
+    terms = Terms("constant")
+    request = convert_command.Request(
+        "net.py:ann", "noise", "robust-norm", Path(), timesteps=2, terms=terms
+    )
     batch = View.batch
 
     def short(self: View, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +99,7 @@ def test_convert_says_that_it_halved_a_batch(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(View, "batch", short)
     with Progress(360, 1, Console(file=said)) as progress:
-        convert_command._swept(ann, converted, made_up(), 2, Terms("constant"), CPU, progress)
+        convert_command._swept(request, ann, converted, made_up(), CPU, progress)
     lines = said.getvalue().splitlines()
     assert lines.count("memory did not suffice for 100 images at once: went on with 50") == 2
     assert progress.done == 360

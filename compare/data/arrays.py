@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from compare.data.pictures import decode_square
+from network.architectures import Geometry
 
 
 @runtime_checkable
@@ -148,6 +149,11 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one image."""
         return self.train.shape
+
+    @property
+    def geometry(self) -> Geometry:
+        """What networks for it are built for."""
+        return Geometry(*self.shape, len(self.classes))
 
     @cached_property
     def fingerprint(self) -> str:

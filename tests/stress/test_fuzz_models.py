@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from compare.convert_command import convert_model
+from compare.convert_command import Request, convert_model
 from compare.models import call_function, check_network
-from compare.terms import Terms
 from conversion import CONVERSIONS, convert
 from direct import RULES, prepare
 from network.architectures import Geometry
@@ -168,7 +167,7 @@ def test_the_whole_conversion(tmp_path: Path, tally: Tally) -> None:
         file = tmp_path / f"net{len(list(tmp_path.glob('net*.py')))}.py"
         file.write_text(text)
         try:
-            convert_model(f"{file}:net", dataset, method, None, 2, None, out, "cpu", {}, Terms())
+            convert_model(Request(f"{file}:net", dataset, method, out, timesteps=2, device="cpu"))
         except ValueError as error:
             check_line(error)
         else:
