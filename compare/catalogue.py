@@ -6,7 +6,6 @@ current. What the reports hold (metrics, energies, figures) is read from there d
 
 from __future__ import annotations
 
-import difflib
 import json
 from functools import cache
 from importlib import import_module, resources
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from network.architectures import is_perceptron
+from network.registry import nearest
 
 KINDS = (
     "datasets",
@@ -114,9 +114,7 @@ def check_method(name: str, *, also: tuple[str, ...]) -> None:
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown {kind} {name!r}; {hint}known: {', '.join(known)}"
+    return f"unknown {kind} {name!r}; {nearest(name, known)}known: {', '.join(known)}"
 
 
 def collect() -> dict[str, dict[str, str]]:

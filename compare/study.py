@@ -5,7 +5,6 @@ Nothing here loads torch: names are checked against the catalogue.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from importlib import resources
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_va
 from compare import catalogue
 from compare.study_tables import Encoding, Frames, PaperRow, TrainTimesteps, Variant
 from compare.trainings import AnnTraining, Table, Training
+from network.registry import nearest
 
 QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from
 ANNS = ("ann", QUANTISED_ANN)  # methods of cases that are ANNs
@@ -183,11 +183,9 @@ def load_study(reference: str) -> Study:
         text = resources.files(STUDIES).joinpath(f"{reference}.toml").read_text("utf-8")
         return parse_study(text, reference, where=f"study {reference}")
     if path.suffix != ".toml" and not path.is_file():
-        near = difflib.get_close_matches(reference, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise StudyError(
-            f"unknown study {reference!r}; {hint}built-in studies: {', '.join(known)}; "
-            "or give the path of a TOML file"
+            f"unknown study {reference!r}; {nearest(reference, known)}built-in studies: "
+            f"{', '.join(known)}; or give the path of a TOML file"
         )
     if not path.is_file():
         raise StudyError(f"study file {reference} does not exist")
@@ -269,8 +267,7 @@ def _explain(error: ValidationError) -> str:
     row, key = _place(problem["loc"])
     if problem["type"] == "extra_forbidden":
         known = _known(problem["loc"][:-1])
-        near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = nearest(str(problem["loc"][-1]), known)
         return f"{row}unknown key {key!r}; {hint}known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     return f"{row}{key}: {message}, got {problem['input']!r}"[:400]

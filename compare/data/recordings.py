@@ -219,7 +219,7 @@ def download_cifar10_dvs(directory: Path) -> None:
     tonic("datasets").CIFAR10DVS(str(directory))
 
 
-DATASETS.register("nmnist")(
+DATASETS.add(
     Source(
         name="nmnist",
         description="N-MNIST: 60,000 + 10,000 event recordings of digits, T×2×34×34",
@@ -231,7 +231,7 @@ DATASETS.register("nmnist")(
         kind="events",
     )
 )
-DATASETS.register("dvs-gesture")(
+DATASETS.add(
     Source(
         name="dvs-gesture",
         description="DVS-Gesture: event recordings of 11 gestures by 29 people, T×2×128×128",
@@ -244,7 +244,7 @@ DATASETS.register("dvs-gesture")(
         kind="events",
     )
 )
-DATASETS.register("cifar10-dvs")(
+DATASETS.add(
     Source(
         name="cifar10-dvs",
         description="CIFAR10-DVS: 9,000 + 1,000 event recordings of CIFAR-10 images, T×2×128×128",

@@ -105,9 +105,21 @@ class Source:
 DATASETS: Registry[Source] = Registry("data set")
 
 
-def differing(digests: Mapping[str, str], official: Mapping[str, str]) -> tuple[str, ...]:
-    """The names of the files whose md5 is not the published one, in the published order."""
-    return tuple(name for name, md5 in official.items() if digests.get(name) != md5)
+def difference(title: str, digests: Mapping[str, str], official: Mapping[str, str]) -> str:
+    """A note that names the files whose md5 is not the published one; nothing where all are."""
+    wrong = [name for name, md5 in official.items() if digests.get(name) != md5]
+    return f"{title}: not the official {', '.join(wrong)} (md5)" if wrong else ""
+
+
+def by_torchvision(name: str, **settings: str) -> Callable[[Path], None]:
+    """What downloads torchvision's data set of that name, which checks md5, into a directory."""
+
+    def download(directory: Path) -> None:
+        from torchvision import datasets
+
+        getattr(datasets, name)(str(directory), download=True, **settings)
+
+    return download
 
 
 def md5_of(raw: bytes) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from compare.data.errors import DataError
 from compare.data.idx import DIGITS
-from compare.data.sources import DATASETS, Contents, Pictures, Source, differing, md5_of
+from compare.data.sources import DATASETS, Contents, Pictures, Source, difference, md5_of
 
 MD5 = {
     "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
@@ -42,9 +42,8 @@ def read(folder: Path) -> Contents:
     for name in MD5:
         part, digests[name] = read_file(folder / name)
         parts.append(part)
-    wrong = differing(digests, MD5)
-    note = f"SVHN: not the official {', '.join(wrong)} (md5)" if wrong else ""
-    return Contents(parts[0], parts[1], DIGITS, not wrong, note)
+    note = difference("SVHN", digests, MD5)
+    return Contents(parts[0], parts[1], DIGITS, not note, note)
 
 
 def download(directory: Path) -> None:
@@ -55,7 +54,7 @@ def download(directory: Path) -> None:
         SVHN(str(directory), split=split, download=True)
 
 
-DATASETS.register("svhn")(
+DATASETS.add(
     Source(
         name="svhn",
         description="SVHN: 73,257 + 26,032 photographs of house numbers, cropped digits, 3×32×32",
