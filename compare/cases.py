@@ -116,40 +116,105 @@ def expand(study: Study, facts: Mapping[str, MethodFacts], *, sweep_precision: s
     """The cases of a study: every ANN in front of the networks made from it."""
     cases: dict[str, Case] = {}
     for part in study.divided():
-        for dataset, architecture, seed in product(part.datasets, part.architectures, part.seeds):
-            for case in _network_cases(part, facts, dataset, architecture, seed):
+        for names in product(part.datasets, part.architectures, part.seeds):
+            for case in _Network(part, *names).cases(facts):
                 if case.arm != "ann":
                     case = replace(case, sweep_precision=sweep_precision)
                 cases[case.as_text()] = case
     return list(cases.values())
 
 
-def _network_cases(
-    study: Study, facts: Mapping[str, MethodFacts], dataset: str, architecture: str, seed: int
-) -> list[Case]:
-    if dataset in study.events:
-        study = study.model_copy(update={"encoding": "events"})
-    _check_encoding(study, dataset, "encoding")
-    reference = _ann_case(study, dataset, architecture, seed, "ann", study.encoding)
-    anns = {_ann_key(study, "ann", study.encoding): reference}
-    members: list[Case] = []
-    for method in study.methods:
-        own = _setting_of(study, method)
-        _check_encoding(own, dataset, f"[variants.{method}] encoding")
-        fact = facts[study.base_method(method)]
-        encoding = _encoding(own, fact, method)
-        ann = None
-        if fact.ann is not None:
-            start = fact.starts.get(str(given_options(study, method).get("conversion")), fact.ann)
-            key = _ann_key(own, start, encoding)
-            if key not in anns:
-                anns[key] = _ann_case(own, dataset, architecture, seed, start, encoding)
-            ann = anns[key]
-        for steps in _train_timesteps(study, fact, method):
-            members.append(
-                _case(own, dataset, architecture, seed, method, fact, encoding, steps, ann)
-            )
-    return [*anns.values(), *members]
+@dataclass(frozen=True)
+class _Network:
+    """One network of a study: on which data, of which architecture, from which seed."""
+
+    study: Study
+    dataset: str
+    architecture: str
+    seed: int
+
+    def cases(self, facts: Mapping[str, MethodFacts]) -> list[Case]:
+        """The ANNs, and the networks that are made from them or trained as they are."""
+        study = self.study
+        if self.dataset in study.events:
+            study = study.model_copy(update={"encoding": "events"})
+        _check_encoding(study, self.dataset, "encoding")
+        reference = replace(self, study=study)._ann("ann", study.encoding)
+        anns = {_ann_key(study, "ann", study.encoding): reference}
+        members: list[Case] = []
+        for method in study.methods:
+            own = replace(self, study=_setting_of(study, method))
+            _check_encoding(own.study, self.dataset, f"[variants.{method}] encoding")
+            fact = facts[study.base_method(method)]
+            encoding = _encoding(own.study, fact, method)
+            ann = None
+            if fact.ann is not None:
+                given = given_options(study, method).get("conversion")
+                start = fact.starts.get(str(given), fact.ann)
+                ann = anns.setdefault(
+                    _ann_key(own.study, start, encoding), own._ann(start, encoding)
+                )
+            for steps in _train_timesteps(study, fact, method):
+                members.append(own._case(method, fact, encoding, steps, ann))
+        return [*anns.values(), *members]
+
+    def _case(
+        self, method: str, fact: MethodFacts, encoding: str, steps: int | None, ann: Case | None
+    ) -> Case:
+        study = self.study
+        variant = study.variants.get(method)
+        training = study.direct.overrides() if fact.arm == "direct" else {}
+        if variant is not None:
+            training = {**training, **variant.training.overrides()}
+        batch_norm, dropout = _demanded(study, method, fact)
+        return Case(
+            **{**self._shared(), "batch_norm": batch_norm, "dropout": dropout},
+            method=method,
+            base=study.base_method(method),
+            arm=fact.arm,
+            timesteps=study.timesteps,
+            train_timesteps=steps,
+            encoding=encoding,
+            calibration_images=None if fact.ann is None else study.calibration_images,
+            training=training,
+            options=given_options(study, method),
+            ann=ann,
+        )
+
+    def _ann(self, method: str, encoding: str) -> Case:
+        """The ANN; its result does not depend on the number of timesteps of the study."""
+        options = self.study.options.get(QUANTISED_ANN, {}) if method == QUANTISED_ANN else {}
+        return Case(
+            **self._shared(),
+            method=method,
+            base=method,
+            arm="ann",
+            timesteps=0,
+            train_timesteps=None,
+            encoding=encoding,
+            calibration_images=None,
+            training=self.study.ann.overrides(),
+            options=options,
+        )
+
+    def _shared(self) -> dict[str, Any]:
+        """What all its cases have alike."""
+        study = self.study
+        return {
+            "dataset": self.dataset,
+            "architecture": self.architecture,
+            "seed": self.seed,
+            "batch_norm": study.batch_norm,
+            "width": study.width,
+            "dropout": study.dropout,
+            "augmentation": study.augmentation,
+            "validation_images": study.validation_images,
+            "train_images": study.train_images,
+            "test_images": study.test_images,
+            "precision": study.precision,
+            "sweep_precision": "",
+            "threads": study.threads or 1,
+        }
 
 
 def _setting_of(study: Study, method: str) -> Study:
@@ -201,41 +266,6 @@ def _train_timesteps(study: Study, fact: MethodFacts, method: str) -> tuple[int 
     return study.train_timesteps or fact.train_timesteps or (None,)
 
 
-def _case(
-    study: Study,
-    dataset: str,
-    architecture: str,
-    seed: int,
-    method: str,
-    fact: MethodFacts,
-    encoding: str,
-    steps: int | None,
-    ann: Case | None,
-) -> Case:
-    variant = study.variants.get(method)
-    training = study.direct.overrides() if fact.arm == "direct" else {}
-    if variant is not None:
-        training = {**training, **variant.training.overrides()}
-    batch_norm, dropout = _demanded(study, method, fact)
-    return Case(
-        **{
-            **_shared(study, dataset, architecture, seed),
-            "batch_norm": batch_norm,
-            "dropout": dropout,
-        },
-        method=method,
-        base=study.base_method(method),
-        arm=fact.arm,
-        timesteps=study.timesteps,
-        train_timesteps=steps,
-        encoding=encoding,
-        calibration_images=None if fact.ann is None else study.calibration_images,
-        training=training,
-        options=given_options(study, method),
-        ann=ann,
-    )
-
-
 def given_options(study: Study, method: str) -> dict[str, Any]:
     """What a study says of a method: of the one behind it, of this name, and in its variant."""
     variant = study.variants.get(method)
@@ -260,39 +290,3 @@ def _demanded(study: Study, method: str, fact: MethodFacts) -> tuple[bool, float
         study.batch_norm if batch_norm is None else batch_norm,
         study.dropout if dropout is None else dropout,
     )
-
-
-def _ann_case(
-    study: Study, dataset: str, architecture: str, seed: int, method: str, encoding: str
-) -> Case:
-    """The ANN; its result does not depend on the number of timesteps of the study."""
-    return Case(
-        **_shared(study, dataset, architecture, seed),
-        method=method,
-        base=method,
-        arm="ann",
-        timesteps=0,
-        train_timesteps=None,
-        encoding=encoding,
-        calibration_images=None,
-        training=study.ann.overrides(),
-        options=study.options.get(QUANTISED_ANN, {}) if method == QUANTISED_ANN else {},
-    )
-
-
-def _shared(study: Study, dataset: str, architecture: str, seed: int) -> dict[str, Any]:
-    return {
-        "dataset": dataset,
-        "architecture": architecture,
-        "seed": seed,
-        "batch_norm": study.batch_norm,
-        "width": study.width,
-        "dropout": study.dropout,
-        "augmentation": study.augmentation,
-        "validation_images": study.validation_images,
-        "train_images": study.train_images,
-        "test_images": study.test_images,
-        "precision": study.precision,
-        "sweep_precision": "",
-        "threads": study.threads or 1,
-    }
