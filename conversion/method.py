@@ -62,7 +62,7 @@ def method(
         if taken != list(options):
             raise TypeError(f"{name} takes {taken}, and its options are {list(options)}")
         table = MappingProxyType(options)
-        CONVERSIONS.register(name)(
+        CONVERSIONS.add(
             Method(name, summary, source, function, calibration_images, table, ann=ann, plain=plain)
         )
         return function

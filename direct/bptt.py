@@ -165,7 +165,7 @@ def bptt(task: Task) -> Trainable:
     return trainable
 
 
-RULES.register("bptt")(
+RULES.add(
     Rule(
         name="bptt",
         summary="backpropagation through time with a surrogate slope",

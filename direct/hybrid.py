@@ -120,7 +120,7 @@ def frozen(network: SpikingNetwork) -> Callable[[], SpikingNetwork]:
     return finish
 
 
-RULES.register("hybrid")(
+RULES.add(
     Rule(
         name="hybrid",
         summary="fine-tune a converted network with bptt at few timesteps",
@@ -131,7 +131,7 @@ RULES.register("hybrid")(
         needs_conversion=True,
     )
 )
-RULES.register("diet")(
+RULES.add(
     Rule(
         name="diet",
         summary="hybrid that also trains a threshold and a leak per layer",

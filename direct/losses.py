@@ -13,7 +13,7 @@ from network.registry import Registry
 # loss(outputs of every step [T, B, K], scores of the readout after T [B, K], labels [B]) -> scalar
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-LOSSES: Registry[Loss] = Registry("loss", "losses")
+LOSSES: Registry[Loss] = Registry("loss")
 
 TET_WEIGHT = 0.05  # λ
 

@@ -40,11 +40,7 @@ class Preset:
 PRESETS: Registry[Preset] = Registry("preset")
 
 
-def _register(preset: Preset) -> None:
-    PRESETS.register(preset.name)(preset)
-
-
-_register(
+PRESETS.add(
     Preset(
         name="lee2016",
         summary="fully connected groups with lateral inhibition, through membrane potentials",
@@ -75,7 +71,7 @@ _register(
         "keeps no spike back",
     )
 )
-_register(
+PRESETS.add(
     Preset(
         name="ledinauskas2020",
         summary="IF neurons with soft reset, tuned surrogate width, balanced thresholds",
@@ -94,7 +90,7 @@ _register(
         "step (paper: one later)",
     )
 )
-_register(
+PRESETS.add(
     Preset(
         name="lee2020",
         summary="spike-based backpropagation of LIF neurons with spiking pooling",
@@ -124,7 +120,7 @@ _register(
         "algorithm 1: behind every layer)",
     )
 )
-_register(
+PRESETS.add(
     Preset(
         name="zheng2021",
         summary="deep residual networks with threshold-dependent batch norm",

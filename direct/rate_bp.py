@@ -81,7 +81,7 @@ def rate_bp(task: Task) -> Trainable:
     return trainable
 
 
-RULES.register("rate-bp")(
+RULES.add(
     Rule(
         name="rate-bp",
         summary="one backward pass on mean rates with the mean surrogate slope; memory flat in T, "

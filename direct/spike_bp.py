@@ -80,7 +80,7 @@ def spike_bp(task: Task) -> Trainable:
     return Trainable(network, objective, task.recipe, finished(network))
 
 
-RULES.register("spike-bp")(
+RULES.add(
     Rule(
         name="spike-bp",
         summary="one backward pass on spike counts with a leak correction; memory flat in T",

@@ -64,7 +64,7 @@ def folded(network: SpikingNetwork) -> Callable[[], SpikingNetwork]:
     return finish
 
 
-RULES.register("tdbn")(
+RULES.add(
     Rule(
         name="tdbn",
         summary="bptt with batch norm scaled to the threshold, over time and space",
@@ -82,7 +82,7 @@ RULES.register("tdbn")(
         batch_norm=True,
     )
 )
-RULES.register("tet")(
+RULES.add(
     Rule(
         name="tet",
         summary="tdbn with a loss at every step",

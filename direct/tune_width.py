@@ -136,7 +136,7 @@ def tune_width(task: Task) -> Trainable:
     return trainable
 
 
-RULES.register("tune-width")(
+RULES.add(
     Rule(
         name="tune-width",
         summary="bptt with the surrogate's width tuned until gradients neither explode nor vanish",

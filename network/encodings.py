@@ -163,7 +163,7 @@ class Events:
 
 
 for _encoding in (Constant(), Poisson(), SignedPoisson(), TotalPoisson(), Events()):
-    ENCODINGS.register(_encoding.name)(_encoding)
+    ENCODINGS.add(_encoding)
 
 
 def _require(keys: Tensor | None, name: str) -> Tensor:

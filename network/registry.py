@@ -2,9 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Named(Protocol):
+    """An entry that knows its own name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
 
 
 class UnknownName(ValueError):
@@ -18,11 +28,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class Registry(Generic[T]):
-    """A table from name to entry; `kind` and `plural` are the words its messages use."""
+    """A table from name to entry; `kind` is the word its messages use."""
 
-    def __init__(self, kind: str, plural: str | None = None) -> None:
+    def __init__(self, kind: str) -> None:
         self.kind = kind
-        self.plural = plural or f"{kind}s"
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -35,6 +44,10 @@ class Registry(Generic[T]):
             return entry
 
         return store
+
+    def add(self: "Registry[N]", entry: N) -> None:
+        """Store an entry under its own name; a name taken raises ValueError."""
+        self.register(entry.name)(entry)
 
     def get(self, name: str) -> T:
         """The entry of that name; raises UnknownName with the nearest name and all known ones."""

@@ -1,5 +1,7 @@
 """The registry: what it holds, what it refuses, what it says."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from network.registry import Registry, UnknownName
@@ -54,6 +56,14 @@ def test_empty_registry_says_none() -> None:
         Registry[int]("figure").get("line")
 
 
-def test_plural() -> None:
-    assert Registry[int]("fruit").plural == "fruits"
-    assert Registry[int]("energy", "energies").plural == "energies"
+@dataclass(frozen=True)
+class Tree:
+    name: str
+
+
+def test_an_entry_is_stored_under_its_own_name() -> None:
+    trees: Registry[Tree] = Registry("tree")
+    trees.add(Tree("oak"))
+    assert trees.get("oak") == Tree("oak")
+    with pytest.raises(ValueError, match="tree 'oak' is already registered"):
+        trees.add(Tree("oak"))

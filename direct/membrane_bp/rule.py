@@ -196,7 +196,7 @@ def swept(network: SpikingNetwork, chain: list[Layer]) -> Callable[[], SpikingNe
     return finish
 
 
-RULES.register("membrane-bp")(
+RULES.add(
     Rule(
         name="membrane-bp",
         summary="membrane potentials as signals, winner-take-all groups, trained thresholds",
