@@ -11,6 +11,7 @@ import sys
 from functools import cache
 from typing import NamedTuple
 
+from compare.case_context import TRAINING_COST
 from compare.cases import Case
 from compare.plan import (
     CALIBRATION_STEPS,
@@ -20,7 +21,6 @@ from compare.plan import (
     multiplications,
 )
 from compare.resolved import calibration_images, recipe_of
-from compare.setting import TRAINING_COST
 from compare.study import Study, load_study
 from network.architectures import Geometry, build, describe
 

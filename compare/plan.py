@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from compare import machine, ranks
+from compare.case_context import TRAINING_COST
 from compare.cases import Case, expand
 from compare.data import Dataset
 from compare.faults import memory_for
@@ -20,7 +21,6 @@ from compare.models import load_function, make_network
 from compare.options import check_options, check_unused
 from compare.prepared import View, load_dataset, sample
 from compare.resolved import calibration_images, recipe_of
-from compare.setting import TRAINING_COST
 from compare.store import Store
 from compare.study import Precision, Study
 from compare.study_tables import Frames

@@ -11,10 +11,10 @@ import numpy as np
 import safetensors.torch
 from torch import Tensor
 
+from compare.case_context import Workplace
 from compare.cases import Case
 from compare.machine import commit, machine, versions
 from compare.resolved import options_of, recipe_of
-from compare.setting import Workplace
 from compare.store import write_csv
 from compare.sweep import Sweep
 from compare.sweep_tables import LAYER_COLUMNS, SWEEP_COLUMNS

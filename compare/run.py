@@ -11,6 +11,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from compare.case_context import TRAINING_COST, CaseContext, Workplace
 from compare.case_log import logged
 from compare.cases import Case
 from compare.faults import halved_once
@@ -18,7 +19,6 @@ from compare.options import rule_options
 from compare.prepared import sample
 from compare.resolved import calibration_images, for_case
 from compare.result import Result, describe, write_files
-from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.sweep import evaluate_ann, folded
 from compare.ways import way_of
 from conversion import Conversion, convert
@@ -45,10 +45,10 @@ def run_case(case: Case, name: str, ann: str | None, place: Workplace) -> None:
     started = datetime.now(UTC)
     work = place.store.work(name)
     work.mkdir(parents=True, exist_ok=True)
-    setting = Setting(case, name, ann, place)
-    with logged(setting.log, place.command):
-        setting.log_data()
-        result = result_of(case, setting)
+    context = CaseContext(case, name, ann, place)
+    with logged(context.log, place.command):
+        context.log_data()
+        result = result_of(case, context)
         finished = datetime.now(UTC)
         content = describe(case, result, ann, place)
         content["started"] = started.isoformat(timespec="seconds")
@@ -56,24 +56,24 @@ def run_case(case: Case, name: str, ann: str | None, place: Workplace) -> None:
         total = (finished - started).total_seconds()
         content["elapsed_s"] = {**result.elapsed_s, "total": total}
         for stage, seconds in result.elapsed_s.items():
-            setting.log.say(f"{stage} took {seconds:.1f} s")
+            context.log.say(f"{stage} took {seconds:.1f} s")
         for note in result.extra.get("notes", []):
-            setting.log.say(f"note: {note}")
-        setting.log.say("finished")
+            context.log.say(f"note: {note}")
+        context.log.say("finished")
         with place.store.writing(name, content) as folder:
             write_files(folder, result)
 
 
-def result_of(case: Case, setting: Setting) -> Result:
+def result_of(case: Case, context: CaseContext) -> Result:
     """Train or convert, and sweep."""
     arms = {"ann": _run_ann, "converted": _run_converted, "direct": _run_direct}
-    return arms[case.arm](case, setting)
+    return arms[case.arm](case, context)
 
 
-def _run_ann(case: Case, setting: Setting) -> Result:
-    device = setting.place.device
-    network, recipe = setting.ann_to_train()
-    arrange = layout_of(network, setting.dataset.shape)
+def _run_ann(case: Case, context: CaseContext) -> Result:
+    device = context.place.device
+    network, recipe = context.ann_to_train()
+    arrange = layout_of(network, context.dataset.shape)
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:
         del keys
@@ -87,21 +87,21 @@ def _run_ann(case: Case, setting: Setting) -> Result:
         scores: Tensor = network(arrange(images.to(device)))
         return scores
 
-    wiring(trace(network.eval()), setting.dataset.shape)  # refused before any training
+    wiring(trace(network.eval()), context.dataset.shape)  # refused before any training
     clock = _Clock()
-    history = setting.fit(network, objective, recipe, classify, TRAINING_COST)
+    history = context.fit(network, objective, recipe, classify, TRAINING_COST)
     clock.lap("train", history)
-    tell = setting.tell("evaluation")
+    tell = context.tell("evaluation")
     outcome = evaluate_ann(
         network,
         trace(network.eval()),
-        setting.test,
-        setting.dataset.shape,
-        batch_size=setting.place.batch_size,
+        context.test,
+        context.dataset.shape,
+        batch_size=context.place.batch_size,
         device=device,
         advance=lambda images: tell(float(images)),
     )
-    setting.log_sweep(outcome)
+    context.log_sweep(outcome)
     clock.lap("sweep")
     return Result(
         sweep=outcome,
@@ -114,16 +114,16 @@ def _run_ann(case: Case, setting: Setting) -> Result:
     )
 
 
-def _run_converted(case: Case, setting: Setting) -> Result:
+def _run_converted(case: Case, context: CaseContext) -> Result:
     clock = _Clock()
-    ann = setting.trained_ann()
-    conversion = _convert(case, setting, ann, case.base, dict(case.options))
+    ann = context.trained_ann()
+    conversion = _convert(case, context, ann, case.base, dict(case.options))
     clock.lap("convert")
-    outcome = setting.sweep(conversion.network)
+    outcome = context.sweep(conversion.network)
     clock.lap("sweep")
-    errors, notes = _errors(case, setting, ann, conversion)
+    errors, notes = _errors(case, context, ann, conversion)
     clock.lap("errors")
-    traces = setting.traces(conversion.network)
+    traces = context.traces(conversion.network)
     clock.lap("traces")
     audit = {k: list(v) for k, v in asdict(conversion.audit).items()}
     return Result(
@@ -144,17 +144,17 @@ def _run_converted(case: Case, setting: Setting) -> Result:
 
 
 def _errors(
-    case: Case, setting: Setting, ann: nn.Module, conversion: Conversion
+    case: Case, context: CaseContext, ann: nn.Module, conversion: Conversion
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Conversion error by layer at T = 1, 2, 4 … on some training images; or why there is none."""
-    images, _ = sample(setting.train, ERROR_IMAGES, derived_seed(case.seed, 17))
+    images, _ = sample(context.train, ERROR_IMAGES, derived_seed(case.seed, 17))
     steps = [2**k for k in range(case.timesteps.bit_length())]
     body, _, _ = prepare_ann(ann)
     try:
         rows = error_split(
             body,
             conversion.network,
-            images.to(setting.place.device),
+            images.to(context.place.device),
             steps,
             seed=derived_seed(case.seed, 18),
         )
@@ -164,10 +164,10 @@ def _errors(
 
 
 def _convert(
-    case: Case, setting: Setting, ann: nn.Module, method: str, options: dict[str, Any]
+    case: Case, context: CaseContext, ann: nn.Module, method: str, options: dict[str, Any]
 ) -> Conversion:
     seed = derived_seed(case.seed, 13)
-    images, _ = sample(setting.train, calibration_images(case, method), seed)
+    images, _ = sample(context.train, calibration_images(case, method), seed)
 
     def attempt(batch_size: int) -> Conversion:
         return convert(
@@ -182,24 +182,24 @@ def _convert(
 
     return halved_once(
         attempt,
-        setting.place.batch_size,
-        lambda size: setting.log.say(f"memory did not suffice to convert: again with {size}"),
+        context.place.batch_size,
+        lambda size: context.log.say(f"memory did not suffice to convert: again with {size}"),
     )
 
 
-def _run_direct(case: Case, setting: Setting) -> Result:
+def _run_direct(case: Case, context: CaseContext) -> Result:
     assert case.train_timesteps is not None
-    device, steps = setting.place.device, case.train_timesteps
+    device, steps = context.place.device, case.train_timesteps
     clock = _Clock()
     way = way_of(case.base)
     origin, options = rule_options(case.base, case.options)
     start, recipe = None, for_case(way.recipe, case)
-    model = setting.started(recipe) if origin is None else setting.trained_ann()
+    model = context.started(recipe) if origin is None else context.trained_ann()
     depth = depth_of(model)  # of a folded network, shortcuts would have lost their names
     if origin is not None:
-        start = _convert(case, setting, model, origin, {}).network
+        start = _convert(case, context, model, origin, {}).network
         clock.lap("convert")
-    images, labels = sample(setting.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
+    images, labels = sample(context.train, SAMPLE_IMAGES, derived_seed(case.seed, 14))
     trainable = prepare(
         model if start is None else None,
         rule=way.rule.name,
@@ -217,20 +217,20 @@ def _run_direct(case: Case, setting: Setting) -> Result:
         fix_scales(trainable.network)  # its norms, which may be the rule's own
     for name, values in trainable.facts.items():
         listed = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        setting.log.say(f"{name}: {listed}")
+        context.log.say(f"{name}: {listed}")
     # what cannot be counted is refused before any training
-    count_activity(folded(trainable.network), setting.dataset.shape, 1)
-    before = setting.trained_before()
-    history = _trained(case, setting, trainable) if before is None else before.history
+    count_activity(folded(trainable.network), context.dataset.shape, 1)
+    before = context.trained_before()
+    history = _trained(case, context, trainable) if before is None else before.history
     finished = trainable.finish()
     clock.lap("train", history)
     if before is not None:
         finished.load_state_dict(before.weights)
         clock.laps |= before.elapsed_s
     said = [] if before is None else [before.said()]
-    outcome = setting.sweep(finished)
+    outcome = context.sweep(finished)
     clock.lap("sweep")
-    traces = setting.traces(finished)
+    traces = context.traces(finished)
     clock.lap("traces")
     theta = {name: neuron.theta.detach() for name, neuron in finished.neurons().items()}
     return Result(
@@ -249,10 +249,10 @@ def _run_direct(case: Case, setting: Setting) -> Result:
     )
 
 
-def _trained(case: Case, setting: Setting, trainable: Trainable) -> list[Epoch]:
+def _trained(case: Case, context: CaseContext, trainable: Trainable) -> list[Epoch]:
     """Train; the history of it."""
     assert case.train_timesteps is not None
-    network, device, steps = trainable.network, setting.place.device, case.train_timesteps
+    network, device, steps = trainable.network, context.place.device, case.train_timesteps
     seed = derived_seed(case.seed, 16)
 
     def classify(batch: Tensor, indices: Tensor) -> Tensor:
@@ -261,7 +261,7 @@ def _trained(case: Case, setting: Setting, trainable: Trainable) -> list[Epoch]:
         return scores
 
     cost = TRAINING_COST * steps
-    return setting.fit(network, trainable.objective, trainable.recipe, classify, cost)
+    return context.fit(network, trainable.objective, trainable.recipe, classify, cost)
 
 
 def _leaks(network: SpikingNetwork) -> bool:

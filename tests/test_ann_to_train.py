@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+from compare.case_context import CaseContext, Workplace
 from compare.resolved import recipe_of
 from compare.run import result_of
-from compare.setting import Setting, Workplace
 from compare.store import DamagedCase, Store
 from compare.study import StudyError, build_study
 from network.start import StartError
@@ -19,17 +19,17 @@ from tests.test_half_a_batch import ann_case, made_up
 from tests.test_halfway import CPU
 
 
-def setting_of(folder: Path, architecture: str, **training: Any) -> Setting:
+def context_of(folder: Path, architecture: str, **training: Any) -> CaseContext:
     case = replace(ann_case(training=training), architecture=architecture, width=0.25)
     store = Store(folder)
     store.work("a").mkdir(parents=True)
     place = Workplace(store, "s", {"noise": made_up()}, CPU, 100, "test")
-    return Setting(case, "a", None, place)
+    return CaseContext(case, "a", None, place)
 
 
 def test_weights_start_as_the_recipe_says(tmp_path: Path) -> None:
-    plain, _ = setting_of(tmp_path / "plain", "airbench").ann_to_train()
-    started, recipe = setting_of(
+    plain, _ = context_of(tmp_path / "plain", "airbench").ann_to_train()
+    started, recipe = context_of(
         tmp_path / "started", "airbench", whitened=True, identity=True
     ).ann_to_train()
     assert recipe.whitened
@@ -42,8 +42,8 @@ def test_weights_start_as_the_recipe_says(tmp_path: Path) -> None:
 
 
 def test_scales_of_batch_norm_stay_what_they_are(tmp_path: Path) -> None:
-    setting = setting_of(tmp_path, "airbench", fixed_scales=True, epochs=1, batch_size=40)
-    weights = result_of(setting.case, setting).weights
+    context = context_of(tmp_path, "airbench", fixed_scales=True, epochs=1, batch_size=40)
+    weights = result_of(context.case, context).weights
     assert torch.equal(weights["conv3_norm.weight"], torch.ones(16))
     assert weights["conv3_norm.bias"].any()
 
@@ -54,11 +54,11 @@ def test_labels_are_smoothed(tmp_path: Path) -> None:
     losses = {}
     for smoothing in (0.0, 0.2):
         folder = tmp_path / str(smoothing)
-        setting = setting_of(folder, "airbench", label_smoothing=smoothing, **given)
-        network, _ = setting.ann_to_train()
-        images, labels = setting.train.batch(torch.arange(120))
+        context = context_of(folder, "airbench", label_smoothing=smoothing, **given)
+        network, _ = context.ann_to_train()
+        images, labels = context.train.batch(torch.arange(120))
         expected = F.cross_entropy(network.train()(images), labels, label_smoothing=smoothing)
-        result = result_of(setting.case, setting)
+        result = result_of(context.case, context)
         losses[smoothing] = result.history[0].train_loss
         assert losses[smoothing] == pytest.approx(expected.item(), rel=1e-4)
         frozen, trained = network.state_dict()["conv1.weight"], result.weights["conv1.weight"]
@@ -67,18 +67,18 @@ def test_labels_are_smoothed(tmp_path: Path) -> None:
 
 
 def test_scores_are_scaled_in_the_loss(tmp_path: Path) -> None:
-    setting = setting_of(tmp_path, "airbench", epochs=1, batch_size=120, score_scale=0.1)
-    network, _ = setting.ann_to_train()
-    images, labels = setting.train.batch(torch.arange(120))
+    context = context_of(tmp_path, "airbench", epochs=1, batch_size=120, score_scale=0.1)
+    network, _ = context.ann_to_train()
+    images, labels = context.train.batch(torch.arange(120))
     expected = F.cross_entropy(network.train()(images) * 0.1, labels)
-    loss = result_of(setting.case, setting).history[0].train_loss
+    loss = result_of(context.case, context).history[0].train_loss
     assert loss == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_a_network_without_a_first_convolution_is_refused(tmp_path: Path) -> None:
-    setting = setting_of(tmp_path, "mlp-30-20", whitened=True)
+    context = context_of(tmp_path, "mlp-30-20", whitened=True)
     with pytest.raises(StartError, match="needs a plain convolution as first layer, got Linear"):
-        result_of(setting.case, setting)
+        result_of(context.case, context)
 
 
 @pytest.mark.parametrize("rule", ["bptt", "tdbn", "rate-bp"])
@@ -86,13 +86,13 @@ def test_direct_training_starts_with_the_same_first_weights(tmp_path: Path, rule
     given = {"epochs": 1, "batch_size": 40, "learning_rate": 0.01, "optimiser": "adamw"}
     # few norms of spikes that were handed on lie in the window of tdBN's surrogate
     first = {"whitened": True, "identity": rule != "tdbn", "fixed_scales": True}
-    setting = setting_of(tmp_path, "airbench", **given, **first)
+    context = context_of(tmp_path, "airbench", **given, **first)
     case = replace(
-        setting.case, method=rule, base=rule, arm="direct", timesteps=2, train_timesteps=2
+        context.case, method=rule, base=rule, arm="direct", timesteps=2, train_timesteps=2
     )
-    setting = Setting(case, "a", None, setting.place)
-    started = setting.started(recipe_of(case)).state_dict()
-    weights = result_of(case, setting).weights
+    context = CaseContext(case, "a", None, context.place)
+    started = context.started(recipe_of(case)).state_dict()
+    weights = result_of(case, context).weights
     handed_on = torch.equal(started["conv3.weight"][:, :, 1, 1], torch.eye(16))
     assert handed_on == first["identity"]
     # a norm that was folded scales whole rows; what is trained turns them
@@ -112,11 +112,11 @@ def test_direct_training_does_not_know_what_is_for_anns(key: str) -> None:
 
 
 def test_an_ann_that_changed_since_it_was_written_is_not_taken(tmp_path: Path) -> None:
-    ann = setting_of(tmp_path, "lenet")
+    ann = context_of(tmp_path, "lenet")
     network, _ = ann.ann_to_train()
     with ann.place.store.writing("ann", {}) as partial:
         save_file(network.state_dict(), partial / "weights.safetensors")
-    later = Setting(replace(ann.case, arm="converted", ann=ann.case), "later", "ann", ann.place)
+    later = CaseContext(replace(ann.case, arm="converted", ann=ann.case), "later", "ann", ann.place)
     assert torch.equal(later.trained_ann().output.weight, network.output.weight)
     file = ann.place.store.path("ann") / "weights.safetensors"
     raw = bytearray(file.read_bytes())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from compare.case_context import CaseContext
 from compare.run import result_of
-from compare.setting import Setting
 from direct import SURROGATES, OptionError, Trainable
 from direct.gradients import gradients_by_layer
 from direct.range_test import learning_rate_range
@@ -27,7 +27,7 @@ from direct.tune_width import NoBalance, ratio_of_halves, tune
 from network.fit import Outcome
 from network.recipe import Recipe
 from tests.direct_networks import Toy, prepared, seeded
-from tests.test_ann_to_train import setting_of
+from tests.test_ann_to_train import context_of
 
 
 def falling(gamma: float) -> dict[str, float]:
@@ -86,10 +86,10 @@ def test_a_case_notes_a_width_outside_the_tolerance(
         return {"first": next(seen, 0.25), "second": 1.0}
 
     monkeypatch.setattr("direct.tune_width.gradients_by_layer", measured)
-    setting = setting_of(tmp_path, "mlp-30-20", epochs=1, batch_size=40, learning_rate=0.01)
+    context = context_of(tmp_path, "mlp-30-20", epochs=1, batch_size=40, learning_rate=0.01)
     names = {"method": "tune-width", "base": "tune-width", "arm": "direct"}
-    case = replace(setting.case, **names, timesteps=2, train_timesteps=2)
-    result = result_of(case, Setting(case, "a", None, setting.place))
+    case = replace(context.case, **names, timesteps=2, train_timesteps=2)
+    result = result_of(case, CaseContext(case, "a", None, context.place))
     assert result.extra["tuning"]["ratio"] == 0.25
     assert result.extra["tuning"]["tolerance"] == 0.05
     (note,) = result.extra["notes"]

@@ -11,11 +11,11 @@ from rich.console import Console
 from torch import Tensor
 
 from compare import convert_command
+from compare.case_context import CaseContext, Workplace
 from compare.cases import Case
 from compare.data import ArrayImages, Dataset
 from compare.prepared import View
 from compare.progress import Progress
-from compare.setting import Setting, Workplace
 from compare.store import Store
 from compare.sweep import accuracy_of
 from compare.terms import Terms
@@ -64,7 +64,7 @@ def ann_case(**given: Any) -> Case:
 def test_the_log_says_that_validation_halved_its_batch(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.work("a").mkdir(parents=True)
-    setting = Setting(
+    context = CaseContext(
         ann_case(), "a", None, Workplace(store, "s", {"noise": made_up()}, CPU, 100, "test")
     )
     network = small_networks.network("plain")
@@ -77,7 +77,7 @@ def test_the_log_says_that_validation_halved_its_batch(tmp_path: Path) -> None:
         short_of_memory(50)(indices)
         return network(images)
 
-    setting.fit(network, objective, Recipe(epochs=2), classify, 3.0)
+    context.fit(network, objective, Recipe(epochs=2), classify, 3.0)
     log = (store.work("a") / "log.txt").read_text()
     assert log.count("memory did not suffice for 100 images at once: went on with 50") == 2
     assert log.count("epoch ") == 2

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from rich.console import Console
 from torch import Tensor
 
+from compare.case_context import TRAINING_COST, CaseContext, Workplace
 from compare.plan import image_steps
 from compare.progress import Progress
 from compare.resolved import ANN_RECIPE
 from compare.run import _Clock
-from compare.setting import TRAINING_COST, Setting, Workplace
 from compare.store import Store
 from network.fit import Epoch, Outcome
 from tests import small_networks
@@ -128,7 +128,9 @@ def test_validation_after_every_epoch_is_counted(tmp_path: Path) -> None:
 
     def train() -> float:
         told.clear()
-        Setting(case, "a", None, place).fit(network, objective, ANN_RECIPE, classify, TRAINING_COST)
+        CaseContext(case, "a", None, place).fit(
+            network, objective, ANN_RECIPE, classify, TRAINING_COST
+        )
         return sum(told) + len(data.test)
 
     with pytest.raises(KeyboardInterrupt):

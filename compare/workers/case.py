@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from compare import machine
+from compare.case_context import Workplace
 from compare.fingerprint import fingerprint
 from compare.joint import Joint
 from compare.plan import Plan, cuts_of, dataset_of, image_steps
 from compare.run import run_case
-from compare.setting import Workplace
 from compare.store import CaseBusy
 from compare.study import StudyError
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from compare.case_context import CaseContext
 from compare.case_log import CaseLog
 from compare.faults import plain
 from compare.joint import ALIKE, Followed, Joint, NotTogether, joined
 from compare.plan import Plan
 from compare.progress import Progress
 from compare.run import result_of
-from compare.setting import Setting
 from compare.study import StudyError
 from compare.workers.case import Settings, workplace
 from compare.workers.here import Here
@@ -89,9 +89,9 @@ def _train(plan: Plan, index: int, settings: Settings, joint: Joint) -> None:
     torch.set_num_threads(plan.study.threads or 1)
     try:
         place = workplace(plan, index, settings, lambda label, work: None, joint)
-        setting = Setting(case, name, ann, place)
-        setting.log = CaseLog(None)
-        result_of(case, setting)
+        context = CaseContext(case, name, ann, place)
+        context.log = CaseLog(None)
+        result_of(case, context)
     except Followed:
         return
     except Exception as error:

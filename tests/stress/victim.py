@@ -28,7 +28,7 @@ import compare.commands as commands
 import compare.halfway
 import compare.run
 import network.fit
-from compare.setting import Setting
+from compare.case_context import CaseContext
 from compare.store import Store
 
 INTERVAL_S = 0.2
@@ -67,9 +67,9 @@ def install_marks(file: str) -> None:
 
         setattr(owner, name, marked)
 
-    is_stage("training", Setting, "fit")
+    is_stage("training", CaseContext, "fit")
     is_stage("conversion", compare.run, "convert")
-    is_stage("sweep", Setting, "sweep")
+    is_stage("sweep", CaseContext, "sweep")
     is_stage("writing", Store, "write_records")
     writing_a_case = Store.writing
 

@@ -56,7 +56,7 @@ class Workplace:
     joint: Joint | None = None
 
 
-class Setting:
+class CaseContext:
     """The data of a case in its representation, and its network."""
 
     def __init__(self, case: Case, name: str, ann: str | None, place: Workplace) -> None:
