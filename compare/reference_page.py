@@ -13,9 +13,8 @@ from pydantic import BaseModel
 from compare import catalogue
 from compare import setting_words as words
 from compare.study import PART_KEYS, QUANTISED_ANN, Study
-from compare.study_tables import Frames, Variant
+from compare.study_tables import AnnTraining, Frames, Training, Variant
 from compare.toml_text import pairs
-from compare.trainings import AnnTraining, Training
 from network.recipe import Recipe
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"

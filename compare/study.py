@@ -14,8 +14,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 
 from compare import catalogue
-from compare.study_tables import Encoding, Frames, PaperRow, TrainTimesteps, Variant
-from compare.trainings import AnnTraining, Table, Training
+from compare.study_tables import (
+    AnnTraining,
+    Encoding,
+    Frames,
+    PaperRow,
+    Table,
+    Training,
+    TrainTimesteps,
+    Variant,
+)
 from network.registry import nearest
 
 QUANTISED_ANN = "qcfs-ann"  # the ANN that qcfs, srp and offset start from

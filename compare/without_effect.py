@@ -10,7 +10,7 @@ from compare.cases import Case
 from compare.options import rule_options
 from compare.resolved import recipe_of
 from compare.study import OF_ARCHITECTURES, Study, StudyError
-from compare.trainings import Training
+from compare.study_tables import Training
 from compare.ways import way_of
 
 # What a training setting wants to have an effect: setting -> (field of the recipe, its values).

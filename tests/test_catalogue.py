@@ -9,8 +9,7 @@ from compare import catalogue, setting_words
 from compare.data import AUGMENTATIONS
 from compare.reference_page import PAGE, page
 from compare.study import QUANTISED_ANN, Study
-from compare.study_tables import Frames, PaperRow, Variant
-from compare.trainings import AnnTraining
+from compare.study_tables import AnnTraining, Frames, PaperRow, Variant
 from tests.test_compare import isospike
 
 
