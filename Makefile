@@ -6,6 +6,7 @@
 # make studies   the page of built-in studies -> docs/studies.md
 # make reference  keys of study files, options of methods -> docs/reference.md
 # make gallery   every figure, from the kept studies -> docs/gallery.md
+# make receipts  tables and figures of the kept studies, drawn anew from their records
 # make bench     speed and memory beside other libraries -> docs/benchmarks/
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.installed
 PROCESSES ?= 2
 STRESSED := tests/stress tests/test_same_result.py tests/test_safety.py tests/test_halfway.py tests/test_fit.py
 
-.PHONY: compare test stress check lint types imports dangers audit bench catalogue studies reference gallery clean
+.PHONY: compare test stress check lint types imports dangers audit bench catalogue studies reference gallery receipts clean
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "isospike needs Python 3.11 or newer; this is " + sys.version.split()[0])'
@@ -61,6 +62,9 @@ reference: $(STAMP)
 
 gallery: $(STAMP)
 	$(BIN)/python -m reports.gallery docs/receipts/timesteps-mnist5k docs/receipts/depth-mnist5k
+
+receipts: $(STAMP)
+	$(BIN)/python -m compare.receipt --again $(sort $(dir $(wildcard docs/receipts/*/report)))
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -17,7 +17,7 @@ from compare.data import Dataset
 from compare.earlier import earlier_study, others
 from compare.faults import plain
 from compare.joint import joined
-from compare.plan import Plan, check, cuts_of, dataset_of, make_plan, resolve
+from compare.plan import Plan, bfloat16_ratio, check, cuts_of, dataset_of, make_plan, resolve
 from compare.progress import Progress
 from compare.resolved import in_force
 from compare.store import CaseBusy, replace_text, write_first
@@ -28,6 +28,7 @@ from compare.workers.cluster import connect
 from compare.workers.ticks import following
 
 WAIT_FOR_OTHERS_S = 5.0
+SLOW = 1.5  # times slower, from which on it is said
 
 Failures = dict[str, str]  # case name -> why it could not be run
 
@@ -79,6 +80,8 @@ def _run_study(
         _say_what_is_replaced(plan, console)
         replace_text(file, _as_text(plan, datasets))
         missing = [i for i, name in enumerate(plan.names) if not plan.store.finished(name)]
+        if study.precision != "auto" or earlier is not None:
+            _say_what_is_slow(plan, missing, datasets, device, console)
         total = sum(plan.work[i] for i in missing)
         stack.enter_context(_records(plan))
         file = directory / "progress.json"
@@ -131,6 +134,28 @@ def _say_what_is_replaced(plan: Plan, console: Console) -> None:
             f"{plan.directory} holds records of another study ({len(replaced)} of its cases): "
             "study.toml, records.csv and report are replaced, the cases stay; "
             "--out with another directory keeps both",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _say_what_is_slow(
+    plan: Plan,
+    missing: Sequence[int],
+    datasets: dict[str, Dataset],
+    device: torch.device,
+    console: Console,
+) -> None:
+    """One line where trainings are asked for in bfloat16, or were begun in it on another machine,
+    and this one runs them slower than in float32."""
+    if plan.study.precision != "bfloat16" or all(plan.cases[i].arm == "converted" for i in missing):
+        return
+    ratio = bfloat16_ratio(plan.study, datasets, device)
+    if ratio > SLOW:
+        console.print(
+            f"bfloat16 trains {ratio:.2g} times slower than float32 on this machine, by a short "
+            "probe of the first network; --precision float32 trains anew, in cases of its own",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -14,6 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+FIRST_PROBED, PROBED_GROWTH = 2, 4  # images of the first step of a probe, and times as many next
+PROBE_S = 0.5  # after so long of timed steps no larger one is tried
+DECISIVE, MEASURABLE_S = 3.0, 0.02  # so many times slower, and not just for starting operators
+
 
 @cache
 def versions() -> dict[str, str]:
@@ -83,17 +87,27 @@ def choose_device(name: str) -> torch.device:
 
 
 def probe_precision(network: nn.Module, images: Tensor) -> dict[str, float]:
-    """Seconds of one training step of `network` on `images` in each precision, best of three.
+    """Seconds of one training step of `network` in each precision, on as many of `images` [B, …] as
+    a short time allows: from two on, four times as many until all are in, half a second is spent,
+    or one precision is so far ahead that more images cannot turn it.
 
-    The two take turns, so that other work on the machine slows both.
+    Best of two, after one that is not timed. The two take turns, so that other work on the machine
+    slows both.
     """
-    trials = {name: _Step(network, images, name) for name in ("float32", "bfloat16")}
-    for trial in trials.values():
-        trial.run()
-    rounds = [{name: trial.run() for name, trial in trials.items()} for _ in range(3)]
-    seconds = {name: min(times[name] for times in rounds) for name in trials}
-    network.zero_grad(set_to_none=True)
-    return seconds
+    spent, count = 0.0, min(FIRST_PROBED, len(images))
+    while True:
+        trials = {name: _Step(network, images[:count], name) for name in ("float32", "bfloat16")}
+        for trial in trials.values():
+            trial.run()
+        rounds = [{name: trial.run() for name, trial in trials.items()} for _ in range(2)]
+        seconds = {name: min(times[name] for times in rounds) for name in trials}
+        spent += sum(sum(times.values()) for times in rounds)
+        fast, slow = sorted(seconds.values())
+        decided = slow > DECISIVE * fast and slow > MEASURABLE_S
+        if decided or spent > PROBE_S or count == len(images):
+            network.zero_grad(set_to_none=True)
+            return seconds
+        count = min(PROBED_GROWTH * count, len(images))
 
 
 class _Step:

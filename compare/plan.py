@@ -33,7 +33,8 @@ SWEEP_PRECISION: Precision = (
     "int24"  # exact and the same everywhere; float32 where a network needs it
 )
 SMALL_NETWORK = 20_000_000  # multiplications per image below which a case gets one thread
-PROBED_IMAGES = 64  # of the step by which a precision is chosen
+PROBED_IMAGES = 64  # at most, of the step by which a precision is chosen
+WORTHWHILE = 0.8  # of float32's time, up to which bfloat16 is taken
 CALIBRATION_STEPS = 100  # a rough count of the steps that a calibration runs, for the time left
 
 
@@ -85,7 +86,8 @@ def resolve(
                 threads = 1 if operations < SMALL_NETWORK else cores
             torch.set_num_threads(threads)
             if precision == "auto":
-                precision = _probe(study, datasets, network.to(device))
+                ratio = _bfloat16_ratio(study, datasets, network.to(device))
+                precision = "bfloat16" if ratio < WORTHWHILE else "float32"
     resolved = {"precision": precision, "sweep_precision": sweeps, "threads": threads}
     return study.model_copy(update=resolved)
 
@@ -205,11 +207,16 @@ def _first_network(
     return network, dataset.shape
 
 
-def _probe(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> Precision:
-    """The precision in which a training step of the study's first network is fastest.
+def bfloat16_ratio(study: Study, datasets: dict[str, Dataset], device: torch.device) -> float:
+    """Time of a training step in bfloat16 over float32's, of a resolved study's first network."""
+    torch.set_num_threads(study.threads or torch.get_num_threads())
+    network, _ = _first_network(study, datasets)
+    return _bfloat16_ratio(study, datasets, network.to(device))
 
-    Two images at least, of one twice where there is no other: batch norm has no variance over one.
-    """
+
+def _bfloat16_ratio(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> float:
+    """By a probe of two images at least, of one twice where there is no other: batch norm has no
+    variance over one."""
     dataset = datasets[study.divided()[0].datasets[0]]
     device = next(network.parameters()).device
     view = View(dataset.train, "pixels", dataset.mean, dataset.std)
@@ -219,4 +226,4 @@ def _probe(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module)
     if len(images) == 1:
         images = torch.cat([images, images])
     seconds = machine.probe_precision(network, images.to(device))
-    return "bfloat16" if seconds["bfloat16"] < 0.8 * seconds["float32"] else "float32"
+    return seconds["bfloat16"] / seconds["float32"]

@@ -1,8 +1,10 @@
 """The frame around the cases of a study: what is said before them, what is written after."""
 
 import csv
+import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -10,7 +12,7 @@ from rich.console import Console
 from compare import execute
 from compare.earlier import MARK
 from compare.plan import Plan
-from compare.store import RECORD_COLUMNS, write_csv
+from compare.store import RECORD_COLUMNS, Store, write_csv
 from compare.study import Study, StudyError, build_study
 from compare.toml_text import to_toml
 from compare.workers import Settings
@@ -124,8 +126,29 @@ def test_of_two_commands_that_begin_at_once_the_first_decides(
 
     monkeypatch.setattr(execute, "make_plan", made)
     monkeypatch.setattr(execute, "resolve", probed)
+    monkeypatch.setattr(execute, "_say_what_is_slow", lambda *given: None)
     monkeypatch.setattr(execute, "work_through", lambda *given: {})
     found, _ = execute.run_study(ours, plan.directory, SETTINGS, Console(quiet=True))
     assert found.study.precision == "bfloat16"
     assert 'precision = "bfloat16"' in (plan.directory / "study.toml").read_text()
     assert not list(plan.directory.glob(".study.toml*"))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "arm", "said"),
+    [(9.0, "direct", True), (1.4, "direct", False), (9.0, "converted", False)],
+)
+def test_bfloat16_that_is_slow_on_this_machine_is_said(
+    ratio: float, arm: str, said: bool, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = plan.study.model_copy(update={"precision": "bfloat16"})
+    cases = (SimpleNamespace(arm="ann"), SimpleNamespace(arm=arm))
+    here = replace(plan, study=study, cases=cases)  # type: ignore[arg-type]  # of a case its arm
+    monkeypatch.setattr(execute, "make_plan", lambda *given: here)
+    monkeypatch.setattr(execute, "_as_text", lambda *given: to_toml(study))
+    monkeypatch.setattr(execute, "bfloat16_ratio", lambda *given: ratio)
+    monkeypatch.setattr(execute, "work_through", lambda *given: {})
+    monkeypatch.setattr(Store, "finished", lambda store, case: case == "case-1")
+    text = io.StringIO()
+    execute.run_study(study, plan.directory, SETTINGS, Console(file=text))
+    assert ("bfloat16 trains 9 times slower than float32" in text.getvalue()) == said

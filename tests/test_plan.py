@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -91,3 +92,37 @@ def test_a_conversion_is_told_its_own_ann() -> None:
             assert name == found.names[found.cases.index(case.ann)]
             kind = "qcfs-ann" if case.method == "qcfs" else "ann"
             assert (case.ann.method, case.ann.seed) == (kind, case.seed)
+
+
+class Timed:
+    """Stands in for a timed step of a probe: so many seconds an image."""
+
+    counts: ClassVar[list[int]] = []
+    seconds: ClassVar[dict[str, float]] = {}
+
+    def __init__(self, network: nn.Module, images: torch.Tensor, precision: str) -> None:
+        self.counts.append(len(images))
+        self.said = len(images) * self.seconds[precision]
+
+    def run(self) -> float:
+        return self.said
+
+
+@pytest.mark.parametrize(
+    ("float32", "bfloat16", "counts"),
+    [
+        (0.01, 0.2, [2]),  # twenty times slower: no more images are needed
+        (0.001, 0.0008, [2, 8, 32, 64]),  # all of them in a short time
+        (0.02, 0.015, [2, 8]),  # after 2 + 8 images, twice each, 0.7 s are spent
+        (0.0001, 0.0009, [2, 8, 32]),  # 1.8 ms of 2 images say little, 29 ms of 32 enough
+    ],
+)
+def test_a_probe_takes_as_many_images_as_a_short_time_allows(
+    float32: float, bfloat16: float, counts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Timed, "counts", [])
+    monkeypatch.setattr(Timed, "seconds", {"float32": float32, "bfloat16": bfloat16})
+    monkeypatch.setattr(machine, "_Step", Timed)
+    found = machine.probe_precision(nn.Linear(1, 1), torch.zeros(64, 1))
+    assert Timed.counts[::2] == counts
+    assert found["bfloat16"] / found["float32"] == pytest.approx(bfloat16 / float32)
