@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import page, sections
+from benchmarks import page, sections, workloads
 from benchmarks.batches import best_batches
 from benchmarks.sections import Section, Stopwatch
 from benchmarks.workloads import Workload, converted
@@ -109,6 +109,7 @@ def _conditions(options: argparse.Namespace) -> str:
         f"medians of {options.rounds} interleaved rounds.",
         "Machine: " + ", ".join(f"{key} {value}" for key, value in here.items()) + ".",
         f"Probe: {_probe(str(choose_device(options.device)))}.",
+        _bfloat16(str(choose_device(options.device))),
         "Versions: " + ", ".join(f"{key} {value}" for key, value in found.items()) + ".",
         f"Commit: {commit()}.",
     ]
@@ -122,6 +123,13 @@ def _probe(device: str) -> str:
     notes = {bits: fixed_point(spiking, tuple(images.shape[1:]), bits).note for bits in (24, 16, 8)}
     wide = find_units(255, device).note
     return "; ".join(f"int{bits}: {note}" for bits, note in notes.items()) + f"; up to 255: {wide}"
+
+
+def _bfloat16(device: str) -> str:
+    ratio = workloads.bfloat16_ratio(device)
+    times = f"A training step in bfloat16 takes {ratio:.2g} times as long as in float32"
+    left_out = "" if "bfloat16" in workloads.precisions(device) else ": left out"
+    return f"{times}{left_out}."
 
 
 def _version(name: str) -> str | None:

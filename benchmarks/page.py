@@ -59,8 +59,9 @@ def sweep_goals(
         "int16": (sixteen, fastest, "at its fastest", True),
         "int8": (eight, fastest, "at its fastest", True),
         "float32": (0.95, ann["ANN, float32"].median, "in float32", True),
-        "bfloat16": (1.2, ann["ANN, bfloat16"].median, "in bfloat16", matrix_units),
     }
+    if "ANN, bfloat16" in ann:
+        bounds["bfloat16"] = (1.2, ann["ANN, bfloat16"].median, "in bfloat16", matrix_units)
     goals = [
         Goal(f"{name} sweep, × the ANN {which}", "≥", bound, times(f"isospike, {name}", o), applies)
         for name, (bound, o, which, applies) in bounds.items()

@@ -14,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.epoch import epoch_calls
-from benchmarks.workloads import Call, Workload, sweep_calls, training_calls
+from benchmarks.workloads import Call, Workload, precisions, sweep_calls, training_calls
 from network.fused import on_cpu
 
 NEURONS = "neurons"
@@ -70,7 +70,7 @@ def main() -> None:
     training = training_calls(work)
     calls = {
         "sweep, float32": sweep_calls(work, work.batch)["isospike, float32"],
-        **{f"bptt, {kind}": training[f"isospike bptt, {kind}"] for kind in ("float32", "bfloat16")},
+        **{f"bptt, {kind}": training[f"isospike bptt, {kind}"] for kind in precisions(work.device)},
         "ANN, epoch": epoch_calls(work)["epoch of the ANN"],
     }
     found = {name: shares(call) for name, call in calls.items()}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.peers import Forward, peers
+from compare.machine import probe_precision
 from conversion import convert
 from conversion.convert import prepare_ann
 from direct import prepare
@@ -25,6 +27,20 @@ from network.sums.currents import Currents, FloatRows, float_currents, rows_of
 from network.unroll import SpikingNetwork, unroll
 
 Call = Callable[[], object]
+SLOW = 3.0  # times slower than float32, from which on nothing is timed in bfloat16
+
+
+@cache
+def bfloat16_ratio(device: str) -> float:
+    """Time of a training step in bfloat16 over float32's, of a narrow VGG9."""
+    work = Workload("vgg9", 0.5, 32, 32, 1, device)
+    seconds = probe_precision(work.model(batch_norm=True), work.images())
+    return seconds["bfloat16"] / seconds["float32"]
+
+
+def precisions(device: str) -> tuple[str, ...]:
+    """What the ANN, floating-point sweeps and trainings are timed in."""
+    return ("float32", "bfloat16") if bfloat16_ratio(device) < SLOW else ("float32",)
 
 
 @dataclass(frozen=True)
@@ -56,10 +72,9 @@ class Workload:
 
 
 def ann_calls(work: Workload) -> dict[str, Call]:
-    """Forward pass of the folded ANN, channels last, in float32 and bfloat16."""
+    """Forward pass of the folded ANN, channels last, in every precision."""
     images = work.images().contiguous(memory_format=torch.channels_last)
     body = prepare_ann(work.model(batch_norm=False))[0].to(memory_format=torch.channels_last)
-    half = copy.deepcopy(body).to(torch.bfloat16)
 
     def forward(network: nn.Module, x: Tensor) -> Call:
         def call() -> object:
@@ -68,10 +83,11 @@ def ann_calls(work: Workload) -> dict[str, Call]:
 
         return call
 
-    return {
-        "ANN, float32": forward(body, images),
-        "ANN, bfloat16": forward(half, images.bfloat16()),
-    }
+    calls: dict[str, Call] = {}
+    for name in precisions(work.device):
+        dtype = getattr(torch, name)
+        calls[f"ANN, {name}"] = forward(copy.deepcopy(body).to(dtype), images.to(dtype))
+    return calls
 
 
 def every_sweep(work: Workload, batch: int) -> dict[str, Call]:
@@ -94,16 +110,15 @@ def sweep_calls(work: Workload, batch: int) -> dict[str, Call]:
         network = fixed_point(spiking, shape, bits)
         return lambda: [unroll_fixed(network, part, work.timesteps) for part in parts]
 
-    def floating(precise: bool) -> Call:
+    def floating(precision: str) -> Call:
         def call() -> object:
-            with torch.no_grad(), work.autocast(not precise):
+            with torch.no_grad(), work.autocast(precision == "bfloat16"):
                 return [unroll(spiking, part, work.timesteps) for part in parts]
 
         return call
 
     return {
-        "isospike, float32": floating(True),
-        "isospike, bfloat16": floating(False),
+        **{f"isospike, {name}": floating(name) for name in precisions(work.device)},
         "isospike, int24": whole(24),
         "isospike, int16": whole(16),
         "isospike, int8": whole(8),
@@ -134,7 +149,7 @@ def peer_sweep_calls(work: Workload) -> dict[str, Call]:
     for name, (forward, network) in peers(work.model(batch_norm=False), threshold=1.0).items():
         network.to(work.device)
         calls[name] = sweep(forward, True)
-        if "multi-step" in name:
+        if "multi-step" in name and "bfloat16" in precisions(work.device):
             calls[f"{name}, bfloat16"] = sweep(forward, False)
     return calls
 
@@ -159,7 +174,7 @@ def training_calls(work: Workload) -> dict[str, Call]:
         return call
 
     calls: dict[str, Call] = {}
-    for precision in ("float32", "bfloat16"):
+    for precision in precisions(work.device):
         precise = precision == "float32"
         calls[f"ANN, {precision}"] = step(lambda: ann(images), ann, precise)
         for way, spiking in ours.items():
@@ -169,7 +184,7 @@ def training_calls(work: Workload) -> dict[str, Call]:
         network.to(work.device)
         scores = _bind(forward, images, work.timesteps)
         calls[name] = step(scores, network, True)
-        if "multi-step" in name:
+        if "multi-step" in name and "bfloat16" in precisions(work.device):
             calls[f"{name}, bfloat16"] = step(scores, network, False)
     return calls
 

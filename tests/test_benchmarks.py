@@ -71,6 +71,10 @@ def test_goals_of_sweeps() -> None:
     goals = sweep_goals(ann, {**sweeps, **others}, timesteps=10, matrix_units=True)
     assert [goal.bound for goal in goals] == [1.2, 1.2, 2.0, 0.95, 1.2, 4.0, 8.0]
     assert all(goal.applies for goal in goals)
+    # a machine on which nothing is timed in bfloat16
+    del ann["ANN, bfloat16"], sweeps["isospike, bfloat16"]
+    goals = sweep_goals(ann, {**sweeps, **others}, timesteps=10, matrix_units=False)
+    assert [goal.value for goal in goals] == [2.0, 2.5, 5.0, 1.0, 2.5, 7.5]
 
 
 def test_goals_of_training() -> None:
