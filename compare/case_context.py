@@ -21,7 +21,7 @@ from compare.halfway import Halfway
 from compare.joint import Joint
 from compare.models import make_network
 from compare.prepared import View, represent, sample
-from compare.resolved import ANN_RECIPE, for_case
+from compare.resolved import ANN_RECIPE, as_it_comes, for_case
 from compare.store import LOG_FILE, Store
 from compare.study import QUANTISED_ANN
 from compare.sweep import Sweep, accuracy_of, sweep
@@ -92,6 +92,8 @@ class CaseContext:
             batch_norm=case.batch_norm,
             dropout=case.dropout,
             seed=derived_seed(case.seed, NETWORK_SEED),
+            pretrained=case.arm == "ann",
+            to_train=not as_it_comes(case),
         )
         if case.base == QUANTISED_ANN:
             network = quantise_activations(network, **case.options)

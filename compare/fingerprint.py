@@ -26,17 +26,20 @@ def fingerprint(case: Case, dataset: Dataset) -> str:
     """
     if ":" not in case.architecture:
         return dataset.fingerprint
+    pretrained = (case.ann or case).arm == "ann"
     seed = derived_seed(case.seed, NETWORK_SEED)
-    network = _of_network(case.architecture, dataset.geometry, seed)
+    network = _of_network(case.architecture, dataset.geometry, seed, pretrained=pretrained)
     return hashlib.sha256(f"{dataset.fingerprint} {network}".encode()).hexdigest()
 
 
 @cache
-def _of_network(architecture: str, geometry: Geometry, seed: int) -> str:
+def _of_network(architecture: str, geometry: Geometry, seed: int, *, pretrained: bool) -> str:
     """A hash of the network; '' where it cannot be built, which the case itself says."""
     try:
         function = load_function(architecture)
-        first, second = (call_function(function, geometry, seed) for _ in range(2))
+        first, second = (
+            call_function(function, geometry, seed, pretrained=pretrained) for _ in range(2)
+        )
         weights = key_of(first)
         if weights != key_of(second):  # drawn in a way of its own: nothing to know it by
             weights = ""

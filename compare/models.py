@@ -51,18 +51,20 @@ def make_network(
     batch_norm: bool,
     dropout: float,
     seed: int,
+    pretrained: bool = True,
     to_train: bool = True,
 ) -> nn.Module:
     """A fresh network: a registered architecture, or module:function, or file.py:function.
 
-    A user's function is called with those of channels, height, width, classes, num_classes and
-    seed that its signature names, with torch's generator seeded. to_train: as `check_network`.
+    A user's function is called with those of channels, height, width, classes, num_classes, seed
+    and pretrained that its signature names, with torch's generator seeded. pretrained: whether an
+    ANN is asked for, not a network to train as a spiking one. to_train: as `check_network`.
     """
     if ":" not in architecture:
         return build(
             architecture, geometry, width=width, batch_norm=batch_norm, dropout=dropout, seed=seed
         )
-    network = call_function(load_function(architecture), geometry, seed)
+    network = call_function(load_function(architecture), geometry, seed, pretrained=pretrained)
     check_network(network, geometry, to_train=to_train)
     return network
 
@@ -112,7 +114,9 @@ def _check_scores(network: nn.Module, shape: tuple[int, int, int], classes: int)
         raise ModelError(f"{where} has {scores.shape[1]} outputs, the data set {classes} classes")
 
 
-def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -> nn.Module:
+def call_function(
+    function: Callable[..., Any], geometry: Geometry, seed: int, *, pretrained: bool = True
+) -> nn.Module:
     """Call a user's function for a network; raises ModelError unless it returns a module."""
     offered = {
         "channels": geometry.channels,
@@ -121,6 +125,7 @@ def call_function(function: Callable[..., Any], geometry: Geometry, seed: int) -
         "classes": geometry.classes,
         "num_classes": geometry.classes,
         "seed": seed,
+        "pretrained": pretrained,
     }
     try:
         parameters = inspect.signature(function).parameters

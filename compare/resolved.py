@@ -27,6 +27,11 @@ def recipe_of(case: Case) -> Recipe | None:
     return for_case(ANN_RECIPE if case.arm == "ann" else way_of(case.base).recipe, case)
 
 
+def as_it_comes(case: Case) -> bool:
+    """Whether it is an ANN that is not trained here, but has the weights that it comes with."""
+    return case.arm == "ann" and case.training.get("epochs") == 0
+
+
 def for_case(recipe: R, case: Case) -> R:
     """A recipe in the case's precision and with what its study sets otherwise."""
     # a case holds plain values; those of a training were checked when the study was read
@@ -50,7 +55,7 @@ def in_force(cases: Iterable[Case], datasets: Mapping[str, Dataset]) -> str:
     for case in cases:
         recipe, options = recipe_of(case), options_of(case)
         if recipe is not None:
-            said = asdict(recipe)
+            said = {"epochs": 0} if as_it_comes(case) else asdict(recipe)
             if case.train_timesteps is not None:
                 said = {"train_timesteps": case.train_timesteps, **said}
             lines[f"# {case.method}, training: {', '.join(pairs(said))}"] = None

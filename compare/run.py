@@ -17,7 +17,7 @@ from compare.cases import Case
 from compare.faults import halved_once
 from compare.options import rule_options
 from compare.prepared import sample
-from compare.resolved import calibration_images, for_case
+from compare.resolved import as_it_comes, calibration_images, for_case
 from compare.result import Result, describe, write_files
 from compare.sweep import evaluate_ann, folded
 from compare.ways import way_of
@@ -37,6 +37,7 @@ from network.unroll import SpikingNetwork
 from network.wiring import wiring
 
 SAMPLE_IMAGES = 500  # for data-based initialisation and width tuning
+NOT_TRAINED = "not trained here: the network has the weights that it comes with"
 ERROR_IMAGES = 32  # for the conversion error by layer
 
 
@@ -88,9 +89,11 @@ def _run_ann(case: Case, context: CaseContext) -> Result:
         return scores
 
     wiring(trace(network.eval()), context.dataset.shape)  # refused before any training
-    clock = _Clock()
-    history = context.fit(network, objective, recipe, classify, TRAINING_COST)
-    clock.lap("train", history)
+    clock, history, notes = _Clock(), [], [NOT_TRAINED]
+    if not as_it_comes(case):
+        history = context.fit(network, objective, recipe, classify, TRAINING_COST)
+        clock.lap("train", history)
+        notes = []
     tell = context.tell("evaluation")
     outcome = evaluate_ann(
         network,
@@ -110,6 +113,7 @@ def _run_ann(case: Case, context: CaseContext) -> Result:
         readout="",
         depth=depth_of(network),
         parameters=_count(network),
+        extra={"notes": notes} if notes else {},
         elapsed_s=clock.laps,
     )
 

@@ -42,7 +42,7 @@ STUDY: Mapping[str, str] = {
 }
 
 TRAINING: Mapping[str, str] = {
-    "epochs": "passes over the training images",
+    "epochs": "passes over the training images; 0 under `[ann]`: a network of your own as it comes",
     "batch_size": "images of a step",
     "optimiser": "adamw, adam or sgd",
     "learning_rate": "at its peak",

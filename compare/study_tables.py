@@ -96,8 +96,12 @@ class Training(Table):
 
 
 class AnnTraining(Training):
-    """Overrides of an ANN's recipe (network.recipe.AnnRecipe)."""
+    """Overrides of an ANN's recipe (network.recipe.AnnRecipe).
 
+    epochs: 0 takes a network of the user's with the weights that it comes with.
+    """
+
+    epochs: int | None = Field(default=None, ge=0)
     label_smoothing: float | None = Field(default=None, ge=0, lt=1)
     score_scale: float | None = Field(default=None, gt=0)
 

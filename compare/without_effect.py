@@ -8,8 +8,8 @@ from typing import Any
 from compare import catalogue
 from compare.cases import Case
 from compare.options import rule_options
-from compare.resolved import recipe_of
-from compare.study import OF_ARCHITECTURES, Study, StudyError
+from compare.resolved import as_it_comes, recipe_of
+from compare.study import OF_ARCHITECTURES, QUANTISED_ANN, Study, StudyError
 from compare.study_tables import Training
 from compare.ways import way_of
 
@@ -36,6 +36,7 @@ def check_settings(study: Study, cases: Iterable[Case]) -> None:
             f"or nothing is allowed; got {moved[0]!r}"
         )
     _check_architectures(study, cases)
+    _check_untrained(cases)
     _check_conversions(study)
     for where, table, concerned in _trainings(study, cases):
         given = {name for name, value in table.overrides().items() if value not in ((), False)}
@@ -64,6 +65,26 @@ def _check_architectures(study: Study, cases: list[Case]) -> None:
                 f"[variants.{method}] {given[0]} has an effect on registered architectures only; "
                 f"got {', '.join(used)}"
             )
+
+
+def _check_untrained(cases: list[Case]) -> None:
+    """[ann] epochs = 0 is for networks that come with weights, and for the ReLUs they come with."""
+    untrained = [case for case in cases if as_it_comes(case)]
+    for case in untrained:
+        if not _is_own(case.architecture):
+            raise StudyError(
+                "[ann] epochs = 0 takes a network with the weights that it comes with; allowed are "
+                f"networks of your own (file.py:function), got {case.architecture}"
+            )
+        if case.base == QUANTISED_ANN:
+            methods = dict.fromkeys(c.method for c in cases if c.ann == case)
+            raise StudyError(
+                f"{', '.join(methods)}: its ANN is trained with quantised activations, which "
+                "[ann] epochs = 0 does not do; allowed are 1 epoch or more, or other methods"
+            )
+        for name in case.training:
+            if name != "epochs":
+                raise StudyError(f"[ann] {name} has an effect with 1 epoch or more only; got 0")
 
 
 def _is_own(architecture: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 Optimiser = Literal["adamw", "adam", "sgd"]
 Precision = Literal["float32", "bfloat16"]
@@ -28,6 +28,8 @@ class Recipe:
     identity: hidden convolutions start by handing on their input (network.start.pass_through).
     fixed_scales: scales of batch norm stay what they are (network.start.fix_scales).
     """
+
+    FEWEST_EPOCHS: ClassVar[int] = 1
 
     epochs: int = 10
     batch_size: int = 100
@@ -53,9 +55,9 @@ class Recipe:
             if getattr(self, name) not in get_args(allowed):
                 known = ", ".join(get_args(allowed))
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, fewest in (("epochs", self.FEWEST_EPOCHS), ("batch_size", 1)):
+            if getattr(self, name) < fewest:
+                raise ValueError(f"{name} must be at least {fewest}, got {getattr(self, name)}")
         if self.nesterov and not self.momentum > 0:
             raise ValueError(f"nesterov wants a momentum above 0, got {self.momentum}")
         if not self.learning_rate > 0:
@@ -66,11 +68,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class AnnRecipe(Recipe):
-    """A recipe of an ANN, with what its cross-entropy may have.
+    """A recipe of an ANN, with what its cross-entropy may have; with epochs = 0 it is not trained.
 
     label_smoothing: share of the label that is spread evenly over the classes.
     score_scale: factor on the class scores in the loss alone (Jordan 2024).
     """
+
+    FEWEST_EPOCHS: ClassVar[int] = 0
 
     label_smoothing: float = 0.0
     score_scale: float = 1.0

@@ -28,6 +28,7 @@ def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
     found = [
         *([altered] if altered else []),
         *_seeds(analysis),
+        *_as_it_came(analysis),
         *_no_spread(analysis),
         *_references(analysis),
         *_not_reached(analysis),
@@ -65,6 +66,24 @@ def _seeds(analysis: Analysis) -> list[str]:
             "intervals of T* and of ratios, by bootstrap, are too narrow where seeds differ much."
         ]
     return []
+
+
+def _as_it_came(analysis: Analysis) -> list[str]:
+    """ANNs of which nothing is known but their weights."""
+    cases = analysis.study.cases.values()
+    specs = [dict(case.facts.get("spec") or {}) for case in cases]
+    names = [
+        str(spec.get("architecture"))
+        for spec in specs
+        if spec.get("arm") == "ann" and dict(spec.get("training") or {}).get("epochs") == 0
+    ]
+    if not names:
+        return []
+    return [
+        f"The ANN of {_names(names)} was not trained here: it has the weights that it came with. "
+        "What it was trained on, and for how long, is not known; a spread over seeds is that of "
+        "calibration and of direct training alone."
+    ]
 
 
 def _no_spread(analysis: Analysis) -> list[str]:
