@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +102,40 @@ def test_a_kernel_that_disagrees_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
 
 def convert_small() -> SpikingNetwork:
     return convert(network("plain"), images(16), method="channel-norm").network
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:-9] + b"x" * 9],
+)
+def test_a_spoilt_library_is_built_anew(own_cache: Path, spoil) -> None:  # type: ignore[no-untyped-def]
+    """Half a library ends the process that loads it."""
+    needs_compiler()
+    source = source_in(own_cache, "int one(void) { return 1; }\n")
+    library = built(source)
+    whole = library.read_bytes()
+    library.write_bytes(spoil(whole))
+    again = built(source)
+    assert ctypes.CDLL(str(again)).one() == 1
+    assert list(library.parent.iterdir()) == [again]
+
+
+@pytest.mark.parametrize("cache", ["", "a/relative/one", "/dev/null"])
+def test_without_a_cache_a_process_has_a_directory_of_its_own(
+    cache: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No home, a path that says nothing, and one that cannot be written."""
+    needs_compiler()
+    at_the_end = []
+    monkeypatch.setenv("XDG_CACHE_HOME", cache)
+    monkeypatch.setattr(os.path, "expanduser", str)
+    monkeypatch.setattr(tempfile, "tempdir", str(own_cache))
+    monkeypatch.setattr(atexit, "register", lambda *call, **how: at_the_end.append((call, how)))
+    building_module._own_directory.cache_clear()
+    library = built(source_in(own_cache, "int one(void) { return 1; }\n"))
+    building_module._own_directory.cache_clear()
+    assert library.exists()
+    assert library.parent.parent == own_cache
+    (((remove, *given), how),) = at_the_end
+    remove(*given, **how)
+    assert not library.parent.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import platform
@@ -9,6 +10,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 COMPILERS = ("cc", "gcc", "clang")
@@ -25,15 +28,18 @@ def built(source: Path, *options: str) -> Path:
     """The shared library of a C file, from the cache or compiled now, with more options if given.
 
     Its name holds a hash of the text, of headers beside it, the flags, the compiler and the
-    processor. It is written under another name first, so that no process sees half of it.
+    processor, and one of the library itself: what was cut off or changed since is built anew, for
+    a process that loads half a library is killed. It is written under another name first, so that
+    no process sees half of it.
     """
     compiler = find_compiler()
     headers = sorted(source.parent.glob("*.h"))
     text = b"".join(file.read_bytes() for file in (source, *headers))
+    name = f"{source.stem}-{_identity(text, compiler, options)}"
     for directory in _directories():
-        library = directory / f"{source.stem}-{_identity(text, compiler, options)}.so"
-        if library.exists():
-            return library
+        kept = _kept(directory, name)
+        if kept is not None:
+            return kept
         try:
             directory.mkdir(parents=True, exist_ok=True)
             handle, other = tempfile.mkstemp(suffix=".so", dir=directory)
@@ -42,11 +48,22 @@ def built(source: Path, *options: str) -> Path:
         os.close(handle)
         try:
             _compile(compiler, source, Path(other), options)
+            library = directory / f"{name}-{_digest(Path(other).read_bytes())}.so"
             os.replace(other, library)
         finally:
             Path(other).unlink(missing_ok=True)
         return library
     raise NoCompiler("no directory to keep a compiled library in")
+
+
+def _kept(directory: Path, name: str) -> Path | None:
+    """The library of this name that is as it was written; those that are not are removed."""
+    for library in sorted(directory.glob(f"{name}-*.so")):
+        with suppress(OSError):
+            if library.stem == f"{name}-{_digest(library.read_bytes())}":
+                return library
+            library.unlink()
+    return None
 
 
 def find_compiler() -> str:
@@ -60,14 +77,28 @@ def find_compiler() -> str:
 
 def _directories() -> Iterator[Path]:
     """The user's cache; a directory of this process where that cannot be written."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    yield Path(base) / "isospike" / "compiled"
-    yield Path(tempfile.mkdtemp(prefix="isospike-"))
+    base = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if base.is_absolute():  # a user without a home has none
+        yield base / "isospike" / "compiled"
+    with suppress(OSError):
+        yield _own_directory()
+
+
+@cache
+def _own_directory() -> Path:
+    """Removed when the process ends."""
+    directory = Path(tempfile.mkdtemp(prefix="isospike-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 def _identity(text: bytes, compiler: str, options: Sequence[str]) -> str:
     facts = (compiler, str(os.stat(compiler).st_mtime_ns), *FLAGS, *options, *_processor())
-    return hashlib.sha256(text + "\0".join(facts).encode()).hexdigest()[:16]
+    return _digest(text + "\0".join(facts).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _processor() -> Iterator[str]:
