@@ -139,3 +139,16 @@ def test_without_a_cache_a_process_has_a_directory_of_its_own(
     (((remove, *given), how),) = at_the_end
     remove(*given, **how)
     assert not library.parent.exists()
+
+
+def test_a_cache_that_may_not_be_looked_into_is_left(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs_compiler()
+
+    def refused(directory: Path, name: str) -> None:
+        if directory.parent.parent == own_cache:
+            raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(building_module, "_kept", refused)
+    assert own_cache not in built(source_in(own_cache, "int one(void) { return 1; }\n")).parents

@@ -37,10 +37,10 @@ def built(source: Path, *options: str) -> Path:
     text = b"".join(file.read_bytes() for file in (source, *headers))
     name = f"{source.stem}-{_identity(text, compiler, options)}"
     for directory in _directories():
-        kept = _kept(directory, name)
-        if kept is not None:
-            return kept
         try:
+            kept = _kept(directory, name)
+            if kept is not None:
+                return kept
             directory.mkdir(parents=True, exist_ok=True)
             handle, other = tempfile.mkstemp(suffix=".so", dir=directory)
         except OSError:
