@@ -124,14 +124,17 @@ def test_a_held_potential_goes_on_from_the_limit(reset: str) -> None:
     assert found == [[8], [-10]]  # −7 + 15; −12 held at −10 each time
 
 
-def test_a_constant_current_saturates_without_changing_a_spike() -> None:
-    # 100 θ at every step leaves 99 θ more: 2²¹·99·64 is above 2³⁰; −100 θ never fires
-    for shift, rate in ((100.0, 1.0), (-100.0, 0.0)):
+@pytest.mark.parametrize(("bits", "starts"), [(8, 0.0), (8, 100.0), (24, 7.0)])
+def test_a_constant_current_saturates_without_changing_a_spike(bits: int, starts: float) -> None:
+    # 300 θ at every step leaves 299 θ more: 2²¹·299·64 is above 2³⁰; −300 θ never fires, also
+    # from the largest starts that whole numbers hold
+    for shift, rate in ((300.0, 1.0), (-300.0, 0.0)):
         snn = converted("plain")
         name, first = next(iter(snn.neurons().items()))
         first.shift = shift * first.theta
+        first.start = -starts * first.theta if rate else starts * first.theta
         tap = Recorder()
-        unroll_fixed(fixed_point(snn, SHAPE, 8), images(2), 64, taps=[tap])
+        unroll_fixed(fixed_point(snn, SHAPE, bits), images(2), 64, taps=[tap])
         assert tap.spikes[name].double().mean() == rate
 
 

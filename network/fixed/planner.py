@@ -52,7 +52,7 @@ def make_plan(
     if observation is not None and not observation.only_delays:
         raise NotFixedPoint("its neurons prepare themselves in steps of observation")
     if network.encoding not in ("constant", "poisson"):
-        raise NotFixedPoint(f"the input of encoding {network.encoding} is not made of 0 and 1")
+        raise NotFixedPoint(f"inputs of encoding {network.encoding} have no whole-number form here")
     return _Planner(network, bits, units, events).run(shape)
 
 

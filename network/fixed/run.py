@@ -173,7 +173,7 @@ class _Run:
             return None
         total = total.div_(current.sigma).round_()
         if current.alone:
-            total.clamp_(-LIMIT // 8, LIMIT // 8)  # above all θ, or below: no spike changes
+            total.clamp_(-LIMIT // 2, LIMIT // 2)  # past all θ and starts: no spike changes
         elif _magnitude(total) >= LIMIT / 4:
             raise NotFixedPoint("a current that does not change with the step passes 28 bits")
         shape = (self.batch, *total.shape[1:])
