@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.sections import threads
 from conversion import convert
+from network import operators
 from network.fixed import NotFixedPoint, fixed_point, unroll_fixed
 from network.fixed.firing import Membrane, fire_by_kernel, fire_plainly
 from network.fixed.plan import Current, Fire
@@ -206,6 +209,16 @@ def behind_max_pooling(module: nn.Module, encoding: str) -> SpikingNetwork:
         body = nn.Sequential(*first, *second, nn.LazyLinear(5))
         body(images(1))
     return convert(body, images(16), method="channel-norm", encoding=encoding).network
+
+
+def test_inner_operators_of_torch_are_called_in_one_file() -> None:
+    """They carry no promise: a torch that changes them is met in one place."""
+    top = Path(operators.__file__).parents[1]
+    rooms = ("network", "conversion", "direct", "compare", "reports", "benchmarks")
+    inner = re.compile(r"torch\.(ops\b|_[a-z])")
+    sources = [file for room in rooms for file in (top / room).rglob("*.py")]
+    found = [file.name for file in sources if inner.search(file.read_text(encoding="utf-8"))]
+    assert found == ["operators.py"]
 
 
 def test_units_say_which_arithmetic_runs() -> None:

@@ -84,13 +84,18 @@ class Quantise(torch.autograd.Function):
         if found is not None:
             inside, total = found.backward(z, gradient, levels)
             return inside, torch.tensor(total, dtype=threshold.dtype), None, None
-        inside = torch.ops.aten.hardtanh_backward(gradient.to(z.dtype), z, 0.0, levels.bound)
+        wide = _wide(z)
+        inside = torch.where((wide > 0.0) & (wide < levels.bound), gradient.to(z.dtype), 0.0)
         of_threshold = None
         if ctx.needs_input_grad[1]:  # ∂a/∂λ: steps/L, and −z/λ inside
             steps = (levels.steps(z) * gradient).sum(dtype=torch.float32)
             slope = (z.float() * inside).sum(dtype=torch.float32)
             of_threshold = (steps / levels.number - slope / levels.bound).to(threshold.dtype)
         return inside, of_threshold, None, None
+
+
+def _wide(z: Tensor) -> Tensor:
+    return z if z.dtype is torch.float64 else z.float()
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,7 @@ class _Levels:
 
     def steps(self, z: Tensor) -> Tensor:
         """⌊clip(z, 0, λ)·L/λ + ½ + noise⌋, whole numbers 0 … L in float32 (float64 as z is)."""
-        wide = z if z.dtype is torch.float64 else z.float()
-        counted = F.hardtanh(wide, 0.0, self.bound).mul_(self.number / self.bound).add_(0.5)
+        counted = F.hardtanh(_wide(z), 0.0, self.bound).mul_(self.number / self.bound).add_(0.5)
         if self.noise is not None:
             counted.add_(self.noise.like(z))
         return counted.floor_()
