@@ -92,6 +92,14 @@ def test_tables_of_one_paper_share_their_cases() -> None:
     assert all('"dataset": "nmnist"' in text for text in more - table)
 
 
+@pytest.mark.parametrize("name", PAPERS)
+def test_digits_are_trained_on_as_they_are(name: str) -> None:
+    """None of the papers moves the images of MNIST: Lee 2020 crops and flips colour images alone
+    (section 4.1.4), Ledinauskas 2020 and Lee 2016 say none (sections 3.1 and 6)."""
+    found = {case.augmentation for case in cases_of(name) if case.dataset == "mnist"}
+    assert found <= {"none"}
+
+
 def test_the_page_of_studies_is_current() -> None:
     assert PAGE.read_text("utf-8") == page(), "run `make studies`"
     assert set(PAPERS) <= set(builtin_studies())
