@@ -26,6 +26,7 @@ from compare.study import Precision, Study
 from compare.study_tables import Frames
 from compare.sweep import BITS
 from compare.without_effect import check_settings
+from direct import PRESETS
 from network.graph import UnsupportedNetwork, trace
 from network.wiring import wiring
 
@@ -89,7 +90,18 @@ def resolve(
                 ratio = _bfloat16_ratio(study, datasets, network.to(device))
                 precision = "bfloat16" if ratio < WORTHWHILE else "float32"
     resolved = {"precision": precision, "sweep_precision": sweeps, "threads": threads}
-    return study.model_copy(update=resolved)
+    return study.model_copy(update={**resolved, "differences": _differences(study)})
+
+
+def _differences(study: Study) -> tuple[str, ...]:
+    """What the set-up has otherwise than the papers: the study's own, then those of its presets."""
+    used = {study.base_method(method) for method in study.every("methods")}
+    of_presets = [
+        f"preset {name}, where the study sets nothing else: {PRESETS.get(name).chosen_here}"
+        for name in PRESETS.names()
+        if name in used
+    ]
+    return tuple(dict.fromkeys([*study.differences, *of_presets]))
 
 
 def check(study: Study) -> None:

@@ -9,6 +9,7 @@ STUDY: Mapping[str, str] = {
     "title": "heading of the report",
     "description": "a sentence or two under it",
     "source": "paper, table or figure that the study follows",
+    "differences": "what it has otherwise than the source, a phrase each; behind those of its base",
     "expected_minutes": "on 2 cores, for `isospike studies`",
     "expected_minutes_h100": "the same on one H100",
     "datasets": "`isospike list datasets`; also folder:PATH, npz:PATH",

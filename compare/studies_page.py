@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib import resources
 from pathlib import Path
 
-from compare.study import Study, builtin_studies, load_study
+from compare import catalogue
+from compare.study import STUDIES, Study, builtin_studies, load_study
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "studies.md"
 HEAD = """# Built-in studies
@@ -59,6 +62,7 @@ def page() -> str:
             f"## {study.name}",
             "",
             " ".join(study.description.split()) + source + numbers,
+            *_differences(study),
         ]
     lines += [PRESETS_HEAD]
     for name in PRESETS.names():
@@ -69,6 +73,23 @@ def page() -> str:
             f"{preset.chosen_here}."
         ]
     return "\n".join(lines) + "\n"
+
+
+def _differences(study: Study) -> list[str]:
+    """A paragraph on what the set-up has otherwise than the source, where there is something.
+
+    What a study has from its base is said there.
+    """
+    used = {study.base_method(method) for method in study.every("methods")}
+    presets = [name for name in catalogue.entries("presets") if name in used]
+    text = resources.files(STUDIES).joinpath(f"{study.name}.toml").read_text("utf-8")
+    base = tomllib.loads(text).get("base")
+    shared = load_study(base).differences if base else ()
+    said = [f"what is said of [{base}](#{base})"] if shared else []
+    said += study.differences[len(shared) :]
+    if presets:
+        said.append(f"what stands under [presets](#presets) of {' and '.join(presets)}")
+    return ["", f"Unlike the source: {'; '.join(said)}."] if said else []
 
 
 def _row(study: Study) -> str:

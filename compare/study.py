@@ -61,6 +61,7 @@ class Study(Table):
     title: str = ""
     description: str = ""
     source: str = ""
+    differences: tuple[str, ...] = ()
     expected_minutes: float | None = Field(default=None, gt=0)
     expected_minutes_h100: float | None = Field(default=None, gt=0)
     datasets: tuple[str, ...] = ("mnist-5k",)
@@ -218,9 +219,18 @@ def parse_study(text: str, name: str, *, where: str) -> Study:
             f'"..." into it, of letters from A to Z, digits, ".", "_" and "-", got {name!r}'
         )
     content.setdefault("name", name)
-    if "base" in content:
-        content = {**_inherited(content.pop("base"), where), **content}
-    return build_study(content, where=where)
+    return build_study(_on_base(content, where), where=where)
+
+
+def _on_base(content: dict[str, Any], where: str) -> dict[str, Any]:
+    """A study's keys, with those of its base where it is silent; its differences come on top."""
+    if "base" not in content:
+        return content
+    taken = _inherited(content["base"], where)
+    own = {key: value for key, value in content.items() if key != "base"}
+    if isinstance(own.get("differences"), list):
+        own["differences"] = [*taken.get("differences", ()), *own["differences"]]
+    return {**taken, **own}
 
 
 def _inherited(base: Any, where: str) -> dict[str, Any]:
@@ -230,9 +240,7 @@ def _inherited(base: Any, where: str) -> dict[str, Any]:
             f"{where}: base must be a built-in study ({', '.join(builtin_studies())}), got {base!r}"
         )
     text = resources.files(STUDIES).joinpath(f"{base}.toml").read_text("utf-8")
-    content = tomllib.loads(text)
-    if "base" in content:
-        content = {**_inherited(content.pop("base"), f"study {base}"), **content}
+    content = _on_base(tomllib.loads(text), f"study {base}")
     return {key: value for key, value in content.items() if key not in OF_ITS_OWN}
 
 

@@ -145,6 +145,11 @@ class Study:
         """Published numbers that the study file asks to be shown beside ours."""
         return tuple(self.settings.get("paper", ()))
 
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """What the set-up has otherwise than the source, a phrase each."""
+        return tuple(str(phrase) for phrase in self.settings.get("differences", ()))
+
 
 def load(directory: str | Path) -> Study:
     """Read a study directory.

@@ -49,6 +49,8 @@ class PageStudy:
     key: str
     title: str
     description: str
+    source: str
+    differences: tuple[str, ...]
     answers: tuple[Answer, ...]
     compared: tuple[Fact, ...]
     tables: tuple[PageTable, ...]
@@ -124,6 +126,8 @@ def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) ->
         key=key,
         title=analysis.study.title,
         description=analysis.study.description,
+        source=analysis.study.source,
+        differences=analysis.study.differences,
         answers=answers(analysis),
         compared=compared(analysis),
         tables=page_tables(analysis, prefix, home),

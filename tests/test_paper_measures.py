@@ -56,6 +56,16 @@ def test_steps_and_speedups_are_those_of_the_iso_table(analysis: Analysis) -> No
         assert cell_of(measure, curve, 32, analysis) == row[names.index(name)], measure
 
 
+def test_what_is_set_up_otherwise_is_said_under_the_paper_table(analysis: Analysis) -> None:
+    said = {"differences": ["4 epochs (paper: 150)"]}
+    study = replace(analysis.study, settings={**analysis.study.settings, **said})
+    table = paper(Analysis(study))
+    assert table is not None
+    assert table.notes[-1] == "Unlike the source: 4 epochs (paper: 150)."
+    assert study.differences == ("4 epochs (paper: 150)",)
+    assert not analysis.study.differences
+
+
 def test_the_tables_say_where_they_read_the_direct_network(analysis: Analysis) -> None:
     for table in (summary(analysis), iso(analysis)):
         assert any(BEST_OF_SWEEP in note for note in table.notes), table.name

@@ -55,7 +55,8 @@ def test_a_study_says_what_it_shows_and_what_it_takes(name: str) -> None:
     assert study.name == name
     assert study.title
     assert study.source
-    assert "Unlike the paper" in study.description or "Differences as" in study.description
+    assert study.differences
+    assert "Unlike the" not in study.description, "belongs into differences, which reports list"
     assert study.expected_minutes is not None
     assert study.expected_minutes_h100 is not None
     if "Figure" in study.description:

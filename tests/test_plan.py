@@ -12,6 +12,8 @@ from compare import machine, plan
 from compare.data import ArrayImages
 from compare.plan import Plan, multiplications, resolve
 from compare.study import Study
+from compare.study_tables import Variant
+from direct import PRESETS
 from network.graph import UnsupportedNetwork, trace
 from network.wiring import wiring
 from tests.test_half_a_batch import made_up
@@ -60,6 +62,17 @@ def test_threads_that_are_asked_for_go_before_those_of_an_earlier_run(
     for asked, threads in ((None, 3), (2, 2)):
         study = STUDY.model_copy(update={"threads": asked})
         assert resolve(study, earlier, {}, CPU).threads == threads
+
+
+def test_what_a_preset_lacks_from_its_paper_is_said_once_in_the_resolved_study() -> None:
+    variants = {"longer": Variant(method="zheng2021")}
+    given = {"precision": "float32", "threads": 1, "differences": ("one seed",)}
+    study = STUDY.model_copy(update={**given, "methods": ("bptt", "longer"), "variants": variants})
+    found = resolve(study, None, {}, CPU)
+    assert found.differences[0] == "one seed"
+    assert PRESETS.get("zheng2021").chosen_here in found.differences[1]
+    assert len(found.differences) == 2
+    assert resolve(found, None, {}, CPU).differences == found.differences
 
 
 def test_a_network_that_cannot_be_counted_is_counted_by_torch() -> None:

@@ -91,6 +91,17 @@ def test_answer_stands_before_the_tables(study):
     assert "abcdef0" in text
 
 
+def test_what_is_set_up_otherwise_stands_at_the_top(study):
+    assert "Set up otherwise" not in page.build([study]).read_text("utf-8")
+    file = study / "study.toml"
+    text = file.read_text("utf-8")
+    file.write_text('differences = ["4 epochs (paper: 150)", "<one seed>"]\n' + text, "utf-8")
+    text = page.build([study]).read_text("utf-8")
+    assert "2 points</summary>" in text
+    assert "<li>&lt;one seed&gt;</li>" in text
+    assert text.index("<li>4 epochs (paper: 150)</li>") < text.index("<h2")
+
+
 def test_names_of_users_are_escaped(tmp_path):
     home = tmp_path / "study"
     home.mkdir()

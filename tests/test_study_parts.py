@@ -41,6 +41,18 @@ def test_a_bad_part_or_base_is_one_line(text: str, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_what_a_base_has_otherwise_than_its_source_comes_first() -> None:
+    base = load_study("lee2020-table9").differences
+    assert base
+    assert part_study("base = 'lee2020-table9'").differences == base
+    own = part_study("base = 'lee2020-table9'\ndifferences = ['one epoch']").differences
+    assert own == (*base, "one epoch")
+    over_two = part_study("base = 'lee2020-table8'\ndifferences = ['one epoch']").differences
+    assert over_two == (*load_study("lee2020-table8").differences, "one epoch")
+    with pytest.raises(StudyError, match=r"differences: .* got 'one epoch'"):
+        part_study("base = 'lee2020-table9'\ndifferences = 'one epoch'")
+
+
 def test_a_base_gives_settings_but_not_words() -> None:
     study = part_study("base = 'lee2020-table9'\nseeds = 1")
     base = load_study("lee2020-table9")

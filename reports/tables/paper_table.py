@@ -37,6 +37,7 @@ def paper(study: Study | Analysis) -> Table | None:
     notes = ["A dash: this study has no such case, or the measure is not in the records."]
     if any(_measure(row) in OF_PACE for row in papers):
         notes.append(BEST_OF_SWEEP)
+    notes += [f"Unlike the source: {phrase}." for phrase in analysis.study.differences]
     return Table("paper", "Paper and ours", columns, rows, tuple(notes))
 
 
