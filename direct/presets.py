@@ -114,7 +114,8 @@ PRESETS.add(
         dropout=0.2,
         chosen_here="spiking pooling fires where it reaches 0.75, which 3 of 4 spikes do (paper: "
         "where it exceeds that; pooling_threshold = 0.8 does so); "
-        "momentum 0.9 and a factor of 0.1 at the milestones; loss and ΔW are means "
+        "momentum 0.9 and a factor of 0.1 at the milestones; a rate of 0.002 of 0.002 to 0.003, "
+        "batches of 32 of 16 to 32, dropout of 0.2 of 0.2 to 0.25; loss and ΔW are means "
         "over the batch (with sums the same rate would be 32 times as much); "
         "dropout in front of the output layer alone, or behind hidden fully connected ones (paper, "
         "algorithm 1: behind every layer)",

@@ -25,7 +25,8 @@ LEE = {
 }
 
 # Zheng 2021, table 4, at every image size: first channels, then (channels, stride, repeats).
-# 'average pool/2' in front of the 256 units is a 2×2 pooling. Identity shortcuts have no batch
+# 'average pool/2' in front of the 256 units is a 2×2 pooling, with which the multiplications of
+# its table 6 come out: 6·(3·9·128·32² + 8192·256) = 3.4e7. Identity shortcuts have no batch
 # norm in the ANN; the rule tdbn puts its own there (fig. 5b).
 ZHENG_SMALL = {
     "resnet17": (64, ((64, 2, 3), (128, 2, 4))),
