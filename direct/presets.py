@@ -64,9 +64,10 @@ PRESETS.add(
         "cosine for exp(−epoch/35), α = 3 of 3 to 10, λ = 0.02 of 0.002 to 0.04; "
         "thresholds at a tenth of the rate with Adam too (paper: at it) and exponential "
         "regularisation of the output layer too (paper: of hidden ones), "
-        "without which firing grows over the epochs; lowest threshold half of the first; traces "
-        "in their mean over the run; three quarters of the largest output's own slope in the "
-        "error (paper: none); threshold regularisation per update, so 20 times weaker for an "
+        "without which firing grows over the epochs; lowest threshold half of the first, and what "
+        "gradients take below it is given back (paper: weights rise instead); traces in their "
+        "mean over the run; three quarters of the largest output's own slope in the error "
+        "(paper: none); threshold regularisation per update, so 20 times weaker for an "
         "image than with the paper's batches of 1; a refractory time of 1 ms, in steps of 1 ms, "
         "keeps no spike back",
     )
