@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compare.study import (
@@ -139,6 +139,7 @@ def test_a_study_survives_toml() -> None:
     assert parse_study(to_toml(study), "other", where="test") == study
 
 
+@settings(deadline=None)  # a busy machine is no error
 @given(st.text(), st.floats(min_value=0.01, max_value=10), st.booleans())
 def test_any_text_survives_toml(text: str, width: float, batch_norm: bool) -> None:
     encodable = text.encode("utf-8", "ignore").decode()
