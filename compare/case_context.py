@@ -43,6 +43,7 @@ TRAINING_COST = 3.0  # a training step against a forward pass
 class Workplace:
     """What the cases of one study share. `tell(label, work)` reports work done.
 
+    probe: what decided for the precision; '' where it was asked for.
     joint: where torchrun's processes train together, how they begin and end.
     """
 
@@ -52,6 +53,7 @@ class Workplace:
     device: torch.device
     batch_size: int
     command: str
+    probe: str = ""
     tell: Callable[[str, float], None] = lambda label, work: None
     joint: Joint | None = None
 
@@ -77,7 +79,8 @@ class CaseContext:
             f"data {data.name}, fingerprint {data.fingerprint[:16]}: {len(data.train)} training, "
             f"{len(data.validation)} validation, {len(data.test)} test images; "
             f"{self.place.device}, {torch.get_num_threads()} threads, precision "
-            f"{self.case.precision}" + (f"; {data.note}" if data.note else "")
+            f"{self.case.precision}{f' ({self.place.probe})' if self.place.probe else ''}"
+            + (f"; {data.note}" if data.note else "")
         )
 
     def _view(self, arrays: Any) -> View:

@@ -74,9 +74,10 @@ def resolve(
     if sweeps == "auto":  # a precision that is asked for holds for the sweep too
         sweeps = SWEEP_PRECISION if study.precision == "auto" else study.precision
     precision: Precision = "auto" if study.precision in BITS else study.precision
-    threads = study.threads
+    threads, probe = study.threads, ""
     if earlier is not None:
-        precision = earlier.precision if precision == "auto" else precision
+        if precision in ("auto", earlier.precision):
+            precision, probe = earlier.precision, earlier.probe
         threads = threads or earlier.threads
     if precision == "auto" or threads is None:
         with memory_for("the first network of the study"):
@@ -87,9 +88,15 @@ def resolve(
                 threads = 1 if operations < SMALL_NETWORK else cores
             torch.set_num_threads(threads)
             if precision == "auto":
-                ratio = _bfloat16_ratio(study, datasets, network.to(device))
-                precision = "bfloat16" if ratio < WORTHWHILE else "float32"
-    resolved = {"precision": precision, "sweep_precision": sweeps, "threads": threads}
+                seconds = _probe(study, datasets, network.to(device))
+                faster = seconds["bfloat16"] < WORTHWHILE * seconds["float32"]
+                precision, probe = "bfloat16" if faster else "float32", _in_words(seconds)
+    resolved = {
+        "precision": precision,
+        "sweep_precision": sweeps,
+        "threads": threads,
+        "probe": probe,
+    }
     return study.model_copy(update={**resolved, "differences": _differences(study)})
 
 
@@ -223,12 +230,24 @@ def bfloat16_ratio(study: Study, datasets: dict[str, Dataset], device: torch.dev
     """Time of a training step in bfloat16 over float32's, of a resolved study's first network."""
     torch.set_num_threads(study.threads or torch.get_num_threads())
     network, _ = _first_network(study, datasets)
-    return _bfloat16_ratio(study, datasets, network.to(device))
+    seconds = _probe(study, datasets, network.to(device))
+    return seconds["bfloat16"] / seconds["float32"]
 
 
-def _bfloat16_ratio(study: Study, datasets: dict[str, Dataset], network: torch.nn.Module) -> float:
-    """By a probe of two images at least, of one twice where there is no other: batch norm has no
-    variance over one."""
+def _in_words(seconds: dict[str, float]) -> str:
+    """What a probe found, for study.toml, logs and case.json."""
+    times = (f"{1e3 * taken:.3g} ms in {precision}" for precision, taken in seconds.items())
+    return f"a training step of the first network took {', '.join(times)}"
+
+
+def _probe(
+    study: Study, datasets: dict[str, Dataset], network: torch.nn.Module
+) -> dict[str, float]:
+    """Seconds of a training step in each precision.
+
+    Of two images at least, of one twice where there is no other: batch norm has no variance over
+    one.
+    """
     dataset = datasets[study.divided()[0].datasets[0]]
     device = next(network.parameters()).device
     view = View(dataset.train, "pixels", dataset.mean, dataset.std)
@@ -237,5 +256,4 @@ def _bfloat16_ratio(study: Study, datasets: dict[str, Dataset], network: torch.n
         images = images[:, 0]
     if len(images) == 1:
         images = torch.cat([images, images])
-    seconds = machine.probe_precision(network, images.to(device))
-    return seconds["bfloat16"] / seconds["float32"]
+    return machine.probe_precision(network, images.to(device))

@@ -83,6 +83,7 @@ def describe(case: Case, result: Result, ann: str | None, place: Workplace) -> d
             "processes": 1 if place.joint is None else place.joint.team.size,
             "python": platform.python_version(),
             "precision": case.precision,
+            "precision_probe": place.probe or None,
             "sweep_arithmetic": result.sweep.arithmetic,
             "sweep_batch_size": result.sweep.halved or place.batch_size,
         },

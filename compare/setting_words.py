@@ -33,6 +33,7 @@ STUDY: Mapping[str, str] = {
     "batch_size": "images at once in sweeps and calibration; it changes last bits at most",
     "precision": "of training, float32 or bfloat16; auto: the faster one here, by a short probe",
     "sweep_precision": "int24, int16, int8, float32, bfloat16; auto: int24, or `precision`",
+    "probe": "what `auto` found, as a run fills it in; nothing where a precision was asked for",
     "threads": "of each case; one for small networks, else all cores, by default",
     "ann": "training of the ANN: table [ann], below",
     "direct": "training of direct methods: table [direct], below",

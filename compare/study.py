@@ -84,6 +84,7 @@ class Study(Table):
     batch_size: int = Field(default=100, ge=1)
     precision: Precision = "auto"
     sweep_precision: Precision = "auto"
+    probe: str = ""
     threads: int | None = Field(default=None, ge=1, le=1024)
     ann: AnnTraining = AnnTraining()
     direct: Training = Training()

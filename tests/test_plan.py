@@ -40,7 +40,17 @@ def test_bfloat16_is_taken_where_it_saves_a_fifth(
     found = {"float32": 1.0, "bfloat16": seconds}
     monkeypatch.setattr(machine, "probe_precision", lambda *given: found)
     study = STUDY.model_copy(update={"threads": 1})
-    assert resolve(study, None, {"mnist-5k": made_up()}, CPU).precision == expected
+    resolved = resolve(study, None, {"mnist-5k": made_up()}, CPU)
+    assert resolved.precision == expected
+    said = f"took 1e+03 ms in float32, {1e3 * seconds:.3g} ms in bfloat16"
+    assert resolved.probe == f"a training step of the first network {said}"
+    monkeypatch.setattr(machine, "probe_precision", lambda *given: pytest.fail("probed again"))
+    for asked, probe in (("auto", resolved.probe), (expected, resolved.probe)):
+        again = study.model_copy(update={"precision": asked})
+        assert resolve(again, resolved, {}, CPU).probe == probe, "a study that goes on"
+    other = {"float32": "bfloat16", "bfloat16": "float32"}[expected]
+    asked_for = study.model_copy(update={"precision": other})
+    assert resolve(asked_for, resolved, {}, CPU).probe == ""
 
 
 @pytest.mark.parametrize(("operations", "threads"), [(19_999_999, 1), (20_000_000, 6)])

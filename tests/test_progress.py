@@ -116,7 +116,7 @@ def test_validation_after_every_epoch_is_counted(tmp_path: Path) -> None:
         if stop_after == len(told):
             raise KeyboardInterrupt
 
-    place = Workplace(store, "s", {"noise": data}, CPU, 100, "test", tell)
+    place = Workplace(store, "s", {"noise": data}, CPU, 100, "test", tell=tell)
     network = small_networks.network("plain")
 
     def objective(images: Tensor, labels: Tensor, keys: Tensor) -> Outcome:

@@ -31,7 +31,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "train_images": 200,
             "test_images": 50,
             "calibration_images": 40,
-            "precision": "float32",
             "threads": 1,
             "ann": {"epochs": 1},
         },
@@ -69,6 +68,7 @@ def test_a_receipt_is_the_study_without_weights_and_machine(run: Path, tmp_path:
     for case in Store(run).cases.iterdir():
         content = Store(receipt).read(case.name)
         assert content["study"] == "kept"
+        assert content["machine"]["precision_probe"].startswith("a training step of the first")
         names = {file.name for file in case.iterdir()} - {"weights.safetensors", "traces.npz"}
         assert {file.name for file in (receipt / "cases" / case.name).iterdir()} == names
     report = receipt / "report"
@@ -77,6 +77,8 @@ def test_a_receipt_is_the_study_without_weights_and_machine(run: Path, tmp_path:
     assert sorted(path.name for path in receipt.iterdir()) == [
         "cases", "records.csv", "report", "study.toml",
     ]  # fmt: skip
+    log = next(receipt.glob("cases/*/log.txt")).read_text("utf-8")
+    assert "(a training step of the first network took " in log
     for file in receipt.rglob("*"):
         if file.suffix in (".json", ".txt", ".csv", ".md", ".toml"):
             text = file.read_text("utf-8")

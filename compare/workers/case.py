@@ -87,6 +87,7 @@ def workplace(
         machine.choose_device(settings.device),
         plan.study.batch_size,
         settings.command,
+        plan.study.probe,
         tell,
         joint,
     )
