@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from compare.last_word import last_word
 from compare.out import check_directory, named, results_in
 from compare.ranks import is_follower, rank
+from compare.reporting import report_on
 
 app = typer.Typer(
     name="isospike",
@@ -122,7 +122,7 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
         typer.echo(" ".join(line.split()), err=True)
     if len(failures) < len(plan.names):
         try:
-            _report([directory], None)
+            report_on([directory], None)
         except OSError as error:
             raise ValueError(
                 f"{directory}: the report cannot be written: {error.strerror or error}; all cases "
@@ -130,24 +130,6 @@ def _compare(study: Any, directory: Path, settings: Any) -> None:
             ) from error
     if failures:
         raise typer.Exit(2)  # as every bad input
-
-
-def _report(directories: list[Path], out: Path | None) -> None:
-    """Build the report, print the summary tables and the path."""
-    import reports
-    from compare.terminal import show
-    from reports import page
-    from reports.analysis import analyse
-    from reports.tables import summary
-    from reports.written import changed, in_words
-
-    analyses = [analyse(reports.study(directory)) for directory in directories]
-    path = page.build(analyses, out)
-    for directory, analysis in zip(directories, analyses, strict=True):
-        show(summary(analysis))
-        if altered := in_words(changed(analysis.study)):
-            warnings.warn(f"{directory}: {altered}", stacklevel=2)
-    typer.echo(str(path))
 
 
 @app.command()
@@ -221,7 +203,7 @@ def report(
     if twice:
         raise ValueError(f"a report takes every study once, got {twice[0]} more than once")
     with results_in(out):
-        _report(directories, out)
+        report_on(directories, out)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
+from reports.answers import Answer
 from reports.tables.cells import Cell, Table
 
 ESSENTIAL = ("Network", "Method", "T", "Accuracy", "T*(1 point)", "Spikes per image")
@@ -19,14 +20,29 @@ WIDEST = 160  # and from which every interval is, and rows of many columns are o
 LONGEST = 24  # letters of a name that are always shown
 PLAIN = 130  # columns where it is not a terminal
 FEW_COLUMNS = 3  # of plain rows, that fit any terminal
+ANSWERS = 3  # that are told with all that qualifies them
 NOTES = 2  # of a table, on the terminal; the page has them all
+
+
+def tell(answers: Sequence[Answer]) -> None:
+    """Print the answer for every network, with what qualifies it for the first ones; a sentence is
+    a line where it is not a terminal."""
+    console = _console()
+    for place, answer in enumerate(answers):
+        lines = [f"{answer.network}: {answer.headline}"]
+        lines += [f"  - {detail}" for detail in answer.details if place < ANSWERS]
+        if not console.is_terminal:
+            console.file.write("".join(f"{line}\n" for line in lines))
+            continue
+        console.print(Text(lines[0], style="bold"))
+        for line in lines[1:]:
+            console.print(Padding(Text(f"- {line[4:]}"), (0, 0, 0, 2)))
+    console.print()
 
 
 def show(table: Table) -> None:
     """Print a table of the report, one line per row; n is said once where it is the same."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = PLAIN
+    console = _console()
     wide = console.width >= WIDE
     several = len({row[0].text for row in table.rows}) > 1
     names = WIDER if wide else ESSENTIAL
@@ -82,6 +98,14 @@ def show_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
     console.print(grid)
+
+
+def _console() -> Console:
+    """The standard output; of a width of its own where it is no terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = PLAIN
+    return console
 
 
 def _with_interval(table: Table, column: int, width: int) -> bool:

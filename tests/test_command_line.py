@@ -250,7 +250,7 @@ def test_failed_cases_are_said_before_the_report(
         if broken:
             raise ValueError("of the report")
 
-    monkeypatch.setattr(commands, "_report", report)
+    monkeypatch.setattr(commands, "report_on", report)
     monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as ended:
         entry.main()
@@ -270,7 +270,7 @@ def test_a_report_that_a_full_disk_stops_says_that_cases_are_kept(
 
     out = tmp_path / "out"
     monkeypatch.setattr(execute, "run_study", lambda *given: (SimpleNamespace(names=["ann"]), {}))
-    monkeypatch.setattr(commands, "_report", full)
+    monkeypatch.setattr(commands, "report_on", full)
     monkeypatch.setattr(sys, "argv", ["isospike", "compare", "--out", str(out)])
     with pytest.raises(SystemExit) as ended:
         entry.main()

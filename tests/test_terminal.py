@@ -10,6 +10,7 @@ from rich.console import Console
 
 from compare import terminal
 from compare.study import builtin_studies, load_study
+from reports.answers import Answer
 
 HEADINGS = ("study", "what it shows", "data", "source", "time")
 ROWS = [
@@ -24,6 +25,26 @@ def shown(monkeypatch: pytest.MonkeyPatch, width: int, *, on_terminal: bool = Tr
     monkeypatch.setattr(terminal, "Console", console)
     terminal.show_rows(HEADINGS, ROWS)
     return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+ANSWERS = [Answer(f"net{place}", "A headline " * 20, ("detail " * 30,)) for place in range(5)]
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_answers_come_before_tables_and_later_ones_without_details(
+    monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    out = io.StringIO()
+    console = partial(Console, file=out, force_terminal=on_terminal, color_system=None, width=60)
+    monkeypatch.setattr(terminal, "Console", console)
+    terminal.tell(ANSWERS)
+    lines = out.getvalue().splitlines()
+    assert sum(line.startswith("net") for line in lines) == 5
+    assert sum(line.startswith("  - detail") for line in lines) == terminal.ANSWERS == 3
+    if not on_terminal:
+        assert len(lines) == 5 + 3 + 1  # a sentence each, and an empty line
+    else:
+        assert max(map(len, lines)) <= 60
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
