@@ -130,7 +130,7 @@ def _study(analysis: Analysis, key: str, prefix: str, plan: Plan, home: Path) ->
         differences=analysis.study.differences,
         answers=answers(analysis),
         compared=compared(analysis),
-        tables=page_tables(analysis, prefix, home),
+        tables=page_tables(analysis, key, prefix, home),
         figures=_figures(plan, home / "figures"),
         left_out=left_out(plan.omitted),
         caveats=caveats(analysis, plan.failed),

@@ -41,11 +41,15 @@ class PageTable:
     links: tuple[Link, ...]
 
 
-def page_tables(analysis: Analysis, prefix: str, home: Path) -> tuple[PageTable, ...]:
-    """Every table of a study, written into `home`, with its files in the page."""
+def page_tables(analysis: Analysis, key: str, prefix: str, home: Path) -> tuple[PageTable, ...]:
+    """Every table of a study, written into `home`, with its files in the page.
+
+    key: the name of the study, that tells its tables in a paper from those of others.
+    """
     made = []
     for table in all_tables(analysis):
-        paths = writers.write(table, home / "tables", f"{prefix}{table.name}")
+        label = f"{key.replace('~', '-')}-{table.name}"
+        paths = writers.write(table, home / "tables", f"{prefix}{table.name}", label)
         links = tuple(_link(path) for path in paths)
         made.append(page_table(table, links))
     return tuple(made)

@@ -51,10 +51,15 @@ LATEX = {
 """What LaTeX would misread, and the signs of our own tables."""
 
 
-def write(table: Table, directory: Path, name: str | None = None) -> tuple[Path, ...]:
-    """Write a table as NAME.csv, NAME.md and NAME.tex; by default under its own name."""
+def write(
+    table: Table, directory: Path, name: str | None = None, label: str | None = None
+) -> tuple[Path, ...]:
+    """Write a table as NAME.csv, NAME.md and NAME.tex; by default under its own name.
+
+    label: what LaTeX refers to it by, after `tab:`; by default its name.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table)}
+    texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table, label)}
     paths = []
     for suffix, text in texts.items():
         path = directory / f"{name or table.name}.{suffix}"
@@ -112,8 +117,11 @@ def to_markdown(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_latex(table: Table) -> str:
-    """A booktabs table; needs \\usepackage{booktabs} and \\usepackage{graphicx}."""
+def to_latex(table: Table, label: str | None = None) -> str:
+    """A booktabs table; needs \\usepackage{booktabs} and \\usepackage{graphicx}.
+
+    label: without the `tab:` before it; a document wants every one of its tables to have another.
+    """
     alignment = "".join("l" if _is_name(table, i) else "r" for i in _places(table))
     head = " & ".join(escape_latex(column.heading) for column in table.columns)
     body = [" & ".join(_latex_cell(cell) for cell in row) + r" \\" for row in table.rows]
@@ -123,7 +131,7 @@ def to_latex(table: Table) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape_latex(table.title)}. {notes}}}",
-        rf"\label{{tab:{table.name}}}",
+        rf"\label{{tab:{label or table.name}}}",
         r"\resizebox{\linewidth}{!}{%",
         rf"\begin{{tabular}}{{{alignment}}}",
         r"\toprule",

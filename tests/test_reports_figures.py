@@ -15,7 +15,6 @@ from reports import style
 from reports.analysis import Analysis
 from reports.figures import FIGURES, render
 from reports.figures.energy_front import on_front
-from reports.figures.lines import SEED_WIDTH
 from tests.synthetic_study import write_study
 
 ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
@@ -96,12 +95,12 @@ def test_accuracy_lines_hold_the_means(lenet):
     own = records[(records["method"] == "bptt") & (records["timestep"] == 8)]
     assert stroke.get_xdata() == pytest.approx([8])
     assert stroke.get_ydata() == pytest.approx([100 * own["accuracy"].mean()])
-    assert not ax.collections  # of two seeds, their own lines and no band
-    thin = [line for line in ax.lines if line.get_linewidth() == SEED_WIDTH]
-    assert len(thin) == 5 * 2
     seeds = records[records["method"] == "data-norm"].pivot_table("accuracy", "timestep", "seed")
-    drawn = {tuple(np.round(line.get_ydata(), 9)) for line in thin}
-    assert {tuple(np.round(100 * seeds[seed], 9)) for seed in seeds} <= drawn
+    bands = [band.get_paths()[0].vertices for band in ax.collections]
+    assert len(bands) == 4  # of two seeds each, from the least to the largest
+    ends = {(float(t), round(100 * end, 9)) for t, own in seeds.iterrows()
+            for end in (own.min(), own.max())}  # fmt: skip
+    assert any(ends == {(x, round(y, 9)) for x, y in band} for band in bands)
 
 
 def test_gap_is_the_difference_of_the_lines(lenet):

@@ -1,4 +1,4 @@
-"""What is shown of the seeds: bands and t-intervals of four or more, lines and ranges of fewer."""
+"""What is shown of the seeds: bands and t-intervals of four or more, ranges of fewer."""
 
 import pandas as pd
 import pytest
@@ -7,7 +7,6 @@ from matplotlib.figure import Figure as Canvas
 import reports
 from reports.analysis import Analysis
 from reports.figures import FIGURES, caption
-from reports.figures.lines import SEED_WIDTH
 from reports.intervals import mean_t
 from reports.tables import all_tables, summary
 from reports.words import LARGEST_T
@@ -47,7 +46,6 @@ def test_of_four_seeds_there_are_bands(tmp_path):
     rows = FIGURES["accuracy-timesteps"].prepare(analysis)
     ax = axes_of("accuracy-timesteps", rows)
     assert len(ax.collections) == 4  # of each spiking method
-    assert not [line for line in ax.lines if line.get_linewidth() == SEED_WIDTH]
     assert caption(FIGURES["accuracy-timesteps"], rows).endswith(" Bands are 95 % over seeds.")
 
 
@@ -56,9 +54,11 @@ def test_captions_say_what_is_drawn_of_the_seeds(two, depths):
         figure = FIGURES[name]
         return caption(figure, figure.prepare(analysis)).removeprefix(f"{figure.description} ")
 
-    thin = "Thin lines are the single seeds of what has two or three."
-    assert words("accuracy-timesteps", two) == words("gap-timesteps", two) == thin
-    assert words("energy", two) == ("Whiskers are the least and the largest of two or three seeds.")
+    few = "Bands of two or three seeds go from the least to the largest."
+    assert words("accuracy-timesteps", two) == words("gap-timesteps", two) == few
+    assert words("energy", two).endswith(
+        " Whiskers are the least and the largest of two or three seeds."
+    )
     assert words("accuracy-timesteps", depths) == "One seed has no band."
     assert words("accuracy-depth", depths) == (
         "Whiskers of one seed are 95 % over the test images."
@@ -86,9 +86,20 @@ def test_counts_of_few_seeds_have_a_range(tmp_path, seeds):
 def test_what_is_read_at_the_largest_t_says_so(two):
     said = [table.name for table in all_tables(two) if LARGEST_T in " ".join(table.notes)]
     assert said == ["summary", "tests", "energy"]
-    figures = [name for name, figure in FIGURES.items() if LARGEST_T in figure.description]
+    figures = [name for name, figure in FIGURES.items() if figure.reported]
     assert sorted(figures) == ["complexity", "energy", "energy-depth", "layer-spikes",
                                "spikes-depth"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["data-norm", "bptt"])
+def test_where_an_arm_is_not_there_nothing_is_said_of_its_t(tmp_path, method):
+    analysis = study_of(tmp_path, seeds=1, methods=(method,))
+    notes = " ".join(note for table in all_tables(analysis) for note in table.notes)
+    figure = FIGURES["energy"]
+    words = caption(figure, figure.prepare(analysis))
+    for text in (notes, words):
+        assert (LARGEST_T in text) == (method == "data-norm")
+        assert ("Direct training " in text) == (method == "bptt")
 
 
 def test_a_best_t_has_no_direction_and_needs_more_than_chance(tmp_path):

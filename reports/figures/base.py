@@ -27,7 +27,8 @@ class Figure:
     prepare: tidy rows with a column `panel`, empty where the study has no data for it; draw: one
     panel's rows onto axes; needs: the data without which it is left out, in words; detail: whether
     a page shows it for the shallowest and the deepest alone of a family of networks; spread: how
-    it draws what seeds differ by, a key of `captions.SPREADS`.
+    it draws what seeds differ by, a key of `captions.SPREADS`; reported: whether it shows methods
+    at their report T alone, so that a caption says which that is.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Figure:
     legend: bool = True
     detail: bool = False
     spread: str = ""
+    reported: bool = False
 
 
 IDENTITY = ("panel", "label", "method", "arm", "variant", "n")
@@ -62,11 +64,11 @@ def sweep_rows(curves: Iterable[Curve], measures: Sequence[str]) -> pd.DataFrame
 
     A network with the ANN alone has no T, and so no rows.
     Columns: IDENTITY, timestep, latency, trained (whether it is the T of the training), and
-    MEASURE, MEASURE_low, MEASURE_high, MEASURE_seeds (of `spreads`).
+    MEASURE, MEASURE_low, MEASURE_high (of `spreads`).
     """
     given = list(curves)
     swept = {curve.network for curve in given if curve.arm != "ann"}
-    ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high", "_seeds")]
+    ends = [f"{measure}{end}" for measure in measures for end in ("", "_low", "_high")]
     tables = [pd.DataFrame(columns=[*IDENTITY, "timestep", "latency", "trained", *ends])]
     for curve in given:
         if curve.network not in swept:
@@ -95,17 +97,16 @@ def trained_for(curve: Curve) -> int | None:
 def spreads(name: str, values: np.ndarray) -> dict[str, Any]:
     """Mean and 95 % ends of each column of [seeds, n]; NaN for one seed or a missing value.
 
-    Of two or three seeds the ends are the least and the largest, and NAME_seeds has them all.
+    Of two or three seeds the ends are the least and the largest.
     """
-    mean, few = values.mean(axis=0), 1 < len(values) < ENOUGH
+    mean = values.mean(axis=0)
     low = high = np.full(mean.shape, np.nan)
     if len(values) >= ENOUGH:
         half = t_half(values)
         low, high = mean - half, mean + half
-    elif few:
+    elif len(values) > 1:
         low, high = values.min(axis=0), values.max(axis=0)
-    seeds = [tuple(own) if few else () for own in values.T.tolist()]
-    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"{name}_seeds": seeds}
+    return {name: mean, f"{name}_low": low, f"{name}_high": high}
 
 
 def spread(name: str, values: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from reports.analysis import Analysis
 from reports.curves import reference
 from reports.figures.base import Figure, beside, empty, identity
 from reports.style import look
-from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,10 +63,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "complexity",
     "Operations",
-    "Additions and multiply-adds over the ANN's MACs. Direct training at the T it was trained for. "
-    f"{LARGEST_T}",
+    "Additions and multiply-adds over the ANN's MACs.",
     "operation counts and an ANN",
     prepare,
     draw,
     detail=True,
+    reported=True,
 )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+LEAST = 1e-3
+"""Of the axis: a layer that is exact at some T leaves it, and does not flatten all the others."""
+
+
 def prepare(analysis: Analysis) -> pd.DataFrame:
     """Mean over seeds of each layer's total error at every T kept."""
     errors = analysis.study.stacked("errors.csv")
@@ -48,14 +52,15 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
             label=layer,
         )
     timestep_axis(ax, rows["timestep"])
-    count_axis(ax.yaxis, rows["total"])
+    count_axis(ax.yaxis, rows["total"].clip(lower=LEAST))
     ax.set_ylabel("‖rate·θ − a‖ / ‖a‖")
 
 
 FIGURE = Figure(
     "conversion-error-timesteps",
     "Conversion error against T",
-    "Relative error of each layer's rates against the ANN's activations, at every T.",
+    "Relative error of each layer's rates against the ANN's activations, at every T. "
+    f"What is below {LEAST:g} leaves the axis.",
     "errors.csv of a conversion at several T",
     prepare,
     draw,

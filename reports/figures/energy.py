@@ -11,7 +11,6 @@ from reports import numbers
 from reports.analysis import Analysis
 from reports.figures.base import Figure, beside, empty, energy_scale, identity, spread
 from reports.style import look
-from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +61,12 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "energy",
     "Energy by model",
-    "Energy per image: 0.9 pJ per addition, 4.6 per MAC. Direct training at the T it was trained "
-    f"for. {LARGEST_T}",
+    "Energy per image: 0.9 pJ per addition, 4.6 per MAC.",
     "energies",
     prepare,
     draw,
     legend=False,
     detail=True,
     spread="whisker",
+    reported=True,
 )

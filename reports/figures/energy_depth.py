@@ -9,7 +9,6 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.figures.base import Figure, count_axis, energy_scale
 from reports.figures.depth import depth_rows, draw_depth
-from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +31,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "energy-depth",
     "Energy against depth",
-    f"Energy by model. Direct training at the T it was trained for. {LARGEST_T}",
+    "Energy by model.",
     "one family of architectures at several depths",
     prepare,
     draw,
     spread="whisker",
+    reported=True,
 )

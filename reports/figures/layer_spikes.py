@@ -8,7 +8,6 @@ import pandas as pd
 
 from reports.analysis import Analysis
 from reports.figures.base import Figure, each, empty, identity, look_of, spread
-from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +51,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "layer-spikes",
     "Spikes per neuron by layer",
-    "Mean spikes of a neuron in each hidden layer. Direct training at the T it was trained for. "
-    f"{LARGEST_T}",
+    "Mean spikes of a neuron in each hidden layer.",
     "layers.csv",
     prepare,
     draw,
     detail=True,
+    reported=True,
 )

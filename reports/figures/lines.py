@@ -14,8 +14,8 @@ from reports.style import GREY
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEED_WIDTH, SEED_ALPHA = 0.5, 0.55
-"""Of the line of a single seed."""
+BAND = 0.15
+"""Opacity of what seeds differ by, behind a line."""
 
 STROKE: Mapping[str, Any] = {
     "linestyle": "none", "marker": "|", "markersize": 12, "markeredgewidth": 1.5
@@ -34,28 +34,15 @@ def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> No
 
 
 def behind(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
-    """The band between the 95 % ends of a line; of two or three seeds their own lines instead."""
-    colour = look_of(rows)["color"]
-    seeds = of_seeds(rows, y)
-    for own in seeds:
-        ax.plot(rows[x], own * scale, color=colour, linewidth=SEED_WIDTH, alpha=SEED_ALPHA)
-    if not seeds and rows[f"{y}_low"].notna().any():
+    """The band between the ends of a line, where seeds give them."""
+    if rows[f"{y}_low"].notna().any():
         ends = (rows[f"{y}_low"] * scale, rows[f"{y}_high"] * scale)
-        ax.fill_between(rows[x], *ends, color=colour, alpha=0.12, linewidth=0)
-
-
-def of_seeds(rows: pd.DataFrame, y: str) -> list[np.ndarray]:
-    """The values of each seed over the rows, where these are few; NaN where a seed has none."""
-    kept = list(rows.get(f"{y}_seeds", []))
-    most = max((len(own) for own in kept), default=0)
-    return [
-        np.array([own[place] if place < len(own) else np.nan for own in kept])
-        for place in range(most)
-    ]
+        colour = look_of(rows)["color"]
+        ax.fill_between(rows[x], *ends, color=colour, alpha=BAND, linewidth=0)
 
 
 def ann_line(ax: Axes, rows: pd.DataFrame) -> None:
-    """The ANN's accuracy as a horizontal line, with its 95 % band or the lines of its seeds."""
+    """The ANN's accuracy as a horizontal line with its band."""
     for label, own in each(rows[rows["arm"] == "ann"]):
         arguments = look_of(own)
         first = own.iloc[0]
@@ -66,13 +53,9 @@ def ann_line(ax: Axes, rows: pd.DataFrame) -> None:
             label=label,
             linewidth=1.1,
         )
-        seeds = of_seeds(own, "accuracy")
-        for (value,) in seeds:
-            ax.axhline(value * 100, color=arguments["color"], linewidth=SEED_WIDTH,
-                       alpha=SEED_ALPHA)  # fmt: skip
-        if not seeds and np.isfinite(first["accuracy_low"]):
+        if np.isfinite(first["accuracy_low"]):
             low, high = first["accuracy_low"] * 100, first["accuracy_high"] * 100
-            ax.axhspan(low, high, color=GREY, alpha=0.13, linewidth=0)
+            ax.axhspan(low, high, color=GREY, alpha=BAND, linewidth=0)
 
 
 def mark_training(ax: Axes, rows: pd.DataFrame, y: str, scale: float = 1.0) -> None:

@@ -9,7 +9,6 @@ import pandas as pd
 from reports.analysis import Analysis
 from reports.figures.base import Figure, count_axis
 from reports.figures.depth import depth_rows, draw_depth
-from reports.words import LARGEST_T
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +29,10 @@ def draw(rows: pd.DataFrame, ax: Axes) -> None:
 FIGURE = Figure(
     "spikes-depth",
     "Spikes against depth",
-    f"Spikes per image. Direct training at the T it was trained for. {LARGEST_T}",
+    "Spikes per image.",
     "one family of architectures at several depths",
     prepare,
     draw,
     spread="whisker",
+    reported=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from reports.intervals import RANGE, Interval, spread
 from reports.iso import Estimate, Pace, Value
 from reports.metrics import NotReached, best_timesteps
 from reports.significance import Comparison
+from reports.words import LARGEST_T
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ INTERVAL_NOTE = (
     "several; ∞: not reached. Of counts, times and energies: t over seeds; of two or three seeds, "
     "without brackets, the least to the largest; none for one seed."
 )
+
+
+def shown_at_end(curves: Iterable[Curve]) -> tuple[str, ...]:
+    """At which T conversions are shown, where there are any."""
+    return (LARGEST_T,) if any(curve.arm == "converted" for curve in curves) else ()
 
 
 def name_cell(text: str) -> Cell:

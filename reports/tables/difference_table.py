@@ -5,12 +5,12 @@ from __future__ import annotations
 from reports.analysis import Analysis, analyse
 from reports.curves import Curve
 from reports.frame import Study
-from reports.tables.cells import Column, Table, difference_cell, name_cell, p_cell
-from reports.words import LARGEST_T
+from reports.tables.cells import Column, Table, difference_cell, name_cell, p_cell, shown_at_end
 
 
 def differences(study: Study | Analysis) -> Table:
     """Paired differences and their tests."""
+    analysis = analyse(study)
     rows = tuple(
         (
             name_cell(test.first.network),
@@ -21,7 +21,7 @@ def differences(study: Study | Analysis) -> Table:
             p_cell(test.adjusted),
             name_cell(test.test.kind),
         )
-        for found in analyse(study).comparisons.values()
+        for found in analysis.comparisons.values()
         for test in found
     )
     columns = (
@@ -34,7 +34,7 @@ def differences(study: Study | Analysis) -> Table:
         Column("Test"),
     )
     notes = (
-        LARGEST_T,
+        *shown_at_end(analysis.curves),
         "Every spiking method against the ANN, and the most accurate one against every other. "
         "Several seeds: paired t; one seed: McNemar on the test images. Holm's method adjusts "
         "for the number of tests in each network. Steps include observation steps. No test where "

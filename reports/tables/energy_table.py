@@ -25,9 +25,9 @@ from reports.tables.cells import (
     name_cell,
     number,
     seeds_of,
+    shown_at_end,
     spread_cell,
 )
-from reports.words import LARGEST_T
 
 EFFECTIVE = "effective_mac_per_image"
 AGAINST = "Spikes per synapse against break-even"
@@ -54,18 +54,18 @@ def energies(study: Study | Analysis) -> Table:
         Column("Network"),
         Column("Method"),
         Column("T", "steps"),
-        Column("Energy, horowitz-fp32", "per image", False),
+        Column("Energy, horowitz-fp32", "per image", False, raw="pJ per image"),
         Column("ANN over SNN", "", True),
-        Column("ANN, effective, horowitz-fp32", "per image", False),
-        Column("Energy, horowitz-int32", "per image", False),
-        Column("ANN, matched-qnn", "per image", False),
+        Column("ANN, effective, horowitz-fp32", "per image", False, raw="pJ per image"),
+        Column("Energy, horowitz-int32", "per image", False, raw="pJ per image"),
+        Column("ANN, matched-qnn", "per image", False, raw="pJ per image"),
         Column("Spikes per synapse", "", False),
         *(Column(f"{AGAINST}, {model}", ABOVE) for model in standing(0.0)),
-        Column("Energy, lemaire", "per image", False),
-        Column("ANN, lemaire", "per image", False),
+        Column("Energy, lemaire", "per image", False, raw="pJ per image"),
+        Column("ANN, lemaire", "per image", False, raw="pJ per image"),
     )
     notes = (
-        LARGEST_T,
+        *shown_at_end(analysis.curves),
         "A model, never a measurement (constants: Horowitz 2014, 45 nm). Steps include "
         "observation steps; the bits of matched-qnn are those of the steps after them.",
         "ANN over SNN: of all multiply-adds of the ANN. ANN, effective: of those whose activation "
@@ -74,7 +74,8 @@ def energies(study: Study | Analysis) -> Table:
         "which leaves out those that it has too (a first layer of constant input). Break-even: "
         "5.1 in the simple model, 1.38 and 0.15 with memory (Dampfhoffer 2023), 0.29 against an "
         "ANN with activations of matched bits (Yan 2024); above it the ANN costs less. "
-        "matched-qnn prices arithmetic alone; the 0.29 of Yan 2024 is of another model.",
+        "matched-qnn prices arithmetic alone, to be held against horowitz-int32; the 0.29 of "
+        "Yan 2024 is of another model.",
         "The model lemaire (2022) adds memory accesses and addressing, in 32-bit integers; "
         "identity shortcuts are not priced. Empty where a record has one row for several "
         "convolutions.",

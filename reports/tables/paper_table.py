@@ -66,9 +66,9 @@ def _paper_row(row: Mapping[str, Any], analysis: Analysis) -> tuple[Cell, ...]:
     label = str(row.get("label") or " ".join(str(word) for word in words if word))
     unit = str(row.get("unit", ""))
     return (
-        name_cell(f"{label}, {measure.replace('_', ' ')}"),
+        name_cell(f"{label}, {measure.replace('_', ' ')}{f' ({unit})' if unit else ''}"),
         MISSING if not timestep else number(float(timestep), numbers.steps),
-        Cell(f"{row['value']} {unit}".strip(), row["value"]) if "value" in row else MISSING,
+        Cell(str(row["value"]), row["value"]) if "value" in row else MISSING,
         ours,
         name_cell(str(row.get("source", ""))),
     )

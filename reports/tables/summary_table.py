@@ -25,8 +25,9 @@ from reports.tables.cells import (
     measure_cell,
     name_cell,
     number,
+    shown_at_end,
 )
-from reports.words import BEST_OF_SWEEP, ISO, LARGEST_T, STEPS_RATIO
+from reports.words import BEST_OF_SWEEP, ISO, STEPS_RATIO
 
 
 def summary(study: Study | Analysis) -> Table:
@@ -54,13 +55,13 @@ def summary(study: Study | Analysis) -> Table:
         Column("Spikes per image", "", False),
         Column("ACs per image", "", False),
         Column("MACs per image", "", False),
-        Column("Energy per image", "model", False),
+        Column("Energy per image", "model", False, raw="pJ, model"),
     )
     notes = (
-        _shown_at(analysis.curves),
+        *_shown_at(analysis.curves),
         "T*(1 point): the smallest T from which accuracy stays within 1 point of the ANN for "
-        "every larger T. Best T: the first T at the highest accuracy. Steps include observation "
-        "steps. No best T where even its accuracy is not above chance.",
+        "every larger T. Steps include observation steps.",
+        "Best T: the first T at the highest accuracy; none where even that is not above chance.",
         f"{TRAINED}: the same for a direct network that is never run longer than it was trained "
         "for; what happens at larger T does not count. “to T = …”: the last T before it leaves.",
         f"{STEPS_RATIO}, {ISO}: Lee 2020, table 9 (iso). Above 1 direct training takes fewer. "
@@ -72,12 +73,15 @@ def summary(study: Study | Analysis) -> Table:
     return Table("summary", "Summary", columns, tuple(rows), notes)
 
 
-def _shown_at(curves: Sequence[Curve]) -> str:
-    cut = [c.label for c in curves if c.arm == "direct" and c.report_timestep != c.train_timesteps]
+def _shown_at(curves: Sequence[Curve]) -> tuple[str, ...]:
+    """At which T the rows are, of the arms that there are: one note, or none."""
+    direct = [c for c in curves if c.arm == "direct"]
+    cut = [c.label for c in direct if c.report_timestep != c.train_timesteps]
     text = "Direct training is shown at the T it was trained for"
     if cut:
         text += f"; the sweep ends before that T for {', '.join(dict.fromkeys(cut))}"
-    return f"{text}. {LARGEST_T}"
+    said = [*([f"{text}."] if direct else []), *shown_at_end(curves)]
+    return (" ".join(said),) if said else ()
 
 
 def _summary_row(
