@@ -11,6 +11,7 @@ from reports.analysis import Analysis
 from reports.curves import Curve, families, fastest, reference, the_ann
 from reports.iso import Estimate, Pace, spikes_with_input
 from reports.metrics import NOT_REACHED, POINT, reaches
+from reports.origins import has_own_ann, is_tuned, started_from
 from reports.pairs import NAMES, TOLERANCE, brackets, other_way, ratio_words, span, unsettled, use
 
 
@@ -47,7 +48,8 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     deep = _leading(deep)
     depths = sorted({curve.depth for own in deep.values() for curve in own if curve.depth})
     accuracies = [
-        f"{label} {_reported(own[0])} and {_reported(own[-1])} %{_elsewhere(own, depths)}"
+        f"{label} {_reported(own[0])} and {_reported(own[-1])} %{_read_at(own)}"
+        f"{_elsewhere(own, depths)}"
         for label, own in deep.items()
     ]
     pace_of = {id(pace.curve): pace for found in analysis.paces.values() for pace in found}
@@ -61,6 +63,12 @@ def _depth_answer(analysis: Analysis, family: str, items: list[Curve]) -> Answer
     marked = "" if "†" not in "".join(steps) else f" († {DAGGER})"
     details = (f"T*(1 point) with {grid} layers: {'; '.join(steps)}.{marked}",) if steps else ()
     return Answer(f"{family}, by depth", headline, details)
+
+
+def _read_at(own: list[Curve]) -> str:
+    """The T at which the accuracies of a spiking method are read."""
+    steps = dict.fromkeys(str(curve.report_latency) for curve in (own[0], own[-1]))
+    return "" if own[0].arm == "ann" else f" at T = {' and '.join(steps)}"
 
 
 def _elsewhere(own: list[Curve], depths: list[int]) -> str:
@@ -106,19 +114,25 @@ def _answer(analysis: Analysis, name: str, items: list[Curve]) -> Answer:
         return Answer(name, "Only the ANN was run.", ())
     reached = [(curve, pace) for curve, pace in known if use(pace)[0].value is not NOT_REACHED]
     goal = f"within 1 point of {the_ann(ann)} ({_percent(ann)})"
+    who = {curve.label: _who(analysis, curve, items) for curve, _ in known}
     details = [
-        _failure(curve, use(pace)[0], ann) for curve, pace in known if (curve, pace) not in reached
+        _failure(curve, use(pace)[0], ann, who[curve.label])
+        for curve, pace in known
+        if (curve, pace) not in reached
     ]
     if not reached:
         headline = f"No method stays {goal}."
     else:
-        headline = f"To stay {goal}, {' and '.join(_need(curve, pace) for curve, pace in reached)}."
+        needs = " and ".join(_need(curve, pace, who[curve.label]) for curve, pace in reached)
+        headline = f"To stay {goal}, {needs}."
     details += [_beyond(curve, pace) for curve, pace in reached if not use(pace)[1]]
     details += [unsettled(pace, paces.values()) for _, pace in reached]
     if len(reached) == 2:
         details.append(ratio_words(analysis, name, reached[0][1], reached[1][1], ann))
         details.append(other_way(items, reached[0][1], reached[1][1]))
     details += [_cost(curve, pace, ann) for curve, pace in reached]
+    for curve, _ in known:
+        details += _plainly(analysis, curve, items, ann, paces)
     if direct is None:
         details.append("The study has no directly trained network to compare with.")
     if converted is None:
@@ -135,12 +149,37 @@ def _at_chance(ann: Curve, classes: int) -> str:
     )
 
 
-def _need(curve: Curve, pace: Pace) -> str:
+def _plainly(
+    analysis: Analysis, chosen: Curve, items: list[Curve], ann: Curve, paces: dict[str, Pace]
+) -> list[str]:
+    """The same of the fastest method that needs no ANN of its own, or no conversion to start from,
+    where the one of the headline does."""
+    special = {"converted": has_own_ann, "direct": is_tuned}[chosen.arm]
+    if not special(analysis.study, chosen, items):
+        return []
+    rest = [curve for curve in items if not special(analysis.study, curve, items)]
+    curve = fastest(rest, chosen.arm, float(ann.accuracy[0]) - TOLERANCE * POINT)
+    if curve is None:
+        return []
+    kind = {
+        "converted": f"conversions of {the_ann(ann)} as it is",
+        "direct": "trainings from scratch",
+    }
+    who, pace = f"of the {kind[chosen.arm]}, {curve.label}", paces[curve.label]
+    found, exact = use(pace)
+    if found.value is NOT_REACHED:
+        return [_failure(curve, found, ann, who)]
+    said = _need(curve, pace, who)
+    beyond = [] if exact else [_beyond(curve, pace)]
+    return [f"{said[0].upper()}{said[1:]}.", *beyond, _cost(curve, pace, ann)]
+
+
+def _need(curve: Curve, pace: Pace, who: str) -> str:
     """Steps in use; said to be read up to the training T where T* itself is not reached."""
     found, exact = use(pace)
     where = "" if exact else f" where it runs no longer than the T = {curve.train_timesteps} it "
     where += "" if exact else "was trained for"
-    return f"{_who(curve)} needs T = {numbers.steps(found.value)}{brackets(span(found))}{where}"
+    return f"{who} needs T = {numbers.steps(found.value)}{brackets(span(found))}{where}"
 
 
 def _beyond(curve: Curve, pace: Pace) -> str:
@@ -153,11 +192,18 @@ def _beyond(curve: Curve, pace: Pace) -> str:
     )
 
 
-def _who(curve: Curve) -> str:
-    return f"{NAMES[curve.arm]} by {curve.label}"
+def _who(analysis: Analysis, curve: Curve, items: list[Curve]) -> str:
+    """A method, and from what it starts where that is not the usual."""
+    who = f"{NAMES[curve.arm]} by {curve.label}"
+    if is_tuned(analysis.study, curve, items):
+        return f"{who}, which starts from a conversion,"
+    if has_own_ann(analysis.study, curve, items):
+        own = started_from(analysis.study, curve, items)
+        return f"{who}, from an ANN of its own{f' ({_percent(own)})' if own else ''},"
+    return who
 
 
-def _failure(curve: Curve, found: Estimate, ann: Curve) -> str:
+def _failure(curve: Curve, found: Estimate, ann: Curve, who: str) -> str:
     """How far a method is from the range that it does not stay in, and whether that is certain."""
     best, goal = float(curve.accuracy.max()), float(ann.accuracy[0])
     gap = (goal - best) / POINT
@@ -165,7 +211,7 @@ def _failure(curve: Curve, found: Estimate, ann: Curve) -> str:
     close = f"its best is {numbers.percent(best)} %, {gap:.2f} points below"
     if reaches(best, goal - TOLERANCE * POINT):
         close = f"it touches {numbers.percent(best)} % but does not stay there"
-    who, ends = _who(curve), span(found)
+    ends = span(found)
     doubt = ""
     if ends is not None and np.isfinite(ends[0]):
         doubt = f"; its T* has the interval{brackets(ends)}, so that is not certain"
@@ -181,7 +227,9 @@ def _cost(curve: Curve, pace: Pace, ann: Curve) -> str:
     parts = []
     spikes = float(spikes_with_input(curve)[place])
     if np.isfinite(spikes):
-        parts.append(f"{numbers.count(spikes)} spikes per image")
+        inputs = float(np.nan_to_num(curve.mean("input_spikes_per_image")[place]))
+        told = ", those of the input included," if inputs > 0 else ""
+        parts.append(f"{numbers.count(spikes)} spikes per image{told}")
     energy = float(curve.mean("energy_pj_per_image")[place])
     base = float(ann.mean("energy_pj_per_image")[0])
     if np.isfinite(energy):

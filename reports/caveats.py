@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from reports.analysis import Analysis
-from reports.arithmetic import sweeps, training_precisions
-from reports.curves import Curve, reference, rises, the_ann
+from reports.caveats_of_cases import of_cases
+from reports.curves import Curve, approaches, reference, the_ann
 from reports.figures.base import Figure
-from reports.metrics import NOT_REACHED, TOLERANCES
+from reports.metrics import NOT_REACHED, POINT, TOLERANCES
+from reports.origins import has_own_ann, is_tuned
+from reports.words import lowered
 from reports.written import changed, in_words
 
 ENERGY = (
@@ -28,14 +29,13 @@ def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
     found = [
         *([altered] if altered else []),
         *_seeds(analysis),
-        *_as_it_came(analysis),
+        *_drawn_input(analysis),
         *_no_spread(analysis),
         *_references(analysis),
+        *_starts(analysis),
         *_not_reached(analysis),
         *_at_the_end(analysis),
-        *_datasets(analysis),
-        *_mixtures(analysis),
-        *_incomplete(analysis),
+        *of_cases(analysis),
         ENERGY,
         _held_out(analysis),
     ]
@@ -46,7 +46,7 @@ def caveats(analysis: Analysis, failed: Sequence[str] = ()) -> tuple[str, ...]:
 
 def left_out(omitted: Iterable[Figure]) -> str:
     """Figures for which the study has no data; nothing where there is none."""
-    missing = [f"{figure.title.lower()} (needs {figure.needs})" for figure in omitted]
+    missing = [f"{lowered(figure.title)} (needs {figure.needs})" for figure in omitted]
     return f"Figures left out for want of data: {'; '.join(missing)}." if missing else ""
 
 
@@ -68,21 +68,16 @@ def _seeds(analysis: Analysis) -> list[str]:
     return []
 
 
-def _as_it_came(analysis: Analysis) -> list[str]:
-    """ANNs of which nothing is known but their weights."""
-    cases = analysis.study.cases.values()
-    specs = [dict(case.facts.get("spec") or {}) for case in cases]
-    names = [
-        str(spec.get("architecture"))
-        for spec in specs
-        if spec.get("arm") == "ann" and dict(spec.get("training") or {}).get("epochs") == 0
-    ]
+def _drawn_input(analysis: Analysis) -> list[str]:
+    """Networks of one seed whose input is random: no interval has the chance of that draw."""
+    records = analysis.study.records
+    drawn = set(records.loc[records["encoding"].str.startswith("poisson"), "case"])
+    spiking = [c for c in analysis.curves if c.arm != "ann"]
+    names = [c.label for c in spiking if len(c.cases) == 1 and drawn & set(c.cases)]
     if not names:
         return []
     return [
-        f"The ANN of {_names(names)} was not trained here: it has the weights that it came with. "
-        "What it was trained on, and for how long, is not known; a spread over seeds is that of "
-        "calibration and of direct training alone."
+        f"Input spikes were drawn at random, once: {_names(names)}. No interval has that chance."
     ]
 
 
@@ -138,7 +133,7 @@ def _not_reached(analysis: Analysis) -> list[str]:
                 ends.setdefault(int(curve.latency[-1]), []).append(curve)
             result += [
                 f"Not within 1 point of {the_ann(ann)} by T = {last} ({network}): "
-                f"{_names(curve.label for curve in ends[last])}.{_longer(ends[last])}"
+                f"{_names(curve.label for curve in ends[last])}.{_longer(ends[last], ann)}"
                 for last in sorted(ends, reverse=True)
             ]
         if left:
@@ -151,9 +146,10 @@ def _not_reached(analysis: Analysis) -> list[str]:
     return result
 
 
-def _longer(missing: Sequence[Curve]) -> str:
-    """What a longer sweep may show: nothing of curves that no longer rise."""
-    rising = [curve.label for curve in missing if rises(curve)]
+def _longer(missing: Sequence[Curve], ann: Curve) -> str:
+    """What a longer sweep may show: nothing of curves that do not approach the range."""
+    target = float(ann.accuracy[0]) - POINT
+    rising = [curve.label for curve in missing if approaches(curve, target)]
     if not rising:
         return ""
     which = "" if len(rising) == len(missing) else f", of {_names(rising)},"
@@ -172,6 +168,25 @@ def _references(analysis: Analysis) -> list[str]:
     ]
 
 
+def _starts(analysis: Analysis) -> list[str]:
+    """Methods that start from something else than the others of their arm."""
+    study, networks = analysis.study, analysis.networks
+    result = []
+    for special, words in (
+        (has_own_ann, "Converted from an ANN of its own, and held against the other one"),
+        (is_tuned, "Not trained from scratch but from a conversion, whose ANN it needs too"),
+    ):
+        names = [
+            f"{curve.label} ({network})"
+            for network, items in networks.items()
+            for curve in items
+            if special(study, curve, items)
+        ]
+        if names:
+            result.append(f"{words}: {_names(names)}.")
+    return result
+
+
 def _held_out(analysis: Analysis) -> str:
     """Where T* is read, and whether images were held out of the training, as far as is known."""
     kept: dict[bool, list[str]] = {True: [], False: []}
@@ -187,79 +202,6 @@ def _held_out(analysis: Analysis) -> str:
         return f"{READ_FROM_TEST}{HELD_OUT if kept[True] else '.'}"
     which = f" from the training of {_names(kept[False])}" if kept[True] else ""
     return f"{READ_FROM_TEST}; no image was held out{which} to choose models and settings on."
-
-
-def _datasets(analysis: Analysis) -> list[str]:
-    result = []
-    for facts in _distinct(analysis, "dataset"):
-        name = facts.get("name", "the data set")
-        note = f" ({facts['note']})" if facts.get("note") else ""
-        if facts.get("official") is False:
-            result.append(f"{name} is a copy that differs from the official files{note}.")
-        elif note:
-            result.append(f"About {name}: {facts['note']}.".replace("..", "."))
-    return list(dict.fromkeys(result))
-
-
-def _mixtures(analysis: Analysis) -> list[str]:
-    """Cases of one study that were not made alike."""
-    result = []
-    versions = _distinct(analysis, "versions")
-    if len(versions) > 1:
-        changed = sorted({k for v in versions for k in v if len({w.get(k) for w in versions}) > 1})
-        result.append(f"Cases were run with different versions of {_names(changed)}.")
-    machines = _distinct(analysis, "machine")
-    if len({machine.get("processor") for machine in machines}) > 1:
-        result.append("Cases were run on different machines; their times do not compare.")
-    result += _precision(analysis)
-    images = {curve.images for curve in analysis.curves}
-    if len(images) > 1:
-        result.append(f"Cases were tested on different numbers of images: {sorted(images)}.")
-    return result
-
-
-def _precision(analysis: Analysis) -> list[str]:
-    """Where sums are rounded, so that their order decides: in training, and in which sweeps."""
-    precisions = training_precisions(analysis)
-    if len(precisions) > 1:
-        return [f"Cases differ in precision: {_names(sorted(precisions))}."]
-    if not precisions:
-        return []
-    swept = sweeps(analysis)
-    rounded = [name for kind, own in swept.items() if not kind.startswith("int") for name in own]
-    whole = [kind for kind in swept if kind.startswith("int")]
-    if whole and not rounded:
-        return [
-            f"Trained in {precisions[0]}, where another machine may differ in the last digits; "
-            "sweeps are in whole numbers, the same everywhere for the same weights."
-        ]
-    kinds = _names([*precisions, *(kind for kind in swept if kind not in whole)])
-    where = f" (sweeps: of {_names(rounded)}; the others are in whole numbers)" if whole else ""
-    return [
-        f"Precision {kinds}{where}: where sums are rounded, their order can decide single spikes, "
-        "so another machine may differ in the last digits."
-    ]
-
-
-def _incomplete(analysis: Analysis) -> list[str]:
-    cases = analysis.study.cases
-    names = [name for curve in analysis.curves for name in curve.cases]
-    without = [n for n in names if n not in cases or cases[n].correctness is None]
-    if without:
-        return [
-            f"{len(without)} of {len(names)} cases kept no per-image results: no bootstrap "
-            "intervals and no McNemar tests for their networks."
-        ]
-    return []
-
-
-def _distinct(analysis: Analysis, key: str) -> Sequence[dict[str, Any]]:
-    result: list[dict[str, Any]] = []
-    for case in analysis.study.cases.values():
-        facts = dict(case.facts.get(key) or {})
-        if facts and facts not in result:
-            result.append(facts)
-    return result
 
 
 def _names(names: Iterable[str]) -> str:

@@ -25,6 +25,10 @@ MEASURES = (
 )
 
 
+DOUBLINGS = 3
+"""Of T, over which the pace of the last one is thought to go on at most."""
+
+
 class CurveError(ValueError):
     """A question to a curve that its records cannot answer."""
 
@@ -219,13 +223,22 @@ def fastest(items: Iterable[Curve], arm: str, target: float) -> Curve | None:
     return min(own, key=rank)
 
 
-def rises(curve: Curve) -> bool:
-    """Whether accuracy still grows at the end of the sweep: over the last doubling of T.
+def approaches(curve: Curve, target: float) -> bool:
+    """Whether a longer sweep may reach a target accuracy: it still grows over the last doubling of
+    T. False where the sweep has no T of half the last or less.
 
-    False where the sweep has no T of half the last or less.
+    A conversion comes closer to its ANN with T, slowly at first. A direct network has no reason to
+    beyond the T of its training: there it must be on its way, so that DOUBLINGS more at that pace
+    would get there.
     """
     half = np.flatnonzero(2 * curve.timesteps <= curve.timesteps[-1])
-    return bool(half.size) and bool(curve.accuracy[-1] > curve.accuracy[half[-1]] + ROUNDING)
+    if not half.size:
+        return False
+    last, gain = curve.accuracy[-1], curve.accuracy[-1] - curve.accuracy[half[-1]]
+    if curve.arm == "direct":
+        beyond = curve.timesteps[half[-1]] >= (curve.train_timesteps or 0)
+        return bool(beyond and gain > ROUNDING and last + DOUBLINGS * gain >= target)
+    return bool(gain > ROUNDING)
 
 
 def families(items: Iterable[Curve]) -> dict[str, list[Curve]]:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from reports.figures import Figure, render
 from reports.style import save
+from reports.words import lowered
 
 MOST_PROCESSES = 4
 
@@ -164,7 +165,7 @@ def _ask(process: subprocess.Popen[bytes], drawing: Drawing, directory: Path) ->
 def reason_of(figure: Figure, error: Exception) -> str:
     """Why a figure is not there, in one line that is also given as a warning."""
     words = " ".join(f"{type(error).__name__}: {error}".split())
-    said = f"{figure.title.lower()} ({words})"
+    said = f"{lowered(figure.title)} ({words})"
     warnings.warn(f"a figure cannot be drawn: {said}", stacklevel=2)
     return said
 

@@ -48,6 +48,7 @@ def compared(analysis: Analysis) -> tuple[Fact, ...]:
         Fact("Converted by", _methods(c.label for c in spiking if c.arm == "converted")),
         Fact("Trained directly by", _methods(_trained(c.label, c.train_timesteps)
                                              for c in spiking if c.arm == "direct")),
+        Fact("Epochs of training", _epochs(analysis)),
         Fact("Sweep", _sweep([int(t) for c in spiking for t in (c.timesteps[0], c.timesteps[-1])])),
         Fact("Seeds", f"{len(seeds)} ({', '.join(str(seed) for seed in seeds)})"),
     ]  # fmt: skip
@@ -102,6 +103,20 @@ def _trained(label: str, timesteps: int | None) -> str:
     return label if timesteps is None or "T=" in label else f"{label} (T = {timesteps})"
 
 
+def _epochs(analysis: Analysis) -> str:
+    """How long every network was trained: method -> epochs, as its history has them."""
+    history = analysis.study.history
+    if history is None or "epoch" not in history:
+        return ""
+    last = history.groupby("case")["epoch"].max()
+    counts: dict[str, dict[str, None]] = {}
+    for curve in analysis.curves:
+        for name in curve.cases if curve.arm != "converted" else ():
+            if name in last.index:
+                counts.setdefault(curve.label, {})[f"{int(last[name]):,}"] = None
+    return ", ".join(f"{label}: {' or '.join(own)}" for label, own in counts.items())
+
+
 def _sweep(ends: list[int]) -> str:
     return f"T = {min(ends)} to {max(ends)}" if ends else ""
 
@@ -121,7 +136,11 @@ def _pairs(facts: Any) -> str:
 def _machine(facts: Any) -> str:
     facts = facts or {}
     parts = [str(facts[key]) for key in ("processor", "accelerator") if facts.get(key)]
-    parts += [f"{facts[key]} {key}" for key in ("cores", "threads") if facts.get(key)]
+    parts += [
+        f"{facts[key]} {key if facts[key] != 1 else key[:-1]}"
+        for key in ("cores", "threads")
+        if facts.get(key)
+    ]
     if facts.get("memory_gb"):
         parts.append(f"{facts['memory_gb']} GB")
     return ", ".join(parts)

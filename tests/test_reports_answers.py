@@ -13,7 +13,7 @@ from reports.analysis import Analysis
 from reports.answers import _failure, answers
 from reports.best import best_converted, best_direct
 from reports.caveats import HELD_OUT, caveats
-from reports.curves import rises
+from reports.curves import approaches
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED
 from reports.pairs import other_way, spike_words, unsettled
@@ -96,11 +96,11 @@ def test_one_point_below_in_floating_point_touches_one_point(tmp_path):
     ann = curve_of(analysis, "ann", [0.81])
     touching, below = ([0.5, best, 0.7] for best in (0.80, 0.7999))
     never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
-    words = _failure(curve_of(analysis, "data-norm", touching), never, ann)
+    words = _failure(curve_of(analysis, "data-norm", touching), never, ann, "it")
     assert words.endswith("it touches 80.00 % but does not stay there.")
-    words = _failure(curve_of(analysis, "data-norm", below), never, ann)
+    words = _failure(curve_of(analysis, "data-norm", below), never, ann, "it")
     assert words.endswith("its best is 79.99 %, 1.01 points below.")
-    words = _failure(curve_of(analysis, "data-norm", below), replace(never, low=4), ann)
+    words = _failure(curve_of(analysis, "data-norm", below), replace(never, low=4), ann, "it")
     assert words.endswith(
         "1.01 points below; its T* has the interval [4, ∞], so that is not certain."
     )
@@ -112,8 +112,12 @@ def test_only_of_curves_that_rise_a_longer_sweep_is_spoken_of(tmp_path):
     assert "robust-norm, spike-norm, bptt." in words
     assert words.endswith(" A longer sweep, of data-norm, robust-norm, spike-norm, may get there.")
     falls = [curve_of(analysis, "bptt", rates) for rates in ([0.9, 0.8, 0.7], [0.8, 0.8], [0.9])]
-    assert not any(rises(curve) for curve in falls)
-    assert rises(curve_of(analysis, "bptt", [0.9, 0.8, 0.81]))
+    assert not any(approaches(curve, 0.95) for curve in falls)
+    rising = replace(curve_of(analysis, "bptt", [0.9, 0.8, 0.82]), train_timesteps=2)
+    assert approaches(rising, 0.875)  # by three more doublings of T at that pace
+    assert not approaches(rising, 0.89)
+    assert approaches(replace(rising, arm="converted"), 0.89)  # slow at first
+    assert not approaches(replace(rising, train_timesteps=4), 0.83)  # within its training alone
     (tmp_path / "flat").mkdir()
     flat = changed(
         tmp_path / "flat", lambda frame: set_accuracy(frame, "bptt", 0.5), methods=("bptt",)
@@ -258,7 +262,7 @@ def test_precision_of_training_and_of_sweeps_are_two_facts(tmp_path):
 
     trained, swept, caveat = facts()
     assert (trained, swept) == ("float32", None)
-    assert caveat.startswith("Precision float32: where sums are rounded")
+    assert caveat.startswith("Trained in float32: where sums are rounded")
     whole = "int16: fixed point"
     trained, swept, caveat = facts(
         ann="float32", data_norm=whole, robust_norm=whole, spike_norm="float32, since it leaks",
@@ -266,7 +270,7 @@ def test_precision_of_training_and_of_sweeps_are_two_facts(tmp_path):
     )  # fmt: skip
     assert swept == "int16; spike-norm and bptt float32"
     assert caveat.startswith(
-        "Precision float32 (sweeps: of spike-norm, bptt; the others are in whole numbers): where"
+        "Trained in float32, swept in float32 (spike-norm, bptt; the others in whole numbers): "
     )
     methods = ("data_norm", "robust_norm", "spike_norm", "bptt")
     trained, swept, caveat = facts(ann="float32", **dict.fromkeys(methods, whole))

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from reports.caveats import _at_the_end, _datasets, _incomplete, _mixtures, _no_spread, _seeds
+from reports.caveats import _at_the_end, _no_spread, _seeds
+from reports.caveats_of_cases import _datasets, _incomplete, _mixtures
 from reports.iso import Estimate
 from reports.metrics import NOT_REACHED, TOLERANCES
 
@@ -62,8 +63,8 @@ def test_precisions_that_differ_are_named():
     ("arithmetic", "begins"),
     [
         (("int16: fixed point", "int24: fixed point"), "Trained in float32, where another"),
-        (("int16: fixed point", "float32"), "Precision float32 (sweeps: of m;"),
-        (("", ""), "Precision float32"),
+        (("int16: fixed point", "float32"), "Trained in float32, swept in float32 (m;"),
+        (("", ""), "Trained in float32:"),
     ],
 )
 def test_every_spiking_sweep_is_in_whole_numbers_or_none_is_said_to_be(arithmetic, begins):

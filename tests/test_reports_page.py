@@ -209,7 +209,7 @@ def test_caveats_come_from_the_data(tmp_path):
     assert "differs from the official files (92 images rebuilt)" in found
     assert "different versions of torch" in found
     assert "never a measurement" in found
-    assert "Precision float32: where sums are rounded" in found
+    assert "Trained in float32: where sums are rounded" in found
     assert left_out([FIGURES["energy"]]) == (
         "Figures left out for want of data: energy by model (needs energies)."
     )
@@ -218,7 +218,7 @@ def test_caveats_come_from_the_data(tmp_path):
 
 def test_sweeps_in_whole_numbers_are_said_to_be_so(tmp_path):
     found = analysis_of(tmp_path, seeds=1, timesteps=(1, 2, 4))
-    assert "Precision float32: where sums are rounded" in "\n".join(caveats(found))
+    assert "Trained in float32: where sums are rounded" in "\n".join(caveats(found))
     for path in tmp_path.glob("cases/*/case.json"):
         facts = json.loads(path.read_text())
         ann = facts["spec"]["arm"] == "ann"
@@ -226,7 +226,7 @@ def test_sweeps_in_whole_numbers_are_said_to_be_so(tmp_path):
         path.write_text(json.dumps(facts))
     words = "\n".join(caveats(Analysis(reports.study(tmp_path))))
     assert "sweeps are in whole numbers" in words
-    assert "Precision float32" not in words
+    assert "where sums are rounded" not in words
 
 
 def test_cases_without_images_have_no_bootstrap_and_say_so(tmp_path):
