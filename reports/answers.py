@@ -82,7 +82,10 @@ DAGGER = "read up to the training T; the network leaves the range beyond it, so 
 
 def _short(pace: Pace) -> str:
     found, exact = use(pace)
-    return f"{numbers.steps(found.value)}{brackets(span(found))}{'' if exact else '†'}"
+    ends = span(found)
+    if found.value is NOT_REACHED and ends is not None and np.isinf(ends[0]):
+        ends = None  # nor does any resample get there: the words say it
+    return f"{numbers.steps(found.value)}{brackets(ends)}{'' if exact else '†'}"
 
 
 def _leading(deep: dict[str, list[Curve]]) -> dict[str, list[Curve]]:

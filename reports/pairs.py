@@ -51,9 +51,8 @@ def inverse_of(ends: Span) -> Span:
 
 
 def brackets(ends: Span | None) -> str:
-    """An interval behind its estimate; nothing where it is unknown, or where no resample gets
-    there (as in the tables)."""
-    if ends is None or np.isinf(ends[0]):
+    """An interval behind its estimate; nothing where it is unknown."""
+    if ends is None:
         return ""
     return f" [{', '.join('∞' if np.isinf(end) else f'{end:.3g}' for end in ends)}]"
 

@@ -1,16 +1,18 @@
 """What a network starts from is said where it decides what an answer means."""
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 import reports
 from reports.analysis import Analysis
-from reports.answers import answers
+from reports.answers import _short, answers
 from reports.caveats import caveats
+from reports.iso import Estimate, Pace
+from reports.metrics import NOT_REACHED
 from reports.origins import has_own_ann, is_tuned, started_from
-from reports.pairs import brackets
 from reports.provenance import compared, provenance
 from tests.synthetic_study import write_study
 from tests.test_reports_answers import set_facts
@@ -119,8 +121,13 @@ def test_accuracies_by_depth_say_their_t_and_an_interval_that_is_nowhere_reached
 ):
     networks = (("vgg5", 5), ("vgg7", 7))
     write_study(tmp_path, seeds=1, timesteps=GRID, networks=networks)
-    headline = answers(Analysis(reports.study(tmp_path)))[0].headline
+    analysis = Analysis(reports.study(tmp_path))
+    never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
+    headline = answers(analysis)[0].headline
     assert "% at T = 32; bptt" in headline
     assert headline.endswith("% at T = 8.")
-    assert brackets((float("inf"), float("inf"))) == ""
-    assert brackets((4.0, float("inf"))) == " [4, ∞]"
+    pace = Pace(analysis.curves[1], (never,) * 3, (), never)
+    assert _short(pace) == "not reached"
+    doubtful = replace(never, low=4)
+    assert _short(replace(pace, within=(doubtful,) * 3)) == "not reached [4, ∞]"
+    assert _short(replace(pace, within=(replace(never, value=4),) * 3)) == "4 [∞, ∞]"

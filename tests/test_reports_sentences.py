@@ -36,18 +36,19 @@ def test_steps_of_calibration_are_named_and_spikes_are_those_behind_them(calibra
     assert answer.details[0].startswith(ratio)  # 35 / 8; some resamples of bptt never get there
     # 70 + 10 spikes, 70 · 60 additions a step, 32 steps: 134,400 · 0.9 pJ + 20,000 · 4.6 pJ
     assert answer.details[1] == (
-        "robust-norm spends 2.56 k spikes per image and 213 nJ per image by the energy model "
-        "(ANN 552 nJ) there."
+        "robust-norm spends 2.56 k spikes per image, those of the input included, and 213 nJ per "
+        "image by the energy model (ANN 552 nJ) there."
     )
     # 110 + 10 spikes, 110 · 60 additions a step, 8 steps: 52,800 · 0.9 pJ + 92,000 pJ
-    assert answer.details[2].startswith("bptt spends 960 spikes per image and 140 nJ per image")
+    assert answer.details[2].startswith("bptt spends 960 spikes per image, those of the input ")
+    assert " and 140 nJ per image by" in answer.details[2]
 
 
 def test_a_failure_names_the_last_step_with_calibration(calibrated):
     ann = curve_of(calibrated, "ann", [0.9])
     curve = replace(curve_of(calibrated, "robust-norm", [0.1, 0.2]), calibration_timesteps=3)
     never = Estimate(NOT_REACHED, NOT_REACHED, NOT_REACHED, 1, 400)
-    assert _failure(curve, never, ann) == (
+    assert _failure(curve, never, ann, "conversion by robust-norm") == (
         "Conversion by robust-norm does not get there by T = 5: its best is 20.00 %, 70.00 points "
         "below."
     )
@@ -123,8 +124,8 @@ def test_an_answer_by_depth_goes_from_the_least_to_the_greatest(deep):
     by_depth = answers(deep)[0]
     assert by_depth.network == "vgg on mnist-5k, by depth"
     assert by_depth.headline == (
-        "Accuracy with 5 and with 9 layers: ANN 90.00 and 95.00 %; data-norm 89.90 and 94.50 %; "
-        "bptt 90.00 and 94.50 %."
+        "Accuracy with 5 and with 9 layers: ANN 90.00 and 95.00 %; data-norm 89.90 and 94.50 % at "
+        "T = 8; bptt 90.00 and 94.50 % at T = 2."
     )
     assert by_depth.details == (
         "T*(1 point) with 5, 9 layers: data-norm 4 [∞, ∞], 8 [∞, ∞]; bptt 2 [∞, ∞]†, 2 [∞, ∞]. "
