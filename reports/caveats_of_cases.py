@@ -14,8 +14,8 @@ FEW_IMAGES = 1000
 
 
 def of_cases(analysis: Analysis) -> list[str]:
-    """ANNs that were not trained here, data that are not the official ones or not all of them, cases
-    that were not made alike, and what a case did not keep."""
+    """ANNs that were not trained here, data that are not the official ones or not all of them,
+    cases that were not made alike, and what a case did not keep."""
     return [
         *_as_it_came(analysis),
         *_datasets(analysis),
