@@ -201,3 +201,18 @@ def test_the_table_of_ways_at_few_steps_is_that_of_the_records(name: str) -> Non
         rows = records[records.method == method.strip("`")].set_index("timestep")
         accuracies = [f"{100 * rows.accuracy[step]:.2f}" for step in steps]
         assert cells == [*accuracies, f"{rows.spikes_per_image[4]:,.0f}"]
+
+
+def test_the_table_of_ways_on_mnist_is_the_mean_of_three_seeds() -> None:
+    receipt = ROOT / "docs" / "receipts" / "mnist-ways"
+    records = reports.load(receipt)
+    assert set(records.seed) == {0, 1, 2}
+    mean = records.groupby(["method", "timestep"])[["accuracy", "spikes_per_image"]].mean()
+    lines = (receipt / "README.md").read_text("utf-8").splitlines()
+    heading, _, *body = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    steps = [int(cell.removeprefix("T = ")) for cell in heading if cell.startswith("T = ")]
+    assert {cells[0].strip("`") for cells in body} == set(records.method[records.arm != "ann"])
+    for method, *cells in body:
+        rows = mean.loc[method.strip("`")]
+        accuracies = [f"{100 * rows.accuracy[step]:.2f}" for step in steps]
+        assert cells == [*accuracies, f"{rows.spikes_per_image[4]:,.0f}"]
