@@ -61,7 +61,7 @@ reference: $(STAMP)
 	$(BIN)/python -m compare.reference_page
 
 gallery: $(STAMP)
-	$(BIN)/python -m reports.gallery docs/receipts/timesteps-mnist5k docs/receipts/depth-mnist5k
+	$(BIN)/python -m reports.gallery docs/receipts/timesteps-mnist5k docs/receipts/depth-mnist5k docs/receipts/lee2016-inhibition
 
 receipts: $(STAMP)
 	$(BIN)/python -m compare.receipt --again $(sort $(dir $(wildcard docs/receipts/*/report)))

@@ -1,8 +1,9 @@
 """A made-up study directory with the files of the contract, for tests of the reports."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,8 +37,12 @@ def write_study(
     dataset: str = "mnist-5k",
     title: str = "A made-up study",
     extras: bool = False,
+    variants: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
 ) -> Path:
-    """Write a study; the same arguments give the same files."""
+    """Write a study; the same arguments give the same files.
+
+    variants: name -> (method of METHODS, its options), names that `methods` may then hold.
+    """
     generator = np.random.default_rng(7)
     rows: list[dict[str, object]] = []
     for architecture, depth in networks:
@@ -57,10 +62,12 @@ def write_study(
             ceiling = 0.975 - 0.002 * seed - 0.003 * abs(depth - 5)
             rows += _ann(directory, base, ceiling, ease, labels)
             for method in methods:
-                trained = train_timesteps if METHODS[method][0] == "direct" else (None,)
+                plain, options = (variants or {}).get(method, (method, {}))
+                trained = train_timesteps if METHODS[plain][0] == "direct" else (None,)
                 for train in trained:
+                    chosen = base | {"method": method, "base": plain, "options": options}
                     rows += _spiking(
-                        directory, base, method, train, ceiling, ease, labels, timesteps, extras
+                        directory, chosen, train, ceiling, ease, labels, timesteps, extras
                     )
     frame = pd.DataFrame(rows)[list(COLUMNS)]
     frame["train_timesteps"] = frame["train_timesteps"].astype("Int64")
@@ -96,8 +103,9 @@ def _ann(directory, base, ceiling, ease, labels):
     return [row]
 
 
-def _spiking(directory, base, method, train, ceiling, ease, labels, timesteps, extras):
-    arm, pace, loss, spikes = METHODS[method]
+def _spiking(directory, base, train, ceiling, ease, labels, timesteps, extras):
+    method = base["method"]
+    arm, pace, loss, spikes = METHODS[base["base"]]
     grid = np.asarray(timesteps)
     pace = pace * base["depth"] / 4
     share = (ceiling - loss) - 0.87 * np.exp(-grid / pace)
@@ -110,7 +118,6 @@ def _spiking(directory, base, method, train, ceiling, ease, labels, timesteps, e
             base
             | {
                 "arm": arm,
-                "method": method,
                 "train_timesteps": train,
                 "timestep": int(timestep),
                 "correct": int(correct[place].sum()),
@@ -142,7 +149,8 @@ def _case(directory, row, timesteps, correct, labels, rows):
             key: row[key]
             for key in ("dataset", "architecture", "depth", "method", "arm", "encoding", "seed")
         }
-        | {"train_timesteps": row["train_timesteps"], "readout": "mean-current", "options": {}},
+        | {"train_timesteps": row["train_timesteps"], "readout": "mean-current"}
+        | {"base": row.get("base"), "options": row.get("options", {})},
         "dataset": {
             "name": row["dataset"],
             "fingerprint": "0" * 64,

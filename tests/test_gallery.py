@@ -18,7 +18,10 @@ from reports.writers import to_csv
 from tests.synthetic_study import write_study
 
 ROOT = Path(__file__).resolve().parent.parent
-RECEIPTS = [ROOT / "docs" / "receipts" / name for name in ("timesteps-mnist5k", "depth-mnist5k")]
+RECEIPTS = [
+    ROOT / "docs" / "receipts" / name
+    for name in ("timesteps-mnist5k", "depth-mnist5k", "lee2016-inhibition")
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Methods are told apart by readers of any colour vision, and in black and white."""
 
+import colorsys
 from collections.abc import Mapping
 from itertools import combinations
 from math import atan2, degrees
@@ -142,3 +143,33 @@ def test_no_colour_is_used_twice() -> None:
         if distance(METHODS[one].colour, METHODS[other].colour, "all") < TOLD_APART
     ]
     assert near == []
+
+
+def luminance(colour: str) -> float:
+    return colorsys.rgb_to_hls(*to_rgb(colour))[1]
+
+
+def test_looks_differ_in_more_than_colour() -> None:
+    looks = {n: drawn for n, drawn in METHODS.items() if drawn.marker != "None"}
+    for (one, first), (two, second) in combinations(looks.items(), 2):
+        without_colour = (first.marker, first.dash, first.hollow)
+        assert without_colour != (second.marker, second.dash, second.hollow), (one, two)
+    for name, drawn in looks.items():
+        assert luminance(drawn.colour) < 0.75, name  # dark enough on white
+        assert drawn.hollow == (name in {
+            "bptt", "tune-width", "tet", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet",
+            "rate-bp", "lee2016", "lee2020", "ledinauskas2020", "zheng2021"})  # fmt: skip
+
+
+def test_looks_of_the_users_methods_and_of_variants() -> None:
+    own = look("my-norm", "converted")
+    assert own == look("my-norm", "converted")
+    assert not own.hollow
+    assert look("my-rule", "direct").hollow
+    plain, variant = look("bptt", "direct"), look("bptt", "direct", 1)
+    assert colorsys.rgb_to_hls(*to_rgb(variant.colour))[0] == pytest.approx(
+        colorsys.rgb_to_hls(*to_rgb(plain.colour))[0], abs=0.01
+    )
+    assert luminance(variant.colour) < luminance(plain.colour)
+    assert variant.marker != plain.marker
+    assert variant.dash == plain.dash == SOLID

@@ -1,13 +1,11 @@
 """Figures: what the artists hold, one look per method, the same bytes twice."""
 
-import colorsys
 import re
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Canvas
 
 import reports
@@ -19,6 +17,7 @@ from tests.synthetic_study import write_study
 
 ONLY_WITH_DEPTHS = {"accuracy-depth", "timesteps-depth", "spikes-depth", "energy-depth"}
 ONLY_WITH_SEVERAL_T = {"training-timesteps"}
+ONLY_WITH_OPTIONS = {"accuracy-option"}
 ONLY_WITH_EXTRAS = {
     "conversion-error", "conversion-error-timesteps", "gradients", "output-currents",
     "membranes", "firing-rates", "raster",
@@ -46,6 +45,15 @@ def depths(tmp_path_factory):
     return Analysis(reports.study(home))
 
 
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    variants = {f"bptt-{width}": ("bptt", {"width": width, "soft": True}) for width in (1.0, 2.0)}
+    home = write_study(
+        tmp_path_factory.mktemp("options"), methods=tuple(variants), variants=variants, seeds=2
+    )
+    return Analysis(reports.study(home))
+
+
 def axes_of(figure, rows):
     ax = Canvas().subplots()
     panel = rows[rows["panel"] == rows["panel"].iloc[0]]
@@ -57,17 +65,22 @@ def lines_of(ax):
     return {line.get_label(): line for line in ax.lines}
 
 
-def test_which_figures_have_data(lenet, depths):
-    with_rows = {name for name, figure in FIGURES.items() if len(figure.prepare(lenet))}
-    assert with_rows == set(FIGURES) - ONLY_WITH_DEPTHS - ONLY_WITH_SEVERAL_T
-    with_rows = {name for name, figure in FIGURES.items() if len(figure.prepare(depths))}
-    assert with_rows == set(FIGURES) - ONLY_WITH_EXTRAS
+def with_rows(analysis):
+    return {name for name, figure in FIGURES.items() if len(figure.prepare(analysis))}
+
+
+def test_which_figures_have_data(lenet, depths, options):
+    always = set(FIGURES) - ONLY_WITH_OPTIONS
+    assert with_rows(lenet) == always - ONLY_WITH_DEPTHS - ONLY_WITH_SEVERAL_T
+    assert with_rows(depths) == always - ONLY_WITH_EXTRAS
+    assert with_rows(options) >= ONLY_WITH_OPTIONS
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_draws_onto_axes_with_units(name, lenet, depths):
+def test_every_figure_draws_onto_axes_with_units(name, lenet, depths, options):
     figure = FIGURES[name]
     analysis = depths if name in ONLY_WITH_DEPTHS | ONLY_WITH_SEVERAL_T else lenet
+    analysis = options if name in ONLY_WITH_OPTIONS else analysis
     rows = figure.prepare(analysis)
     assert {"panel", "label", "method", "arm"} <= set(rows.columns)
     ax, _ = axes_of(name, rows)
@@ -219,42 +232,12 @@ def test_ann_and_its_quantised_twin_differ_on_the_front():
     assert lines["ANN"].get_color() != lines["ANN (qcfs)"].get_color()
 
 
-def luminance(colour):
-    return colorsys.rgb_to_hls(*to_rgb(colour))[1]
-
-
-def test_looks_differ_in_more_than_colour():
-    looks = {n: look for n, look in style.METHODS.items() if look.marker != "None"}
-    for (one, first), (two, second) in combinations(looks.items(), 2):
-        without_colour = (first.marker, first.dash, first.hollow)
-        assert without_colour != (second.marker, second.dash, second.hollow), (one, two)
-    for name, look in looks.items():
-        assert luminance(look.colour) < 0.75, name  # dark enough on white
-        assert look.hollow == (name in {
-            "bptt", "tune-width", "tet", "tdbn", "spike-bp", "membrane-bp", "hybrid", "diet",
-            "rate-bp", "lee2016", "lee2020", "ledinauskas2020", "zheng2021"})  # fmt: skip
-
-
 def test_a_method_looks_the_same_everywhere(lenet):
     for name in ("accuracy-timesteps", "spikes-timesteps", "accuracy-spikes"):
         ax, _ = axes_of(name, FIGURES[name].prepare(lenet))
         line = lines_of(ax)["robust-norm"]
         assert to_hex(line.get_color()) == style.METHODS["robust-norm"].colour.lower()
         assert line.get_marker() == "s"
-
-
-def test_looks_of_the_users_methods_and_of_variants():
-    own = style.look("my-norm", "converted")
-    assert own == style.look("my-norm", "converted")
-    assert not own.hollow
-    assert style.look("my-rule", "direct").hollow
-    plain, variant = style.look("bptt", "direct"), style.look("bptt", "direct", 1)
-    assert colorsys.rgb_to_hls(*to_rgb(variant.colour))[0] == pytest.approx(
-        colorsys.rgb_to_hls(*to_rgb(plain.colour))[0], abs=0.01
-    )
-    assert luminance(variant.colour) < luminance(plain.colour)
-    assert variant.marker != plain.marker
-    assert variant.dash == plain.dash == style.SOLID
 
 
 def test_panels_share_one_legend(depths):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reports.figures import (
     accuracy_depth,
     accuracy_latency_spikes,
+    accuracy_option,
     accuracy_spikes,
     accuracy_timesteps,
     complexity,
@@ -53,6 +54,7 @@ FIGURES: dict[str, Figure] = {
         spikes_depth,
         energy_depth,
         training_timesteps,
+        accuracy_option,
         learning_curves,
         thresholds,
         conversion_error,

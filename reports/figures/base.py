@@ -44,6 +44,10 @@ class Figure:
     reported: bool = False
 
 
+MOST_TICKS = 8
+FAR_APART = 20
+"""How many times the least value the largest is where an axis of values is logarithmic."""
+
 IDENTITY = ("panel", "label", "method", "arm", "variant", "n")
 
 
@@ -114,6 +118,20 @@ def spread(name: str, values: np.ndarray) -> dict[str, Any]:
     return {key: found[0] for key, found in spreads(name, values[:, None]).items()}
 
 
+def at_report(curve: Curve, measure: str) -> dict[str, float] | None:
+    """A measure at the report T, and its ends (`low`, `high`) over seeds or, of one, over images.
+
+    None where a seed lacks it. Ends that seeds do not give are NaN; none lies beyond what can be.
+    """
+    found = curve.interval(measure, curve.report_timestep)
+    if measure == "accuracy" and len(curve.seeds) == 1:
+        found = curve.accuracy_interval(curve.report_timestep)
+    if found is None or not np.isfinite(found.estimate):
+        return None
+    high = min(1.0, found.high) if measure == "accuracy" else found.high
+    return {measure: found.estimate, "low": max(0.0, found.low), "high": high}
+
+
 def each(rows: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
     """The rows of each label, in the order in which labels come."""
     for label in rows["label"].unique():
@@ -130,11 +148,24 @@ def timestep_axis(ax: Axes, values: pd.Series, label: str = "timesteps T") -> No
     """A logarithmic axis of steps with plain numbers at powers of two."""
     largest = int(values.max())
     ticks = [2**k for k in range(largest.bit_length()) if 2**k >= values.min()]
-    while len(ticks) > 8:
+    while len(ticks) > MOST_TICKS:
         ticks = ticks[::2]
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_xlabel(label)
+
+
+def value_axis(ax: Axes, values: pd.Series, label: str) -> None:
+    """An axis of the values of a setting: logarithmic where they are powers rather than steps."""
+    from matplotlib.ticker import NullLocator
+
+    ax.set_xlabel(label)
+    given = sorted(values.unique())
+    if given[0] > 0 and given[-1] >= FAR_APART * given[0]:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_locator(NullLocator())
+        shown = given[:: -(-len(given) // MOST_TICKS)]
+        ax.set_xticks(shown, [numbers.tick(value) for value in shown])
 
 
 def accuracy_axis(ax: Axes, values: pd.Series, *ends: pd.Series) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from reports.analysis import Analysis
 from reports.curves import Curve, families
-from reports.figures.base import each, empty, identity, look_of
+from reports.figures.base import at_report, empty, identity
+from reports.figures.lines import whiskered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,19 +24,12 @@ def depth_rows(analysis: Analysis, measure: str, **more: Callable[[Curve], float
     rows = []
     for family, items in families(analysis.curves).items():
         for curve in items:
-            found = curve.interval(measure, curve.report_timestep)
-            if measure == "accuracy" and len(curve.seeds) == 1:
-                found = curve.accuracy_interval(curve.report_timestep)
-            if found is not None and np.isfinite(found.estimate):
+            found = at_report(curve, measure)
+            if found is not None:
                 rows.append(
                     identity(curve)
-                    | {
-                        "panel": family,
-                        "depth": curve.depth,
-                        measure: found.estimate,
-                        "low": max(0.0, found.low),
-                        "high": min(1.0, found.high) if measure == "accuracy" else found.high,
-                    }
+                    | {"panel": family, "depth": curve.depth}
+                    | found
                     | {name: value(curve) for name, value in more.items()}
                 )
     return pd.DataFrame(rows) if rows else empty()
@@ -44,16 +37,7 @@ def depth_rows(analysis: Analysis, measure: str, **more: Callable[[Curve], float
 
 def draw_depth(rows: pd.DataFrame, ax: Axes, measure: str, scale: float = 1.0) -> None:
     """A line per method over depth with whiskers."""
-    for label, unordered in each(rows):
-        own = unordered.sort_values("depth")
-        middle = own[measure] * scale
-        below = (middle - own["low"] * scale).clip(lower=0)
-        above = (own["high"] * scale - middle).clip(lower=0)
-        arguments = look_of(own)
-        if arguments["marker"] == "None":
-            arguments["marker"] = "."
-        ax.errorbar(own["depth"], middle, yerr=[below, above], label=label, capsize=2,
-                    elinewidth=0.8, **arguments)  # fmt: skip
+    whiskered(rows, ax, "depth", measure, scale)
     depth_axis(ax, rows)
 
 

@@ -33,6 +33,20 @@ def band(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> No
     behind(ax, rows, x, y, scale)
 
 
+def whiskered(rows: pd.DataFrame, ax: Axes, x: str, y: str, scale: float = 1.0) -> None:
+    """A line per label, with a whisker from `low` to `high` at every point."""
+    for label, unordered in each(rows):
+        own = unordered.sort_values(x)
+        middle = own[y] * scale
+        below = (middle - own["low"] * scale).clip(lower=0)
+        above = (own["high"] * scale - middle).clip(lower=0)
+        arguments = look_of(own)
+        if arguments["marker"] == "None":
+            arguments["marker"] = "."
+        ax.errorbar(own[x], middle, yerr=[below, above], label=label, capsize=2,
+                    elinewidth=0.8, **arguments)  # fmt: skip
+
+
 def behind(ax: Axes, rows: pd.DataFrame, x: str, y: str, scale: float = 1.0) -> None:
     """The band between the ends of a line, where seeds give them."""
     if rows[f"{y}_low"].notna().any():

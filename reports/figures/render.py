@@ -66,7 +66,8 @@ def leading(
 
     Of more than two networks of one family, a figure of details keeps the shallowest and the
     deepest. Where methods have a panel each and there are too many, those of each network's (of a
-    family, the deepest one's) most accurate method of each arm stay.
+    family, the deepest one's) most accurate method of each arm stay. Panels that are not a
+    network's (of a family, of an option) all stay.
     """
     panels = rows["panel"].nunique()
     if panels <= most and not figure.detail:
@@ -74,6 +75,8 @@ def leading(
     networks = _ends(analysis) if figure.detail else list(analysis.networks)
     ends = len(networks) < len(analysis.networks)
     shown = rows[_any_of(rows, networks)]
+    if shown.empty:
+        return rows, ""
     few = shown["panel"].nunique() <= most
     by_method = rows.groupby("panel", sort=False)["label"].nunique().max() == 1
     if by_method and not few:
