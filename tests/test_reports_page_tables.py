@@ -1,5 +1,7 @@
 """Tables as the page shows them: what all numbers share is said once, above."""
 
+import re
+
 import pytest
 
 import reports
@@ -46,6 +48,17 @@ def test_what_differs_stays_in_the_cells():
     assert notes_of(shown(other)) == {"", "2 seeds", *(cell.n for cell in cells)}
     other = (Cell("two", "two"), Cell("3", 3.0, n="1 seed, 500 images"), Cell("4", 4.0))
     assert shown(other).rests_on == ""
+
+
+def test_published_numbers_are_the_first_table_of_the_page(tmp_path, monkeypatch):
+    few = ("accuracy-timesteps",)
+    monkeypatch.setattr(page, "FIGURES", {name: page.FIGURES[name] for name in few})
+    analysis = study_of(tmp_path, methods=("bptt",), seeds=1)
+    assert [table.name for table in all_tables(analysis)][:2] == ["paper", "summary"]
+    text = page.build([analysis], tmp_path / "out").read_text("utf-8")
+    heads = re.findall(r"<h3>([^<]*?)\s*<", text)
+    assert heads.index("Paper and ours") < heads.index("Summary: lenet on mnist-5k")
+    assert (tmp_path / "out" / "tables" / "paper.csv").is_file()
 
 
 def test_depth_comes_first_and_is_counted_in_layers(tmp_path, monkeypatch):

@@ -38,7 +38,10 @@ __all__ = [
 
 
 def all_tables(study: Study | Analysis) -> tuple[Table, ...]:
-    """Every table of a study that has rows."""
+    """Every table of a study that has rows, in the order of the page.
+
+    Published numbers beside ours come first: a study that has them is read for these.
+    """
     analysis = analyse(study)
-    makers = (summary, iso, accuracy_at, differences, over_grid, energies, training_times, paper)
+    makers = (paper, summary, iso, accuracy_at, differences, over_grid, energies, training_times)
     return tuple(table for make in makers if (table := make(analysis)) is not None and table.rows)
