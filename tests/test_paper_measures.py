@@ -9,7 +9,14 @@ import reports
 from reports.analysis import Analysis
 from reports.tables import iso, paper, summary
 from reports.tables.cells import MISSING
-from reports.tables.paper_measures import ALL_SPIKES, BEST_ACCURACY, OPERATIONS, cell_of
+from reports.tables.paper_measures import (
+    ALL_SPIKES,
+    ANN_ENERGY,
+    BEST_ACCURACY,
+    DIRECT_ENERGY,
+    OPERATIONS,
+    cell_of,
+)
 from reports.words import BEST_OF_SWEEP, ISO, OWN_BEST, SPIKES_RATIO, STEPS_RATIO
 from tests.synthetic_study import DENSE_MACS, write_study
 
@@ -32,6 +39,34 @@ def test_operations_over_the_macs_of_the_ann(analysis: Analysis) -> None:
     both = (rows["ac_per_image"] + rows["mac_per_image"]).mean()
     cell = cell_of(OPERATIONS, curve, 32, analysis)
     assert cell.value == pytest.approx(both / DENSE_MACS)
+
+
+def test_energies_over_those_of_the_ann_and_of_the_direct_network(tmp_path: Path) -> None:
+    """With the counts of Lee 2020, section 5.4, the ratios that it works out from them."""
+    folder = write_study(tmp_path, methods=("data-norm", "bptt"), seeds=2, timesteps=(4, 8))
+    records = reports.study(folder).records
+    for method, additions in (("data-norm", 28.18), ("bptt", 3.61)):
+        own = records["method"] == method
+        records.loc[own, "ac_per_image"] = additions * DENSE_MACS * records["timestep"] / 8
+        records.loc[own, "mac_per_image"] = 0.0
+    records.to_csv(folder / "records.csv", index=False)
+    analysis = Analysis(reports.study(folder))
+    of = {curve.method: curve for curve in analysis.curves}
+    converted, direct, ann = of["data-norm"], of["bptt"], of["ann"]
+    assert cell_of(DIRECT_ENERGY, converted, 8, analysis).value == pytest.approx(28.18 / 3.61)
+    assert cell_of(DIRECT_ENERGY, converted, 8, analysis).text == "7.81×"
+    assert cell_of(DIRECT_ENERGY, converted, 4, analysis).value == pytest.approx(14.09 / 3.61)
+    assert cell_of(ANN_ENERGY, direct, 8, analysis).value == pytest.approx(3.2 / (0.1 * 3.61))
+    for measure, curve, timestep in (
+        (DIRECT_ENERGY, direct, 8), (DIRECT_ENERGY, ann, 0), (ANN_ENERGY, ann, 0)
+    ):  # fmt: skip
+        assert cell_of(measure, curve, timestep, analysis) is MISSING
+    records["ac_per_image"] = None
+    records.to_csv(folder / "records.csv", index=False)
+    without = Analysis(reports.study(folder))
+    curve = next(c for c in without.curves if c.method == "data-norm")
+    assert cell_of(ANN_ENERGY, curve, 8, without) is MISSING
+    assert cell_of(DIRECT_ENERGY, curve, 8, without) is MISSING
 
 
 def test_best_accuracy_is_the_highest_of_the_sweep(analysis: Analysis) -> None:
