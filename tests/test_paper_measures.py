@@ -125,7 +125,7 @@ def test_a_row_finds_the_network_by_its_training_steps(analysis: Analysis) -> No
     table = paper(analysis)
     assert table is not None
     trained, other = table.rows[-2:]
-    assert trained[0].text == "bptt, best accuracy"
+    assert trained[0].text == "bptt, best accuracy (%)"
     assert trained[3].value is not None
     assert other[3] is MISSING  # nothing was trained for 9 steps
 
