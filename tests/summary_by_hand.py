@@ -119,7 +119,7 @@ def check(micro: Path, label: str) -> None:
     energies = [0.9 * a + 4.6 * m for a, m in zip(acs, macs, strict=True)]
     same_spread(row, "Accuracy", " (%)", accuracies, (0.0, 100.0))
     same_range(row, "MACs per image", "", macs)
-    same_range(row, "Energy per image", " (model)", energies)
+    same_range(row, "Energy per image", " (pJ, model)", energies)
     if at == 0:
         spiking = ("T", "Best", "ACs", "SNN", "Spikes", "Steps")
         assert not any(row[name] for name in row if name.startswith(spiking))

@@ -17,7 +17,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 PROBE = """
 <script>
-const table = document.querySelector("table");
+const headed = (table) => [...table.querySelectorAll("th")].map((head) => head.textContent);
+const table = [...document.querySelectorAll("table")].find(
+  (one) => headed(one).some((text) => text.startsWith("Accuracy")));
 const names = () => [...table.tBodies[0].rows].map((row) => row.cells[0].textContent);
 const heads = [...table.querySelectorAll("th")];
 const accuracy = heads.find((head) => head.textContent.startsWith("Accuracy"));
