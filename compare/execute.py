@@ -102,14 +102,17 @@ def _as_text(plan: Plan, datasets: dict[str, Dataset]) -> str:
     return to_toml(plan.study) + in_force(plan.cases, datasets)
 
 
+def _say(console: Console, text: str) -> None:
+    """A line that stays, also in a log."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 def _say_what_is_run(study: Study, console: Console) -> None:
-    console.print(
+    _say(
+        console,
         f"{study.title or study.name}: {', '.join(study.every('methods'))} "
         f"on {', '.join(study.every('datasets'))}, {', '.join(study.every('architectures'))}, "
         f"{len(study.seeds)} seeds, T = 1 … {max(part.timesteps for part in study.divided())}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
     )
 
 
@@ -130,13 +133,11 @@ def _say_what_is_replaced(plan: Plan, console: Console) -> None:
     """One line, also for a log, where the directory holds records of another study."""
     replaced = others(plan.directory, plan.names)
     if replaced:
-        console.print(
+        _say(
+            console,
             f"{plan.directory} holds records of another study ({len(replaced)} of its cases): "
             "study.toml, records.csv and report are replaced, the cases stay; "
             "--out with another directory keeps both",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -153,12 +154,10 @@ def _say_what_is_slow(
         return
     ratio = bfloat16_ratio(plan.study, datasets, device)
     if ratio > SLOW:
-        console.print(
+        _say(
+            console,
             f"bfloat16 trains {ratio:.2g} times slower than float32 on this machine, by a short "
             "probe of the first network; --precision float32 trains anew, in cases of its own",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
         )
 
 

@@ -27,9 +27,9 @@ from compare.store import (
     DamagedCase,
     Store,
     replace_text,
-    replacing,
     write_csv,
 )
+from network.files import replacing
 
 LEFT_OUT = ("weights.safetensors", "traces.npz")
 TABLES = ("accuracy-at-T", "energy", "iso-accuracy", "paper", "summary", "tests", "training-time")

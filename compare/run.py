@@ -89,11 +89,10 @@ def _run_ann(case: Case, context: CaseContext) -> Result:
         return scores
 
     wiring(trace(network.eval()), context.dataset.shape)  # refused before any training
-    clock, history, notes = _Clock(), [], [NOT_TRAINED]
+    clock, history = _Clock(), []
     if not as_it_comes(case):
         history = context.fit(network, objective, recipe, classify, TRAINING_COST)
         clock.lap("train", history)
-        notes = []
     tell = context.tell("evaluation")
     outcome = evaluate_ann(
         network,
@@ -113,7 +112,7 @@ def _run_ann(case: Case, context: CaseContext) -> Result:
         readout="",
         depth=depth_of(network),
         parameters=_count(network),
-        extra={"notes": notes} if notes else {},
+        extra={"notes": [NOT_TRAINED]} if as_it_comes(case) else {},
         elapsed_s=clock.laps,
     )
 
